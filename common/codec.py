@@ -1,0 +1,141 @@
+"""Columnar tables: little-endian typed bytes per column, read without numpy.
+
+On the wire a table is a MessagePack map `{column name: [type code, count, bytes]}`. Type codes are those of
+the standard library's `array`, restricted to the fixed-size ones. Whatever the input, decoding ends in a
+table or in `Rejected`; memory stays within a small multiple of the input's size.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import msgpack
+
+from common.errors import Rejected, RejectReason
+
+MAX_MESSAGE_BYTES = 256 * 1024
+MAX_COLUMNS = 64
+MAX_ROWS = 65_536
+# A header may promise far more elements than follow, and msgpack allocates what is promised.
+_MAX_ELEMENTS = 8_192
+ITEM_BYTES = {"b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "q": 8, "Q": 8, "f": 4, "d": 8}
+
+Column: TypeAlias = "array[int] | array[float]"
+Table: TypeAlias = dict[str, Column]
+Scalar: TypeAlias = "None | bool | int | float | str | bytes"
+Value: TypeAlias = "Scalar | Sequence[Value] | Mapping[str, Value]"
+
+_COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_NATIVE_IS_LITTLE = sys.byteorder == "little"
+
+
+def pack(value: Value) -> bytes:
+    """MessagePack bytes of a plain value."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def unpack(data: bytes) -> Value:
+    """The plain value in `data`, with string keys only and every length bounded by the input's.
+
+    Raises Rejected: OVERSIZED, TRUNCATED or MALFORMED.
+    """
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise Rejected(RejectReason.OVERSIZED, f"{len(data)} bytes, at most {MAX_MESSAGE_BYTES}")
+    try:
+        value: Value = msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            ext_hook=_refuse_extension,
+            max_array_len=_MAX_ELEMENTS,
+            max_map_len=_MAX_ELEMENTS,
+        )
+        _check_keys(value)
+    except Rejected:
+        raise
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
+        raise _explain(error) from error
+    return value
+
+
+def encode_table(table: Table) -> bytes:
+    """Pack a table whose columns all have the same length.
+
+    Raises ValueError for a table that `decode_table` would refuse: a mistake of the caller.
+    """
+    counts = {len(column) for column in table.values()}
+    if len(counts) > 1 or len(table) > MAX_COLUMNS or max(counts, default=0) > MAX_ROWS:
+        raise ValueError(f"a table has equal columns, at most {MAX_COLUMNS} of {MAX_ROWS} rows")
+    if bad := [name for name in table if not _COLUMN_NAME.fullmatch(name)]:
+        raise ValueError(f"bad column names {bad}")
+    return pack({name: [c.typecode, len(c), _little_endian(c).tobytes()] for name, c in table.items()})
+
+
+def decode_table(data: bytes) -> Table:
+    """Unpack a table and check names, type codes, counts and lengths. Raises Rejected."""
+    value = unpack(data)
+    if not isinstance(value, dict) or len(value) > MAX_COLUMNS:
+        raise Rejected(RejectReason.INVALID, f"a table is a map of at most {MAX_COLUMNS} columns")
+    table = {name: _column(name, packed) for name, packed in value.items()}
+    if len({len(column) for column in table.values()}) > 1:
+        raise Rejected(RejectReason.INVALID, "columns differ in length")
+    return table
+
+
+def rows(table: Table) -> int:
+    """How many rows a table has."""
+    return len(next(iter(table.values()))) if table else 0
+
+
+def _column(name: str, packed: Value) -> Column:
+    if not _COLUMN_NAME.fullmatch(name):
+        raise Rejected(RejectReason.INVALID, f"column name {name[:60]!r}")
+    match packed:
+        case [str(code), int(count), bytes(data)] if code in ITEM_BYTES and not isinstance(count, bool):
+            pass
+        case _:
+            raise Rejected(RejectReason.INVALID, f"column {name} is not [type code, count, bytes]")
+    if not 0 <= count <= MAX_ROWS or len(data) != count * ITEM_BYTES[code]:
+        raise Rejected(RejectReason.INVALID, f"column {name}: {count} x {code} in {len(data)} bytes")
+    column: Column = array(code, data)
+    return _little_endian(column)
+
+
+def _little_endian(column: Column) -> Column:
+    """Swap between the machine's and the wire's byte order; the same object where they agree."""
+    if _NATIVE_IS_LITTLE or column.itemsize == 1:
+        return column
+    swapped = column[:]
+    swapped.byteswap()
+    return swapped
+
+
+def _check_keys(value: Value, depth: int = 0) -> None:
+    """Maps have text keys (MessagePack also allows bytes), and nesting stays shallow."""
+    if depth > 16:
+        raise Rejected(RejectReason.MALFORMED, "nested deeper than 16 levels")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise Rejected(RejectReason.MALFORMED, "a map key is not text")
+            if isinstance(inner, (dict, list)):
+                _check_keys(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            if isinstance(inner, (dict, list)):
+                _check_keys(inner, depth + 1)
+
+
+def _refuse_extension(code: int, data: bytes) -> Value:
+    raise Rejected(RejectReason.MALFORMED, f"MessagePack extension type {code} is not used here")
+
+
+def _explain(error: Exception) -> Rejected:
+    text = str(error) or type(error).__name__
+    truncated = "incomplete input" in text or isinstance(error, msgpack.OutOfData)
+    return Rejected(RejectReason.TRUNCATED if truncated else RejectReason.MALFORMED, text[:200])

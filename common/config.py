@@ -1,0 +1,95 @@
+"""Configuration files: TOML parsed once into one validated, immutable object per component.
+
+An error names the key, the value and the fix; an unknown key is refused with the nearest known one named.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from common.errors import Misconfigured
+
+MAX_CONFIG_BYTES = 1 << 20
+
+
+class Section(BaseModel):
+    """Base of every table of a configuration file: unknown keys are refused, nothing can be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def load(model: type[S], path: Path) -> S:
+    """Read the TOML file at `path` into `model`.
+
+    Raises Misconfigured with every problem of the file, each naming its key and a fix.
+    """
+    return parse(model, _read(path), str(path))
+
+
+def parse(model: type[S], text: str, name: str = "configuration") -> S:
+    """Like `load`, from the text itself; `name` stands for the file in errors."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"{name} is not valid TOML: {error}", "mend the line that is named") from error
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        problems = [_describe(model, detail) for detail in error.errors()]
+        raise Misconfigured(f"{name}: " + "; ".join(problems), f"edit {name}") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise Misconfigured(f"{path} is larger than {MAX_CONFIG_BYTES} bytes", "name the right file")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise Misconfigured(
+            f"{path} does not exist", f"create it, or name another file than {path}"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(
+            f"{path} cannot be read: {error}", "check its permissions and encoding"
+        ) from error
+
+
+def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(location)
+    if detail["type"] == "extra_forbidden":
+        near = get_close_matches(location[-1], _known_keys(model, detail["loc"][:-1]), n=1, cutoff=0.5)
+        hint = f", did you mean {near[0]!r}?" if near else ""
+        return f"unknown key {key!r}{hint}"
+    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    current: Any = model
+    for part in location:
+        if isinstance(part, int):
+            continue
+        current = _table_of(current.model_fields[part].annotation)
+        if current is None:
+            return []
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _table_of(annotation: Any) -> type[BaseModel] | None:
+    """The model inside an annotation such as `Table`, `Table | None` or `list[Table]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _table_of(inner)
+        if found is not None:
+            return found
+    return None

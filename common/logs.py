@@ -1,0 +1,119 @@
+"""Structured logs on the standard library: an event name plus fields.
+
+    log = get_logger(__name__, gateway="gw-1")
+    log.info("relay-set-applied", nodes=3, seconds=0.21)
+
+prints `… INFO relay-set-applied gateway=gw-1 nodes=3 seconds=0.21`, or one JSON object a line.
+Handlers are configured only by entry points, through `configure`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import TextIO
+
+from pydantic import SecretBytes, SecretStr
+
+Field = object
+_FIELDS = "meshtwin_fields"
+
+
+class Logger:
+    """A logger that carries bound fields. Exceptions are logged with their class and text."""
+
+    def __init__(self, name: str, fields: dict[str, Field]) -> None:
+        self._logger = logging.getLogger(name)
+        self._fields = fields
+
+    def bind(self, **fields: Field) -> Logger:
+        """A logger with more fields bound."""
+        return Logger(self._logger.name, {**self._fields, **fields})
+
+    def debug(self, event: str, **fields: Field) -> None:
+        self._emit(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: Field) -> None:
+        self._emit(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: Field) -> None:
+        self._emit(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: Field) -> None:
+        self._emit(logging.ERROR, event, fields)
+
+    def exception(self, event: str, **fields: Field) -> None:
+        """Log at error level with the traceback of the exception being handled."""
+        self._logger.error(event, exc_info=True, extra={_FIELDS: {**self._fields, **fields}})
+
+    def _emit(self, level: int, event: str, fields: dict[str, Field]) -> None:
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, event, extra={_FIELDS: {**self._fields, **fields}})
+
+
+class LineFormatter(logging.Formatter):
+    """One human-readable line a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        head = f"{stamp}.{int(record.msecs):03d}Z {record.levelname:<7} {record.getMessage()}"
+        fields = "".join(f" {key}={_plain(value)}" for key, value in _fields(record).items())
+        return head + fields + _trace(self, record)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document: dict[str, object] = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **{key: _plain(value) for key, value in _fields(record).items()},
+        }
+        if record.exc_info:
+            document["trace"] = self.formatException(record.exc_info)
+        return json.dumps(document, default=str)
+
+
+def get_logger(name: str, **fields: Field) -> Logger:
+    """The logger of a module, with `fields` bound to every line."""
+    return Logger(name, fields)
+
+
+def configure(level: str = "info", style: str = "line", stream: TextIO | None = None) -> None:
+    """Send logs to `stream` (standard error by default). Called by entry points only.
+
+    `style` is "line" or "json".
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if style == "json" else LineFormatter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Field]:
+    fields: dict[str, Field] = getattr(record, _FIELDS, {})
+    return fields
+
+
+def _plain(value: Field) -> Field:
+    """What may be printed of a value: secrets masked, line breaks escaped."""
+    if isinstance(value, (SecretStr, SecretBytes)):
+        return "********"
+    if isinstance(value, BaseException):
+        value = f"{type(value).__name__}: {value}"
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, str):
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return value
+
+
+def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    return "\n" + formatter.formatException(record.exc_info) if record.exc_info else ""

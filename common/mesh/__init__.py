@@ -1,0 +1,1 @@
+"""The mesh's vocabulary: addresses, configuration, the site file and the site graph."""

@@ -1,0 +1,225 @@
+"""The site file: Mesh Configuration Database JSON (Mesh CDB Profile 1.0.1), as commissioning apps exchange it.
+
+Nothing else describes a site's keys, so keys are kept out of `repr` and logs. Fields that are not listed
+here are ignored when reading.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from common.errors import Misconfigured
+from common.mesh.addresses import UNICAST_MAX
+from common.mesh.configuration import NodeConfiguration, Transmit
+
+MAX_SITE_FILE_BYTES = 16 << 20
+
+
+class Secret:
+    """Key bytes that show themselves only on request."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        """The key itself, 16 bytes."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(********)"
+
+
+def _hex_number(value: Any) -> Any:
+    if isinstance(value, str) and 1 <= len(value) <= 8:
+        return int(value, 16)
+    raise ValueError("a hexadecimal number such as 0105")
+
+
+def _hex_key(value: Any) -> Any:
+    if isinstance(value, str) and len(value) == 32:
+        try:
+            return Secret(bytes.fromhex(value))
+        except ValueError:
+            pass
+    # The value is not repeated: it may be nearly a key.
+    raise ValueError("a key is 32 hexadecimal digits")
+
+
+HexNumber = Annotated[int, BeforeValidator(_hex_number)]
+Key = Annotated[Secret, BeforeValidator(_hex_key)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+
+class NetKey(_Part):
+    """A subnet's key. `phase` is the key refresh phase, 0 to 2."""
+
+    index: int = Field(ge=0, le=4095)
+    key: Key
+    phase: int = Field(default=0, ge=0, le=2)
+    name: str = ""
+
+
+class AppKey(_Part):
+    """An application key and the subnet it is bound to."""
+
+    index: int = Field(ge=0, le=4095)
+    key: Key
+    bound_net_key: int = Field(validation_alias=AliasChoices("boundNetKey"), ge=0, le=4095)
+    name: str = ""
+
+
+class TransmitState(_Part):
+    """Network transmit or relay retransmit: `count` transmissions, `interval` in milliseconds."""
+
+    count: int = Field(ge=1, le=8)
+    interval: int = Field(ge=10, le=320)
+
+
+class Features(_Part):
+    """Feature states: 0 off, 1 on, 2 not supported."""
+
+    relay: int | None = Field(default=None, ge=0, le=2)
+    proxy: int | None = Field(default=None, ge=0, le=2)
+    friend: int | None = Field(default=None, ge=0, le=2)
+    low_power: int | None = Field(default=None, ge=0, le=2, validation_alias=AliasChoices("lowPower"))
+
+
+class Model(_Part):
+    """A model of an element; `model_id` has four hexadecimal digits, or eight for a vendor's."""
+
+    model_id: str = Field(
+        validation_alias=AliasChoices("modelId"), pattern=r"^([0-9a-fA-F]{4}|[0-9a-fA-F]{8})$"
+    )
+
+
+class Element(_Part):
+    """One addressable part of a node."""
+
+    index: int = Field(ge=0, le=255)
+    models: tuple[Model, ...] = ()
+
+
+class Node(_Part):
+    """A provisioned node."""
+
+    uuid: str = Field(validation_alias=AliasChoices("UUID"), max_length=36)
+    unicast_address: Annotated[HexNumber, Field(ge=1, le=UNICAST_MAX)] = Field(
+        validation_alias=AliasChoices("unicastAddress")
+    )
+    device_key: Key = Field(validation_alias=AliasChoices("deviceKey"))
+    name: str = Field(default="", max_length=64)
+    features: Features = Features()
+    elements: tuple[Element, ...] = ()
+    default_ttl: int | None = Field(default=None, validation_alias=AliasChoices("defaultTTL"), ge=0, le=127)
+    network_transmit: TransmitState | None = Field(
+        default=None, validation_alias=AliasChoices("networkTransmit")
+    )
+    relay_retransmit: TransmitState | None = Field(
+        default=None, validation_alias=AliasChoices("relayRetransmit")
+    )
+    excluded: bool = False
+
+    def configuration(self) -> NodeConfiguration:
+        """What the file says of this node's configuration; the node itself may know better."""
+        return NodeConfiguration(
+            address=self.unicast_address,
+            relay=None if self.features.relay is None else self.features.relay == 1,
+            relay_supported=self.features.relay != 2,
+            default_ttl=None if self.default_ttl == 1 else self.default_ttl,
+            network_transmit=_transmit(self.network_transmit),
+            relay_retransmit=_transmit(self.relay_retransmit),
+        )
+
+
+class SiteFile(_Part):
+    """A mesh network: its keys, nodes and name."""
+
+    mesh_uuid: str = Field(validation_alias=AliasChoices("meshUUID"), max_length=36)
+    mesh_name: str = Field(default="", validation_alias=AliasChoices("meshName"), max_length=256)
+    net_keys: tuple[NetKey, ...] = Field(validation_alias=AliasChoices("netKeys"), min_length=1)
+    app_keys: tuple[AppKey, ...] = Field(default=(), validation_alias=AliasChoices("appKeys"))
+    nodes: tuple[Node, ...] = ()
+
+    def live_nodes(self) -> tuple[Node, ...]:
+        """The nodes that still belong to the network."""
+        return tuple(node for node in self.nodes if not node.excluded)
+
+    def node(self, address: int) -> Node:
+        """The node with that unicast address. Raises Misconfigured."""
+        for node in self.nodes:
+            if node.unicast_address == address:
+                return node
+        raise Misconfigured(
+            f"the site file has no node 0x{address:04x}", "export it again from the commissioning app"
+        )
+
+
+def read(path: Path) -> SiteFile:
+    """Read and check a site file.
+
+    Raises Misconfigured; no error repeats a key.
+    """
+    try:
+        if path.stat().st_size > MAX_SITE_FILE_BYTES:
+            raise Misconfigured(
+                f"{path} is larger than {MAX_SITE_FILE_BYTES >> 20} MiB", "name the right file"
+            )
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(
+            f"site file {path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}",
+            "export it from the commissioning app, and make it readable for the agent alone (0600)",
+        ) from error
+
+
+def parse(text: str, name: str = "site file") -> SiteFile:
+    """Like `read`, from the text itself."""
+    fix = "export the network again as Mesh Configuration Database JSON"
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Misconfigured(f"{name} is not JSON: {error}", fix) from None
+    if not isinstance(document, dict):
+        raise Misconfigured(f"{name} is not a JSON object", fix)
+    try:
+        site = SiteFile.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise Misconfigured(f"{name}: {key}: {first['msg']}", fix) from None
+    _check_unique(site, name)
+    return site
+
+
+def permissions_warning(path: Path) -> str | None:
+    """Say so when other users of the machine can read the keys."""
+    if os.stat(path).st_mode & 0o077:
+        return f"{path} holds keys and is readable by others: chmod 600 {path}"
+    return None
+
+
+def _check_unique(site: SiteFile, name: str) -> None:
+    seen: dict[int, str] = {}
+    for node in site.nodes:
+        for address in range(node.unicast_address, node.unicast_address + max(1, len(node.elements))):
+            if address in seen and not node.excluded:
+                raise Misconfigured(
+                    f"{name}: address 0x{address:04x} belongs to two nodes", "remove one of them in the app"
+                )
+            seen[address] = node.uuid
+
+
+def _transmit(state: TransmitState | None) -> Transmit | None:
+    return None if state is None else Transmit(state.count, max(10, state.interval // 10 * 10))

@@ -1,0 +1,240 @@
+"""What travels between agents and the coordinator: the envelope of the durable stream and its bodies,
+the retained status, and the acknowledgement.
+
+Everything is a MessagePack map with a schema version `v`. Bodies of measurements are columnar tables
+(`common.codec`); the others are small maps, validated by the models below.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from common import topics
+from common.codec import MAX_MESSAGE_BYTES, Table, decode_table, encode_table, pack, rows, unpack
+from common.errors import Rejected, RejectReason
+from common.mesh.addresses import UNICAST_MAX
+
+SCHEMA_VERSION: Final = 1
+MAX_U64: Final = 2**64 - 1
+MAX_TIME: Final = 253_402_300_800.0  # year 10000
+
+
+class Kind(StrEnum):
+    """What the body of an envelope is."""
+
+    LINKS = "links"
+    NODES = "nodes"
+    HOST = "host"
+    FLOWS = "flows"
+    EVENT = "event"
+    ACTION = "action"
+    CONFIGURATION = "configuration"
+    RESULT = "result"
+    DROPPED = "dropped"
+
+
+# Raw telemetry: the first to go when the outbox is full. All of these have table bodies.
+MEASUREMENTS: Final = frozenset({Kind.LINKS, Kind.NODES, Kind.HOST, Kind.FLOWS})
+
+# Columns that say what a row is about; every other column of a table is a metric. `t` is Unix time in
+# seconds ("d"), addresses are unicast or group ("H"), `flow_class` is a FlowClass ("B").
+KEY_COLUMNS: Final[dict[Kind, dict[str, str]]] = {
+    Kind.LINKS: {"t": "d", "transmitter": "H", "receiver": "H"},
+    Kind.NODES: {"t": "d", "address": "H"},
+    Kind.HOST: {"t": "d"},
+    Kind.FLOWS: {"t": "d", "source": "H", "destination": "H", "flow_class": "B"},
+}
+
+FLOW_CLASSES: Final = ("other", "lighting", "sensing", "monitoring", "configuration")
+
+
+def _name(value: str) -> str:
+    return topics.check_name(value)
+
+
+Name = Annotated[str, AfterValidator(_name)]
+UnixTime = Annotated[float, Field(ge=0, le=MAX_TIME, allow_inf_nan=False)]
+Address = Annotated[int, Field(ge=1, le=UNICAST_MAX)]
+U64 = Annotated[int, Field(ge=0, le=MAX_U64)]
+
+
+class Message(BaseModel):
+    """Base of every map on the wire. Unknown keys of the same schema version are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
+
+
+class Envelope(Message):
+    """One entry of a gateway's durable stream."""
+
+    v: Literal[1] = SCHEMA_VERSION
+    site: Name
+    gateway: Name
+    epoch: U64
+    sequence: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    time: UnixTime
+    kind: str = Field(max_length=32)
+    body: bytes
+
+
+class Ack(Message):
+    """The coordinator has stored everything of `epoch` up to and including `sequence`."""
+
+    v: Literal[1] = SCHEMA_VERSION
+    epoch: U64
+    sequence: Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+class Event(Message):
+    """Something that happened on a gateway, told in words; body of kind `event`."""
+
+    name: str = Field(max_length=64)
+    fields: dict[str, str | int | float | bool | None] = Field(default_factory=dict, max_length=32)
+
+
+class ActionRecord(Message):
+    """One step in the life of an action; body of kind `action`. `id` is unique over the fleet."""
+
+    id: str = Field(max_length=64)
+    state: Literal[
+        "proposed", "superseded", "applying", "applied", "confirmed", "failed", "rolled-back", "abandoned"
+    ]
+    kind: str = Field(max_length=32)
+    cause: str = Field(max_length=256)
+    expected: str = Field(max_length=256)
+    priority: int = Field(ge=0, le=9)
+    steps: list[dict[str, int | None]] = Field(default_factory=list, max_length=512)
+    detail: str = Field(default="", max_length=512)
+    seconds: float | None = None
+
+
+class NodeRecord(Message):
+    """One node in a configuration snapshot."""
+
+    address: Address
+    relay: bool | None = None
+    default_ttl: int | None = None
+    network_transmit: list[int] | None = Field(default=None, min_length=2, max_length=2)
+    relay_retransmit: list[int] | None = Field(default=None, min_length=2, max_length=2)
+    alive: bool | None = None
+    name: str = Field(default="", max_length=64)
+    home: str = Field(default="", max_length=64)
+    hops: int | None = None
+
+
+class Configuration(Message):
+    """The site's configuration as the gateway knows it; body of kind `configuration`."""
+
+    version: int = Field(ge=0)
+    nodes: list[NodeRecord] = Field(max_length=32_767)
+
+
+class Dropped(Message):
+    """A tombstone: telemetry that the full outbox gave up; body of kind `dropped`."""
+
+    kind: str = Field(max_length=32)
+    rows: int = Field(ge=0)
+    reason: str = Field(default="outbox-full", max_length=64)
+
+
+class Status(Message):
+    """A gateway's retained status, for peers and the coordinator. `online` false is the last will's."""
+
+    v: Literal[1] = SCHEMA_VERSION
+    site: Name
+    gateway: Name
+    time: UnixTime
+    online: bool
+    period_s: float = Field(default=2.0, gt=0, le=3600)
+    version: str = Field(default="", max_length=32)
+    address: Address | None = None
+    link: str = Field(default="", max_length=32)
+    mesh_up: bool = False
+    acting: bool = False
+    epoch: U64 = 0
+    queued: int = Field(default=0, ge=0)
+    dropped: int = Field(default=0, ge=0)
+    nodes_alive: int = Field(default=0, ge=0)
+    nodes_known: int = Field(default=0, ge=0)
+    cpu_percent: float | None = None
+    memory_percent: float | None = None
+    probe_period_s: float | None = None
+    forecaster: str = Field(default="naive", max_length=64)
+    # Which gateway is home to which node. Filled by the actor alone; the others adopt it.
+    homes: dict[str, list[int]] = Field(default_factory=dict, max_length=256)
+
+
+M = TypeVar("M", bound=Message)
+
+
+def encode(message: Message) -> bytes:
+    """The wire form of a message."""
+    return pack(message.model_dump())
+
+
+def decode(model: type[M], data: bytes) -> M:
+    """Parse and validate one message.
+
+    Raises Rejected: OVERSIZED, TRUNCATED, MALFORMED, FOREIGN_VERSION or INVALID.
+    """
+    return validate(model, unpack(data))
+
+
+def validate(model: type[M], value: Any) -> M:
+    """Validate an unpacked map as `model`. Raises Rejected: FOREIGN_VERSION or INVALID."""
+    if not isinstance(value, dict):
+        raise Rejected(RejectReason.INVALID, "a message is a map")
+    if "v" in model.model_fields:
+        _check_version(value.get("v"))
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise Rejected(RejectReason.INVALID, f"{key}: {first['msg']}"[:200]) from error
+
+
+def decode_envelope(data: bytes, topic: topics.Topic) -> Envelope:
+    """Parse a message of the durable stream that came in on `topic`.
+
+    Raises Rejected as `decode` does, and FORGED when it names another sender than its topic.
+    """
+    envelope = decode(Envelope, data)
+    if (envelope.site, envelope.gateway) != (topic.site, topic.gateway):
+        raise Rejected(
+            RejectReason.FORGED, f"names {envelope.site}/{envelope.gateway} on the topic of {topic.gateway}"
+        )
+    return envelope
+
+
+def encode_measurement(kind: Kind, table: Table) -> bytes:
+    """The body of a measurement. Raises ValueError when a key column is missing: the caller's mistake."""
+    for name, code in KEY_COLUMNS[kind].items():
+        if name not in table or table[name].typecode != code:
+            raise ValueError(f"{kind.value} needs column {name} of type {code}")
+    body = encode_table(table)
+    if len(body) > MAX_MESSAGE_BYTES - 1024:
+        raise ValueError(f"{len(body)} bytes do not fit a message; send fewer rows")
+    return body
+
+
+def decode_measurement(kind: Kind, body: bytes) -> Table:
+    """The table of a measurement, with its key columns checked. Raises Rejected."""
+    table = decode_table(body)
+    for name, code in KEY_COLUMNS[kind].items():
+        if name not in table or table[name].typecode != code:
+            raise Rejected(RejectReason.INVALID, f"{kind.value}: column {name} of type {code} is missing")
+    if rows(table) and not all(0.0 <= t <= MAX_TIME for t in table["t"]):
+        raise Rejected(RejectReason.OUT_OF_RANGE, "a time stamp lies outside the calendar")
+    return table
+
+
+def _check_version(version: object) -> None:
+    if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION:
+        raise Rejected(
+            RejectReason.FOREIGN_VERSION,
+            f"schema version {version} is newer than {SCHEMA_VERSION}: update meshtwin",
+        )

@@ -1,0 +1,1 @@
+"""The central side: broker, ingest, repository, API and command line."""

@@ -1,0 +1,1 @@
+"""The agent on a gateway: observe, infer, decide, act, and share beside them."""

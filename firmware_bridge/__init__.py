@@ -1,0 +1,1 @@
+"""How meshtwin reaches mesh nodes: one interface (`link.MeshLink`), several implementations."""
