@@ -1,4 +1,4 @@
-"""The site file: Mesh Configuration Database JSON (Mesh CDB Profile 1.0.1), as commissioning apps exchange it.
+"""The site file: Mesh Configuration Database JSON (Mesh CDB Profile 1.0.1), as commissioning apps write it.
 
 Nothing else describes a site's keys, so keys are kept out of `repr` and logs. Fields that are not listed
 here are ignored when reading.
