@@ -1,0 +1,196 @@
+"""The agent's configuration file: what can be set, its limits and defaults.
+
+Paths in the file are relative to the file's own folder. Nothing here opens a database or a connection;
+`check_files` looks at files only.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from common import config as toml
+from common import topics
+from common.config import Section
+from common.errors import Misconfigured, Rejected
+from common.mesh import addresses
+
+
+def _name(value: str) -> str:
+    try:
+        return topics.check_name(value)
+    except Rejected as error:
+        raise ValueError(error.detail) from error
+
+
+def _unicast(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError('an address such as "0x0001" or 1')
+    try:
+        return addresses.check_unicast(addresses.parse(str(value)))
+    except Rejected as error:
+        raise ValueError(error.detail) from error
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Unicast = Annotated[int, BeforeValidator(_unicast)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class GatewaySection(Section):
+    """Who this gateway is. `address` is its own unicast address in the mesh."""
+
+    site: Name
+    id: Name
+    address: Unicast
+    state_dir: Path = Path("/var/lib/meshtwin/agent")
+
+
+class MeshSection(Section):
+    """Which mesh the gateway serves.
+
+    `bluez` is a bluetooth-meshd: `site_file` names the network, `bus_address` another D-Bus than the
+    system's, `daemon_pid` one daemon of several on that bus. `virtual` is a simulated site: from `scenario`,
+    or made of `nodes` by `seed`; `control` is a Unix socket through which it can be injured.
+    """
+
+    link: Literal["bluez", "virtual"] = "bluez"
+    site_file: Path | None = None
+    bus_address: str | None = None
+    daemon_pid: int | None = Field(default=None, ge=1)
+    scenario: Path | None = None
+    control: Path | None = None
+    nodes: int = Field(default=60, ge=2, le=1000)
+    seed: int = Field(default=1, ge=0)
+
+
+class BrokerSection(Section):
+    """The MQTT broker and this gateway's identity there."""
+
+    host: str = Field(min_length=1, max_length=253)
+    port: Port = 8883
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+class MonitoringSection(Section):
+    """Probes of the link monitor. The budget is in mesh messages per second for the whole site; the
+    period is stretched until monitoring fits it."""
+
+    probe_period_s: float = Field(default=1.0, ge=0.1, le=25.5)
+    report_every: int = Field(default=5, ge=1, le=255)
+    budget_messages_per_s: float = Field(default=100.0, gt=0, le=10_000)
+    host_period_s: float = Field(default=5.0, ge=1, le=3600)
+
+
+class PolicySection(Section):
+    """What the site needs and how boldly the agent acts. `dry_run` proposes and never applies.
+
+    `confirm_s` is how long the expected effect of an action may take before it is rolled back;
+    `cooldown_s` how long a place that was changed is left alone.
+    """
+
+    delivery_need: float = Field(default=0.9, gt=0, lt=1)
+    dry_run: bool = False
+    confirm_s: float = Field(default=15.0, ge=1, le=3600)
+    cooldown_s: float = Field(default=30.0, ge=0, le=86_400)
+
+
+class StatusSection(Section):
+    """How often the retained status is published; peers call a gateway gone after three periods."""
+
+    period_s: float = Field(default=2.0, ge=0.2, le=3600)
+
+
+class OutboxSection(Section):
+    """Size of the on-disk outbox, and which share of it only events and results may use."""
+
+    cap_mib: float = Field(default=64.0, ge=1, le=65_536)
+    event_share: float = Field(default=0.25, gt=0, lt=1)
+
+
+class LogSection(Section):
+    """Where the noise level stands, and whether lines are for people or for programs."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    style: Literal["line", "json"] = "line"
+
+
+class AgentConfig(Section):
+    """One agent's whole configuration."""
+
+    gateway: GatewaySection
+    mesh: MeshSection = MeshSection()
+    broker: BrokerSection
+    monitoring: MonitoringSection = MonitoringSection()
+    policy: PolicySection = PolicySection()
+    status: StatusSection = StatusSection()
+    outbox: OutboxSection = OutboxSection()
+    log: LogSection = LogSection()
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket that a running agent answers on."""
+        return self.gateway.state_dir / "agent.sock"
+
+
+def load_config(path: Path) -> AgentConfig:
+    """Read and check an agent's configuration file.
+
+    Raises Misconfigured, naming every wrong key. The files it names may still be missing: `check_files`.
+    """
+    config = _anchored(toml.load(AgentConfig, path), path.resolve().parent)
+    if config.mesh.link == "bluez" and config.mesh.site_file is None:
+        raise Misconfigured(
+            f"{path}: mesh.site_file is missing",
+            'name the network\'s Mesh Configuration Database JSON, or set mesh.link = "virtual"',
+        )
+    return config
+
+
+def check_files(config: AgentConfig) -> list[str]:
+    """Check that the files which the configuration names are there, and return warnings.
+
+    Raises Misconfigured for a file that is missing or a key that others can read.
+    """
+    for key, file in _named_files(config):
+        if not os.access(file, os.R_OK):
+            why = "cannot be read" if file.exists() else "does not exist"
+            raise Misconfigured(f"{key}: {file} {why}", f"put the file there, or correct {key}")
+    if config.broker.key.stat().st_mode & 0o077:
+        raise Misconfigured(
+            f"broker.key: {config.broker.key} is readable by others", f"chmod 600 {config.broker.key}"
+        )
+    site_file = config.mesh.site_file
+    if site_file is not None and site_file.stat().st_mode & 0o077:
+        return [f"{site_file} holds keys and is readable by others: chmod 600 {site_file}"]
+    return []
+
+
+def _named_files(config: AgentConfig) -> list[tuple[str, Path]]:
+    broker, mesh = config.broker, config.mesh
+    files = [("broker.ca", broker.ca), ("broker.certificate", broker.certificate), ("broker.key", broker.key)]
+    if mesh.link == "bluez" and mesh.site_file is not None:
+        files.append(("mesh.site_file", mesh.site_file))
+    if mesh.link == "virtual" and mesh.scenario is not None:
+        files.append(("mesh.scenario", mesh.scenario))
+    return files
+
+
+S = TypeVar("S", bound=Section)
+
+
+def _anchored(section: S, folder: Path) -> S:
+    """The same section with every relative path put below `folder`."""
+    values = {name: getattr(section, name) for name in type(section).model_fields}
+    return section.model_copy(
+        update={
+            name: _anchored(value, folder) if isinstance(value, Section) else folder / value
+            for name, value in values.items()
+            if isinstance(value, (Section, Path))
+        }
+    )
