@@ -1,0 +1,165 @@
+"""The coordinator's configuration file and where its state lies.
+
+Everything the coordinator keeps is below one state folder; `coordinator.toml` in it is the only file that
+an operator edits. This module reads; `coordinator.enrolment.initialise` writes the first version.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, field_serializer
+
+from common.config import Section, load
+from common.errors import Misconfigured
+
+CONFIG_NAME = "coordinator.toml"
+DEFAULT_REPOSITORY = "sqlite:///{state}/repository.db"
+_HOST_NAME = re.compile(r"(?!-)[a-zA-Z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-zA-Z0-9-]{1,63}(?<!-))*")
+_STATE = "{state}"
+
+
+def check_host(value: str) -> str:
+    """Return a host name or address that is safe in certificates and in the broker's configuration.
+
+    Raises ValueError.
+    """
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        pass
+    if len(value) > 253 or not _HOST_NAME.fullmatch(value):
+        raise ValueError(f"{value[:80]!r} is neither a host name nor an IP address")
+    return value
+
+
+def _one_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must be one line of printable text")
+    return value
+
+
+Host = Annotated[str, AfterValidator(check_host)]
+
+
+class Identity(Section):
+    """`[coordinator]`"""
+
+    name: Annotated[str, AfterValidator(_one_line)] = Field("coordinator", min_length=1, max_length=64)
+
+
+class Broker(Section):
+    """`[broker]`: where mosquitto listens, and the further names its certificate answers to.
+
+    Gateways dial the first of `names`, or `host` when there is none.
+    """
+
+    host: Host = "127.0.0.1"
+    port: int = Field(8883, ge=1, le=65535)
+    names: tuple[Host, ...] = Field((), max_length=64)
+    binary: Annotated[str, AfterValidator(_one_line)] = Field("mosquitto", min_length=1)
+
+
+class Repository(Section):
+    """`[repository]`: a SQLAlchemy URL; `{state}` stands for the state folder. May hold a password."""
+
+    url: SecretStr = SecretStr(DEFAULT_REPOSITORY)
+
+    @field_serializer("url", when_used="json")
+    def _mask(self, url: SecretStr) -> str:
+        return str(url)
+
+
+class Api(Section):
+    """`[api]`: the Unix socket that the command line talks to, relative to the state folder."""
+
+    socket: Path = Path("run/coordinator.sock")
+
+
+class Log(Section):
+    """`[log]`"""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    style: Literal["line", "json"] = "line"
+
+
+class CoordinatorConfig(Section):
+    """`coordinator.toml`. After `load_config` the repository URL and the socket path are absolute."""
+
+    coordinator: Identity = Identity()
+    broker: Broker = Broker()
+    repository: Repository = Repository()
+    api: Api = Api()
+    log: Log = Log()
+
+
+@dataclass(frozen=True, slots=True)
+class StatePaths:
+    """Where each thing lies below the state folder."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / CONFIG_NAME
+
+    @property
+    def fleet(self) -> Path:
+        """The registry of gateways."""
+        return self.root / "fleet.json"
+
+    @property
+    def pki(self) -> Path:
+        """`ca`, `broker` and `coordinator`, each `.crt` and `.key`, and `crl.pem`."""
+        return self.root / "pki"
+
+    @property
+    def broker(self) -> Path:
+        """The broker's configuration, ACL, log, process id and persistence."""
+        return self.root / "broker"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and locks of running processes."""
+        return self.root / "run"
+
+    def identity_of(self, gateway: str) -> Path:
+        """The folder that is copied to a gateway."""
+        return self.root / "gateways" / gateway
+
+
+def default_state() -> Path:
+    """$MESHTWIN_STATE, or the machine's folder for root, or the user's."""
+    if named := os.environ.get("MESHTWIN_STATE"):
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/meshtwin/coordinator")
+    return Path.home() / ".local/state/meshtwin/coordinator"
+
+
+def load_config(state: Path) -> CoordinatorConfig:
+    """Read `coordinator.toml` of a state folder.
+
+    Raises Misconfigured, telling to run `coordinator init` where that has not been done.
+    """
+    paths = StatePaths(state.absolute())
+    if not paths.config.exists():
+        raise Misconfigured(
+            f"{state} holds no coordinator: {CONFIG_NAME} is missing", f"run: coordinator init --state {state}"
+        )
+    return _resolve(load(CoordinatorConfig, paths.config), paths)
+
+
+def _resolve(config: CoordinatorConfig, paths: StatePaths) -> CoordinatorConfig:
+    url = config.repository.url.get_secret_value().replace(_STATE, str(paths.root))
+    return config.model_copy(
+        update={
+            "repository": Repository(url=SecretStr(url)),
+            "api": Api(socket=paths.root / config.api.socket),
+        }
+    )
