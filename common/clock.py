@@ -50,10 +50,20 @@ class ManualClock:
         return self._monotonic
 
     async def sleep(self, seconds: float) -> None:
-        woken = asyncio.Event()
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
         self._counter += 1
-        heapq.heappush(self._sleepers, (self._monotonic + seconds, self._counter, woken))
-        await woken.wait()
+        sleeper = (self._monotonic + seconds, self._counter, asyncio.Event())
+        heapq.heappush(self._sleepers, sleeper)
+        try:
+            await sleeper[2].wait()
+        except asyncio.CancelledError:
+            # A sleeper that nobody awaits would cost `advance` a stop for nothing.
+            if sleeper in self._sleepers:
+                self._sleepers.remove(sleeper)
+                heapq.heapify(self._sleepers)
+            raise
 
     async def advance(self, seconds: float) -> None:
         """Move on by `seconds`, waking each sleeper at its own moment."""

@@ -2,7 +2,7 @@
 
 On the wire a table is a MessagePack map `{column name: [type code, count, bytes]}`. Type codes are those of
 the standard library's `array`, restricted to the fixed-size ones. Whatever the input, decoding ends in a
-table or in `Rejected`; memory stays within a small multiple of the input's size.
+table or in `Rejected`; memory stays within about a hundred times the input's size, which is limited.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from common.errors import Rejected, RejectReason
 MAX_MESSAGE_BYTES = 256 * 1024
 MAX_COLUMNS = 64
 MAX_ROWS = 65_536
-# A header may promise far more elements than follow, and msgpack allocates what is promised.
-_MAX_ELEMENTS = 8_192
+MAX_DEPTH = 16
 ITEM_BYTES = {"b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "q": 8, "Q": 8, "f": 4, "d": 8}
 
 Column: TypeAlias = "array[int] | array[float]"
@@ -47,15 +46,9 @@ def unpack(data: bytes) -> Value:
     if len(data) > MAX_MESSAGE_BYTES:
         raise Rejected(RejectReason.OVERSIZED, f"{len(data)} bytes, at most {MAX_MESSAGE_BYTES}")
     try:
-        value: Value = msgpack.unpackb(
-            data,
-            raw=False,
-            strict_map_key=True,
-            ext_hook=_refuse_extension,
-            max_array_len=_MAX_ELEMENTS,
-            max_map_len=_MAX_ELEMENTS,
-        )
-        _check_keys(value)
+        _check_complete(data)
+        value: Value = msgpack.unpackb(data, raw=False, strict_map_key=True, ext_hook=_refuse_extension)
+        _check_shape(value)
     except Rejected:
         raise
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
@@ -115,20 +108,32 @@ def _little_endian(column: Column) -> Column:
     return swapped
 
 
-def _check_keys(value: Value, depth: int = 0) -> None:
-    """Maps have text keys (MessagePack also allows bytes), and nesting stays shallow."""
-    if depth > 16:
-        raise Rejected(RejectReason.MALFORMED, "nested deeper than 16 levels")
+def _check_complete(data: bytes) -> None:
+    """Walk the message once without building it.
+
+    `unpackb` allocates what a header promises before the elements have come: 3 bytes of every nested
+    header become kilobytes. A complete message holds what it promises.
+    """
+    unpacker = msgpack.Unpacker(read_size=max(1, len(data)), max_buffer_size=max(1, len(data)))
+    unpacker.feed(data)
+    unpacker.skip()
+
+
+def _check_shape(value: Value, depth: int = 0) -> None:
+    """Maps have text keys (MessagePack also allows bytes), nesting stays shallow, no extension types."""
+    if depth > MAX_DEPTH:
+        raise Rejected(RejectReason.MALFORMED, f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                raise Rejected(RejectReason.MALFORMED, "a map key is not text")
-            if isinstance(inner, (dict, list)):
-                _check_keys(inner, depth + 1)
+        if not all(isinstance(key, str) for key in value):
+            raise Rejected(RejectReason.MALFORMED, "a map key is not text")
+        for inner in value.values():
+            _check_shape(inner, depth + 1)
     elif isinstance(value, list):
         for inner in value:
-            if isinstance(inner, (dict, list)):
-                _check_keys(inner, depth + 1)
+            _check_shape(inner, depth + 1)
+    elif isinstance(value, msgpack.Timestamp):
+        # The one extension that msgpack decodes without asking the hook.
+        raise Rejected(RejectReason.MALFORMED, "MessagePack time stamps are not used here")
 
 
 def _refuse_extension(code: int, data: bytes) -> Value:
@@ -137,5 +142,5 @@ def _refuse_extension(code: int, data: bytes) -> Value:
 
 def _explain(error: Exception) -> Rejected:
     text = str(error) or type(error).__name__
-    truncated = "incomplete input" in text or isinstance(error, msgpack.OutOfData)
+    truncated = isinstance(error, msgpack.OutOfData)
     return Rejected(RejectReason.TRUNCATED if truncated else RejectReason.MALFORMED, text[:200])

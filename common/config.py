@@ -1,6 +1,7 @@
 """Configuration files: TOML parsed once into one validated, immutable object per component.
 
-An error names the key, the value and the fix; an unknown key is refused with the nearest known one named.
+An error names the key and the fix, never the value, which may be a secret. An unknown key is refused with
+the nearest known one named.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from common.errors import Misconfigured
+from common.errors import Misconfigured, Rejected
 
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -39,10 +40,13 @@ def parse(model: type[S], text: str, name: str = "configuration") -> S:
     """Like `load`, from the text itself; `name` stands for the file in errors."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Misconfigured(f"{name} is not valid TOML: {error}", "mend the line that is named") from error
     try:
         return model.model_validate(document)
+    except Rejected as error:
+        # A validator of `common` that knows no key, such as a name's.
+        raise Misconfigured(f"{name}: {error.detail}", f"edit {name}") from error
     except ValidationError as error:
         problems = [_describe(model, detail) for detail in error.errors()]
         raise Misconfigured(f"{name}: " + "; ".join(problems), f"edit {name}") from error
@@ -65,22 +69,21 @@ def _read(path: Path) -> str:
 
 def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
     location = [str(part) for part in detail["loc"]]
-    key = ".".join(location)
+    key = ".".join(location) or "the file"
     if detail["type"] == "extra_forbidden":
         near = get_close_matches(location[-1], _known_keys(model, detail["loc"][:-1]), n=1, cutoff=0.5)
         hint = f", did you mean {near[0]!r}?" if near else ""
         return f"unknown key {key!r}{hint}"
-    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[:1].lower()}{message[1:]}"
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    current: Any = model
+    current: type[BaseModel] = model
     for part in location:
-        if isinstance(part, int):
-            continue
-        current = _table_of(current.model_fields[part].annotation)
-        if current is None:
-            return []
+        field = next((f for name, f in current.model_fields.items() if part in (name, f.alias)), None)
+        # Not a field: an index of a list, a key of a dictionary of tables, or the name of a union's branch.
+        current = (field and _table_of(field.annotation)) or current
     return [field.alias or name for name, field in current.model_fields.items()]
 
 

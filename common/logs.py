@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import TextIO
 
 from pydantic import SecretBytes, SecretStr
@@ -67,15 +69,14 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        document: dict[str, object] = {
-            "time": round(record.created, 3),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **{key: _plain(value) for key, value in _fields(record).items()},
-        }
+        document: dict[str, object] = {key: _plain(value) for key, value in _fields(record).items()}
+        # After the fields: none of them can pose as another time, level or event.
+        document["time"] = round(record.created, 3)
+        document["level"] = record.levelname.lower()
+        document["event"] = record.getMessage()
         if record.exc_info:
             document["trace"] = self.formatException(record.exc_info)
-        return json.dumps(document, default=str)
+        return json.dumps(document)
 
 
 def get_logger(name: str, **fields: Field) -> Logger:
@@ -101,18 +102,22 @@ def _fields(record: logging.LogRecord) -> dict[str, Field]:
 
 
 def _plain(value: Field) -> Field:
-    """What may be printed of a value: secrets masked, line breaks escaped."""
+    """What may be printed of a value, as JSON knows it: secrets masked, line breaks escaped."""
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
     if isinstance(value, (SecretStr, SecretBytes)):
         return "********"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(inner) for inner in value]
     if isinstance(value, BaseException):
         value = f"{type(value).__name__}: {value}"
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, str):
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
-    return value
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:

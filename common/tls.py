@@ -42,5 +42,6 @@ def _check_readable(path: Path) -> None:
             pass
     except OSError as error:
         raise Misconfigured(
-            f"{path} cannot be read: {error.strerror}", "enrol this gateway, or mend owner and mode of the file"
+            f"{path} cannot be read: {error.strerror}",
+            "enrol this gateway, or mend owner and mode of the file",
         ) from error

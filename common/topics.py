@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,62}[a-z0-9])?")
 
 
 class Channel(StrEnum):
-    """The third-last or last level of a topic; what the message is for."""
+    """The fifth level of a topic: what the message is for."""
 
     UP = "up"
     STATUS = "status"
@@ -90,7 +90,9 @@ def to_peer(site: str, addressee: str, channel: Channel, sender: str) -> str:
 
 
 def parse(topic: str) -> Topic:
-    """Parse a received topic. Raises Rejected(MALFORMED) for anything outside the scheme."""
+    """Parse a received topic. Raises Rejected for anything outside the scheme: MALFORMED, or INVALID for a
+    name that `check_name` refuses.
+    """
     levels = topic.split("/", 7)
     if len(levels) < 5 or "/".join(levels[:2]) != ROOT:
         raise Rejected(RejectReason.MALFORMED, f"topic {topic[:120]!r} is not below {ROOT}/<site>/<gateway>/")

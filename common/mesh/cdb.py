@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,17 +38,15 @@ class Secret:
 
 
 def _hex_number(value: Any) -> Any:
-    if isinstance(value, str) and 1 <= len(value) <= 8:
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F]{1,8}", value):
         return int(value, 16)
     raise ValueError("a hexadecimal number such as 0105")
 
 
 def _hex_key(value: Any) -> Any:
-    if isinstance(value, str) and len(value) == 32:
-        try:
-            return Secret(bytes.fromhex(value))
-        except ValueError:
-            pass
+    # Checked by pattern, as `fromhex` skips white space and would return a shorter key.
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F]{32}", value):
+        return Secret(bytes.fromhex(value))
     # The value is not repeated: it may be nearly a key.
     raise ValueError("a key is 32 hexadecimal digits")
 
@@ -211,14 +210,15 @@ def permissions_warning(path: Path) -> str | None:
 
 
 def _check_unique(site: SiteFile, name: str) -> None:
-    seen: dict[int, str] = {}
-    for node in site.nodes:
+    seen: set[int] = set()
+    for node in site.live_nodes():
         for address in range(node.unicast_address, node.unicast_address + max(1, len(node.elements))):
-            if address in seen and not node.excluded:
+            if address in seen or address > UNICAST_MAX:
+                fault = "belongs to two nodes" if address in seen else "is no element's unicast address"
                 raise Misconfigured(
-                    f"{name}: address 0x{address:04x} belongs to two nodes", "remove one of them in the app"
+                    f"{name}: address 0x{address:04x} {fault}", "remove the node in the app, and add it again"
                 )
-            seen[address] = node.uuid
+            seen.add(address)
 
 
 def _transmit(state: TransmitState | None) -> Transmit | None:

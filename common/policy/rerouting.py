@@ -1,0 +1,308 @@
+"""Choose relay set and TTL over the site graph when a needed relay dies or a link falls below need.
+
+The search first makes nodes reachable (cheapest path, where turning a relay on costs), then strong enough
+(the neighbour whose help gains most), then drops what turned out not to be needed. It is greedy: relay sets
+of a site differ by one or two nodes after a fault, and a decision must take milliseconds on a gateway.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import log
+
+from common.mesh.configuration import ConfigurationChange, NodeConfiguration
+from common.mesh.graph import Flooding, LinkKey, Reach, SiteGraph, heard_once
+from common.policy.actions import Action, ActionKind, Effect, Observation, Priority, SiteState, Step
+
+TURN_ON_COST = 0.5
+"""A new relay must save as much as a path of delivery exp(-0.5) loses: each one loads the channel."""
+
+CLEAR_GAIN = 0.03
+"""A degraded node's delivery must be expected to rise by this much to be worth a change."""
+
+TTL_MARGIN = 2
+"""Spare hops above the longest path: floods do not always take the best one."""
+
+CONFIRM_WINDOW_S = 10.0
+DEFAULT_TTL = 7
+"""Assumed where a node's default TTL is not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a relay set gives each node: the worse direction to and from its best gateway, and hops."""
+
+    delivery: Mapping[int, float]
+    hops: Mapping[int, int]
+
+    def of(self, node: int) -> float:
+        """Delivery of a node, 0 when cut off."""
+        return self.delivery.get(node, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """The problem: a graph without the dead, its gateways, and who could help."""
+
+    graph: SiteGraph
+    gateways: frozenset[int]
+    transmissions: int
+    repeats: int
+    candidates: frozenset[int]
+    needy: frozenset[int]
+    need: float
+    ttl: Mapping[int, int]
+
+    def service(self, relays: frozenset[int]) -> Service:
+        """Delivery and hops of every node under a relay set, TTL set aside: raising it is always possible."""
+        flooding = Flooding(relays, self.transmissions, self.repeats)
+        best: dict[int, float] = {}
+        hops: dict[int, int] = {}
+        for gateway in self.gateways:
+            down = self.graph.flood_from(gateway, flooding)
+            up = self.graph.flood_to(gateway, flooding)
+            for node in down.keys() & up.keys():
+                both = min(down[node].delivery, up[node].delivery)
+                if both > best.get(node, -1.0):
+                    best[node], hops[node] = both, max(down[node].hops, up[node].hops)
+        return Service(best, hops)
+
+    def within_ttl(self, service: Service) -> Service:
+        """The service that remains of `service` with the default TTLs as they are."""
+        limit = max((self.ttl.get(gateway, DEFAULT_TTL) for gateway in self.gateways), default=DEFAULT_TTL)
+        heard = {
+            node: delivery
+            for node, delivery in service.delivery.items()
+            if service.hops[node] <= min(limit, self.ttl.get(node, DEFAULT_TTL))
+        }
+        return Service(heard, service.hops)
+
+    def unserved(self, service: Service) -> list[int]:
+        """Needy nodes below need, worst first."""
+        return sorted((n for n in self.needy if service.of(n) < self.need), key=lambda n: (service.of(n), n))
+
+    def score(self, service: Service) -> float:
+        """What the search climbs: delivery up to need, summed over the needy."""
+        return sum(min(self.need, service.of(node)) for node in self.needy)
+
+
+def reroute(state: SiteState, observation: Observation, now: float) -> list[Action]:
+    """One action that restores service, or none when nothing is wrong, or nothing can be done now."""
+    site = _problem(state, observation, now)
+    relays = relay_set(state.nodes, observation.dead)
+    before = site.within_ttl(site.service(relays))
+    unserved = site.unserved(before)
+    if not unserved or _being_mended(state, unserved):
+        return []
+    chosen = _choose(site, relays)
+    after = site.service(relays | chosen)
+    gained = _gained(site, unserved, before, after)
+    steps = _steps(state, site, chosen, relays, after, gained)
+    if not gained or not steps:
+        return []
+    return [_action(state, observation, steps, before, after, gained, now)]
+
+
+def relay_set(nodes: Mapping[int, NodeConfiguration], dead: Iterable[int]) -> frozenset[int]:
+    """The live nodes whose relay feature is on."""
+    gone = frozenset(dead)
+    return frozenset(a for a, node in nodes.items() if node.relay and a not in gone)
+
+
+def site_service(state: SiteState, observation: Observation) -> Service:
+    """What the present relay set gives each node: for status pages and homes."""
+    site = _problem(state, observation, 0.0)
+    return site.within_ttl(site.service(relay_set(state.nodes, observation.dead)))
+
+
+def _problem(state: SiteState, observation: Observation, now: float) -> _Site:
+    graph = SiteGraph({**state.graph.links, **observation.forecast}).without(observation.dead)
+    relays = relay_set(state.nodes, observation.dead)
+    candidates = frozenset(
+        address
+        for address in state.changeable - observation.dead - relays - state.gateways
+        if address in state.nodes
+        and state.nodes[address].relay_supported
+        and state.refused.get(address, now) <= now
+    )
+    return _Site(
+        graph=graph,
+        gateways=state.gateways - observation.dead,
+        transmissions=_common_count([n.network_transmit.count for n in _known(state) if n.network_transmit]),
+        repeats=_common_count([n.relay_retransmit.count for n in _known(state) if n.relay_retransmit]),
+        candidates=candidates,
+        needy=state.responsible - observation.dead - state.gateways,
+        need=state.delivery_need,
+        ttl={a: node.default_ttl for a, node in state.nodes.items() if node.default_ttl is not None},
+    )
+
+
+def _known(state: SiteState) -> Iterable[NodeConfiguration]:
+    return state.nodes.values()
+
+
+def _common_count(counts: list[int]) -> int:
+    """The lower median: sites are configured uniformly, and one odd node must not flatter the rest."""
+    return sorted(counts)[(len(counts) - 1) // 2] if counts else 1
+
+
+def _being_mended(state: SiteState, unserved: list[int]) -> bool:
+    """True while an earlier action for (some of) these nodes still waits for its effect."""
+    return any(action.expected.nodes & set(unserved) for action in state.pending)
+
+
+def _choose(site: _Site, relays: frozenset[int]) -> frozenset[int]:
+    """New relays, fewest first."""
+    chosen: set[int] = set()
+    hopeless: set[int] = set()
+    while True:
+        service = site.service(relays | chosen)
+        waiting = [node for node in site.unserved(service) if node not in hopeless]
+        if not waiting:
+            return _prune(site, relays, chosen)
+        helpers = _path(site, relays | chosen, waiting[0]) if service.of(waiting[0]) == 0.0 else set()
+        if not helpers:
+            helpers = _best_helper(site, relays | chosen, waiting[0], site.score(service))
+        if helpers:
+            chosen |= helpers
+        else:
+            hopeless.add(waiting[0])
+
+
+def _path(site: _Site, relays: frozenset[int] | set[int], node: int) -> set[int]:
+    """The new relays on the cheapest two-way path from a gateway to `node`; empty when there is none."""
+    queue: list[tuple[float, int, int]] = [(0.0, gateway, gateway) for gateway in sorted(site.gateways)]
+    came: dict[int, int] = {}
+    while queue:
+        cost, here, previous = heapq.heappop(queue)
+        if here in came:
+            continue
+        came[here] = previous
+        if here == node:
+            return _interior(came, node) - set(relays)
+        if here not in site.gateways and here not in relays and here not in site.candidates:
+            continue
+        for other, pdr in site.graph.receivers(here):
+            if other not in came:
+                price = TURN_ON_COST if other in site.candidates and other != node else 0.0
+                heapq.heappush(queue, (cost + price + _hop_cost(site, here, other, pdr), other, here))
+    return set()
+
+
+def _hop_cost(site: _Site, transmitter: int, receiver: int, pdr: float) -> float:
+    """Minus log delivery of the worse direction: a relay must hear as well as be heard."""
+    back = dict(site.graph.receivers(receiver)).get(transmitter, 0.0)
+    worse = heard_once(min(pdr, back), site.repeats)
+    return -log(max(worse, 1e-6)) + 0.01
+
+
+def _interior(came: Mapping[int, int], node: int) -> set[int]:
+    path = set()
+    here = came[node]
+    while came[here] != here:
+        path.add(here)
+        here = came[here]
+    return path
+
+
+def _best_helper(site: _Site, relays: frozenset[int] | set[int], node: int, score: float) -> set[int]:
+    """The one candidate, near the node or on its way, that gains most; none below a clear gain."""
+    near = {other for other, _ in site.graph.transmitters(node)}
+    far = {other for helper in near for other, _ in site.graph.transmitters(helper)}
+    gains = []
+    for candidate in sorted((near | far) & site.candidates - set(relays)):
+        gain = site.score(site.service(frozenset(relays) | {candidate})) - score
+        if gain >= CLEAR_GAIN:
+            gains.append((-gain, candidate))
+    return {min(gains)[1]} if gains else set()
+
+
+def _prune(site: _Site, relays: frozenset[int], chosen: set[int]) -> frozenset[int]:
+    """Drop each new relay without which service is no worse."""
+    kept = set(chosen)
+    for candidate in sorted(chosen, reverse=True):
+        with_it = site.score(site.service(relays | kept))
+        without = site.score(site.service(relays | (kept - {candidate})))
+        if with_it - without < CLEAR_GAIN:
+            kept.discard(candidate)
+    return frozenset(kept)
+
+
+def _gained(site: _Site, unserved: list[int], before: Service, after: Service) -> frozenset[int]:
+    """The unserved nodes that the plan helps clearly."""
+    return frozenset(
+        node
+        for node in unserved
+        if after.of(node) >= min(site.need, before.of(node) + CLEAR_GAIN) and after.of(node) > before.of(node)
+    )
+
+
+def _steps(
+    state: SiteState,
+    site: _Site,
+    chosen: frozenset[int],
+    relays: frozenset[int],
+    after: Service,
+    gained: frozenset[int],
+) -> tuple[Step, ...]:
+    """The gateway's own TTL, then relays outwards from it, then the nodes' TTL, where it is too short."""
+    outwards = _depth(site, state.gateway, relays | chosen)
+    longest = max((after.hops[node] for node in gained), default=0)
+    ttl = ConfigurationChange(default_ttl=min(127, longest + TTL_MARGIN))
+    short = [
+        address
+        for address in sorted(gained | {state.gateway}, key=lambda n: (outwards.get(n, 0), n))
+        if longest > site.ttl.get(address, DEFAULT_TTL) and address in state.changeable
+    ]
+    turned_on = sorted(chosen, key=lambda n: (outwards.get(n, len(outwards)), n))
+    own = [Step(address, ttl) for address in short if address == state.gateway]
+    others = [Step(address, ttl) for address in short if address != state.gateway]
+    return tuple(own + [Step(a, ConfigurationChange(relay=True)) for a in turned_on] + others)
+
+
+def _depth(site: _Site, gateway: int, relays: frozenset[int]) -> dict[int, int]:
+    reach: Mapping[int, Reach] = site.graph.flood_from(
+        gateway, Flooding(relays, site.transmissions, site.repeats)
+    )
+    return {node: found.hops for node, found in reach.items()}
+
+
+def _action(
+    state: SiteState,
+    observation: Observation,
+    steps: tuple[Step, ...],
+    before: Service,
+    after: Service,
+    gained: frozenset[int],
+    now: float,
+) -> Action:
+    cut_off = [node for node in gained if before.of(node) < 0.1]
+    return Action(
+        kind=ActionKind.REROUTE,
+        cause=_cause(observation, before, gained, cut_off),
+        steps=steps,
+        expected=Effect(gained, round(min(after.of(n) for n in gained), 3), CONFIRM_WINDOW_S),
+        priority=Priority.CUT_OFF if cut_off else Priority.DEGRADED,
+        lease_until=now + state.lease_s,
+    )
+
+
+def _cause(observation: Observation, before: Service, gained: frozenset[int], cut_off: list[int]) -> str:
+    if cut_off and observation.dead:
+        dead = ", ".join(f"0x{address:04x}" for address in sorted(observation.dead)[:4])
+        return f"relay {dead} dead, {len(cut_off)} nodes cut off"
+    worst = min(gained, key=before.of)
+    return f"delivery of 0x{worst:04x} expected to be {before.of(worst):.2f}, below need"
+
+
+def forecast_falls(
+    graph: SiteGraph, forecast: Mapping[LinkKey, float], margin: float
+) -> dict[LinkKey, float]:
+    """The forecasts worth planning with: links expected to lose more than `margin`."""
+    return {
+        key: expected
+        for key, expected in forecast.items()
+        if key in graph.links and expected < graph.links[key] - margin
+    }
