@@ -155,6 +155,9 @@ class Status(Message):
     mesh_up: bool = False
     acting: bool = False
     epoch: U64 = 0
+    # The lowest sequence that the outbox still holds, or the next one when it is empty; 0: not told. All
+    # below is gone for good, so that a coordinator which lost its repository need not wait for it.
+    oldest: int = Field(default=0, ge=0, le=2**63 - 1)
     queued: int = Field(default=0, ge=0)
     dropped: int = Field(default=0, ge=0)
     nodes_alive: int = Field(default=0, ge=0)
