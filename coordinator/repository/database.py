@@ -1,0 +1,98 @@
+"""Opening the database, and the one place where its errors become ours.
+
+SQLite runs with a write-ahead log and `synchronous=FULL`: whatever is committed, and therefore
+acknowledged, survives a killed process and a power cut. Commits are grouped, so the flush to disk is rare.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, insert, inspect, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from common.errors import Corrupt, MeshtwinError, Misconfigured, Unavailable
+from coordinator.repository import schema
+
+_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def connect(url: str) -> Engine:
+    """Open the database at `url` and make its tables where there are none.
+
+    Raises Misconfigured (bad URL, missing driver, newer schema), Corrupt, Unavailable.
+    """
+    engine = _engine(url)
+    try:
+        with translated(engine):
+            _prepare(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """Turn the database's errors into Corrupt or Unavailable."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translation(engine, error) from error
+    except SQLAlchemyError as error:
+        raise Unavailable(f"the repository failed: {error}") from error
+
+
+def _engine(url: str) -> Engine:
+    try:
+        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    except ArgumentError as error:
+        raise Misconfigured("the repository's URL cannot be read", _URL_FIX) from error
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise Misconfigured(f"the repository's database driver is missing: {error}", _DRIVER_FIX) from error
+    if engine.dialect.name not in ("sqlite", "postgresql"):
+        raise Misconfigured(f"repositories on {engine.dialect.name} are not supported", _URL_FIX)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+_URL_FIX = "set [repository] url to sqlite:////absolute/path.db or postgresql+psycopg://user@host/name"
+_DRIVER_FIX = "install it: pip install 'psycopg[binary]'"
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "cache_size=-16384"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _prepare(engine: Engine) -> None:
+    with engine.begin() as connection:
+        made = inspect(connection).has_table(schema.version.name)
+        found = connection.execute(select(schema.version.c.version)).scalar() if made else None
+        if found is None:
+            # Also after being killed half-way: the number comes last.
+            schema.metadata.create_all(connection)
+            connection.execute(insert(schema.version).values(version=schema.SCHEMA))
+            found = schema.SCHEMA
+    if found != schema.SCHEMA:
+        raise Misconfigured(
+            f"the repository has schema {found}, this meshtwin knows {schema.SCHEMA}",
+            "update meshtwin, or name another [repository] url",
+        )
+
+
+def _translation(engine: Engine, error: DBAPIError) -> MeshtwinError:
+    original: Any = error.orig
+    code = getattr(original, "sqlite_errorcode", 0)
+    if code & 0xFF in _CORRUPT:
+        path = engine.url.database
+        return Corrupt(
+            f"the repository {path} is damaged ({original})\n  fix: stop the coordinator and move {path}, "
+            f"{path}-wal and {path}-shm away; restore a copy, or start empty"
+        )
+    return Unavailable(f"the repository cannot be used now: {original}")
