@@ -1,0 +1,254 @@
+"""Messages of the link-monitor vendor model; PROTOCOL.md specifies them byte by byte.
+
+All but long reports fit one unsegmented access message: three bytes of opcode and at most eight more.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Final, Self
+
+from common.errors import Rejected, RejectReason
+from common.mesh.addresses import check_unicast
+from firmware_bridge.access.fields import ModelId, check_range, nothing, take
+from firmware_bridge.access.opcodes import vendor_opcode
+
+# A vendor who ships this model uses a company id of its own; everything follows from this constant.
+COMPANY: Final = 0x05F1
+SERVER: Final = ModelId(0x4D54, COMPANY)
+CLIENT: Final = ModelId(0x4D55, COMPANY)
+
+MONITOR_PROBES: Final = 0xC100
+MONITOR_REPORTS: Final = 0xC101
+
+PERIOD_UNIT_S: Final = 0.1
+TRANSMISSIONS_MAX: Final = 8
+EXPECTED_MAX: Final = 31
+ENTRIES_MAX: Final = 64
+UNSEGMENTED_ENTRIES: Final = 2
+UNSEGMENTED_RSSI_ENTRIES: Final = 1
+
+_PROBE = struct.Struct("<HBB")
+_ENTRY = struct.Struct("<HBB")
+_ENTRY_RSSI = struct.Struct("<HBBb")
+_LOST = struct.Struct("<HBB")
+_SETTINGS = struct.Struct("<BBB")
+_RESTART = struct.Struct("<H")
+_RESTART_STATUS = struct.Struct("<HB")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Heard by direct neighbours only. `period_units` are 100 ms; 0 says that this was the last one."""
+
+    sequence: int
+    period_units: int
+    transmissions: int
+    OPCODE: ClassVar[int] = vendor_opcode(0x01, COMPANY)
+
+    def __post_init__(self) -> None:
+        check_range(self.sequence, 0, 0xFFFF, "probe sequence")
+        check_range(self.period_units, 0, 0xFF, "probe period")
+        check_range(self.transmissions, 1, TRANSMISSIONS_MAX, "transmissions")
+
+    def parameters(self) -> bytes:
+        return _PROBE.pack(self.sequence, self.period_units, self.transmissions)
+
+    @classmethod
+    def parse(cls, parameters: bytes) -> Self:
+        return cls(*take(_PROBE, parameters, cls.__name__))
+
+
+@dataclass(frozen=True, slots=True)
+class ReportEntry:
+    """What a receiver counted of one transmitter since its last entry about it."""
+
+    transmitter: int
+    heard: int
+    expected: int
+    transmissions: int = 1
+    rssi_dbm: int | None = None
+
+    def __post_init__(self) -> None:
+        check_unicast(self.transmitter)
+        check_range(self.expected, 0, EXPECTED_MAX, "expected probes")
+        check_range(self.heard, 0, self.expected, "heard probes")
+        check_range(self.transmissions, 1, TRANSMISSIONS_MAX, "transmissions")
+        if self.rssi_dbm is not None:
+            check_range(self.rssi_dbm, -128, 127, "RSSI")
+
+    def counts(self) -> tuple[int, int, int]:
+        return self.transmitter, self.heard, self.expected | (self.transmissions - 1) << 5
+
+
+def _entry(fields: tuple[int, ...]) -> ReportEntry:
+    transmitter, heard, packed, *rssi = fields
+    return ReportEntry(transmitter, heard, packed & 0x1F, (packed >> 5) + 1, rssi[0] if rssi else None)
+
+
+def _entries(layout: struct.Struct, parameters: bytes) -> tuple[ReportEntry, ...]:
+    count, rest = divmod(len(parameters), layout.size)
+    if rest:
+        raise Rejected(RejectReason.TRUNCATED, f"a report of {len(parameters)} bytes ends within an entry")
+    check_range(count, 1, ENTRIES_MAX, "report entries")
+    return tuple(_entry(fields) for fields in layout.iter_unpack(parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A part of a neighbour table from a node that cannot read signal strength."""
+
+    entries: tuple[ReportEntry, ...]
+    OPCODE: ClassVar[int] = vendor_opcode(0x02, COMPANY)
+
+    def __post_init__(self) -> None:
+        check_range(len(self.entries), 1, ENTRIES_MAX, "report entries")
+
+    def parameters(self) -> bytes:
+        return b"".join(_ENTRY.pack(*entry.counts()) for entry in self.entries)
+
+    @classmethod
+    def parse(cls, parameters: bytes) -> Self:
+        return cls(_entries(_ENTRY, parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRssi:
+    """The same with the mean signal strength of each transmitter's probes."""
+
+    entries: tuple[ReportEntry, ...]
+    OPCODE: ClassVar[int] = vendor_opcode(0x03, COMPANY)
+
+    def __post_init__(self) -> None:
+        check_range(len(self.entries), 1, ENTRIES_MAX, "report entries")
+        if any(entry.rssi_dbm is None for entry in self.entries):
+            raise Rejected(RejectReason.INVALID, "every entry of this report has an RSSI")
+
+    def parameters(self) -> bytes:
+        return b"".join(_ENTRY_RSSI.pack(*entry.counts(), entry.rssi_dbm) for entry in self.entries)
+
+    @classmethod
+    def parse(cls, parameters: bytes) -> Self:
+        return cls(_entries(_ENTRY_RSSI, parameters))
+
+
+def reports(entries: Iterable[ReportEntry]) -> list[Report | ReportRssi]:
+    """As many unsegmented reports as the entries need."""
+    plain = [entry for entry in entries if entry.rssi_dbm is None]
+    with_rssi = [entry for entry in entries if entry.rssi_dbm is not None]
+    short, long = UNSEGMENTED_ENTRIES, UNSEGMENTED_RSSI_ENTRIES
+    messages: list[Report | ReportRssi] = [
+        Report(tuple(plain[i : i + short])) for i in range(0, len(plain), short)
+    ]
+    return messages + [ReportRssi(tuple(with_rssi[i : i + long])) for i in range(0, len(with_rssi), long)]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A usually good transmitter went silent. `share_octet` is the share heard before, 255 for all."""
+
+    transmitter: int
+    missed: int
+    share_octet: int
+    OPCODE: ClassVar[int] = vendor_opcode(0x04, COMPANY)
+
+    def __post_init__(self) -> None:
+        check_unicast(self.transmitter)
+        check_range(self.missed, 1, 0xFF, "missed probes")
+        check_range(self.share_octet, 0, 0xFF, "share heard")
+
+    def parameters(self) -> bytes:
+        return _LOST.pack(self.transmitter, self.missed, self.share_octet)
+
+    @classmethod
+    def parse(cls, parameters: bytes) -> Self:
+        return cls(*take(_LOST, parameters, cls.__name__))
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorGet:
+    OPCODE: ClassVar[int] = vendor_opcode(0x05, COMPANY)
+
+    def parameters(self) -> bytes:
+        return b""
+
+    @classmethod
+    def parse(cls, parameters: bytes) -> Self:
+        nothing(parameters, cls.__name__)
+        return cls()
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """How a node monitors: probe period (100 ms units, 0 is off), probes per report, their transmissions."""
+
+    period_units: int = 10
+    report_every: int = 5
+    transmissions: int = 1
+    OPCODE: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        check_range(self.period_units, 0, 0xFF, "probe period")
+        check_range(self.report_every, 1, EXPECTED_MAX - 1, "probes per report")
+        check_range(self.transmissions, 1, TRANSMISSIONS_MAX, "transmissions")
+
+    @property
+    def period_s(self) -> float:
+        return self.period_units * PERIOD_UNIT_S
+
+    def parameters(self) -> bytes:
+        return _SETTINGS.pack(self.period_units, self.report_every, self.transmissions)
+
+    @classmethod
+    def parse(cls, parameters: bytes) -> Self:
+        return cls(*take(_SETTINGS, parameters, cls.__name__))
+
+
+class MonitorSet(_Settings):
+    """Answered by MonitorStatus when it came to a unicast address."""
+
+    OPCODE = vendor_opcode(0x06, COMPANY)
+
+
+class MonitorStatus(_Settings):
+    OPCODE = vendor_opcode(0x07, COMPANY)
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Reboot and keep everything. The same token from the same sender reboots a node once."""
+
+    token: int
+    OPCODE: ClassVar[int] = vendor_opcode(0x08, COMPANY)
+
+    def __post_init__(self) -> None:
+        check_range(self.token, 0, 0xFFFF, "restart token")
+
+    def parameters(self) -> bytes:
+        return _RESTART.pack(self.token)
+
+    @classmethod
+    def parse(cls, parameters: bytes) -> Self:
+        return cls(*take(_RESTART, parameters, cls.__name__))
+
+
+@dataclass(frozen=True, slots=True)
+class RestartStatus:
+    """Sent before the reboot. `status` 0: it reboots (or just did); 1: it cannot now."""
+
+    token: int
+    status: int = 0
+    OPCODE: ClassVar[int] = vendor_opcode(0x09, COMPANY)
+
+    def __post_init__(self) -> None:
+        check_range(self.token, 0, 0xFFFF, "restart token")
+        check_range(self.status, 0, 0xFF, "restart status")
+
+    def parameters(self) -> bytes:
+        return _RESTART_STATUS.pack(self.token, self.status)
+
+    @classmethod
+    def parse(cls, parameters: bytes) -> Self:
+        return cls(*take(_RESTART_STATUS, parameters, cls.__name__))
