@@ -119,6 +119,10 @@ class StatePaths:
         return self.root / "pki"
 
     @property
+    def revocations(self) -> Path:
+        return self.pki / "crl.pem"
+
+    @property
     def broker(self) -> Path:
         """The broker's configuration, ACL, log, process id and persistence."""
         return self.root / "broker"
@@ -150,7 +154,8 @@ def load_config(state: Path) -> CoordinatorConfig:
     paths = StatePaths(state.absolute())
     if not paths.config.exists():
         raise Misconfigured(
-            f"{state} holds no coordinator: {CONFIG_NAME} is missing", f"run: coordinator init --state {state}"
+            f"{state} holds no coordinator: {CONFIG_NAME} is missing",
+            f"run: coordinator init --state {state}",
         )
     return _resolve(load(CoordinatorConfig, paths.config), paths)
 

@@ -1,0 +1,1 @@
+"""The MQTT broker as the coordinator runs it: configuration, access list, process."""

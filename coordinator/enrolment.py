@@ -1,0 +1,149 @@
+"""Letting gateways in and out: `coordinator gateways enrol` and `revoke` as plain functions.
+
+Each changes the registry first, then what derives from it (certificate, access list, revocation list), and
+then lets a running broker read them; a crash in between is mended by the next of these calls or by
+`coordinator init`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from coordinator.broker.process import reload_broker
+from coordinator.identity.authority import Usage
+from coordinator.identity.files import make_folder, write_file
+from coordinator.identity.fleet import Fleet, Issued, write_fleet
+from coordinator.identity.own import dial_name
+from coordinator.identity.requests import key_pem, make_key, make_request
+from coordinator.installation import Installation, installed
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A gateway's new identity; `folder` is to be copied to it. `reloaded`: a running broker knows it."""
+
+    gateway: str
+    site: str
+    folder: Path
+    serial: str
+    not_after: float
+    reloaded: bool
+
+    def __str__(self) -> str:
+        until = datetime.fromtimestamp(self.not_after, UTC).date()
+        return f"{self.gateway} of site {self.site}: identity in {self.folder}, valid until {until}"
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedGateway:
+    """What a revocation did."""
+
+    gateway: str
+    site: str
+    certificates: int
+    reloaded: bool
+
+    def __str__(self) -> str:
+        return f"{self.gateway} of site {self.site}: {self.certificates} certificate(s) revoked"
+
+
+def enrol(
+    state: Path,
+    site: str,
+    gateway: str,
+    csr: bytes | None = None,
+    *,
+    again: bool = False,
+    address: int | None = None,
+    now: float | None = None,
+) -> Enrolled:
+    """Give `gateway` of `site` a certificate and its rights at the broker.
+
+    Writes `<state>/gateways/<gateway>/`: `ca.crt`, `gateway.crt`, `agent.toml`, and `gateway.key` unless a
+    PEM signing request `csr` came from a key that stays on the gateway. `again` gives a known gateway
+    another certificate: a renewal (the earlier one stays good until its end) or a return after revocation.
+    `address` is the gateway's unicast address in the mesh, when it is known.
+
+    Raises Rejected (name, id taken, signing request), Misconfigured (state not initialised) or Corrupt.
+    """
+    moment = time.time() if now is None else now
+    with installed(state, now=now) as found:
+        found.fleet.check_admissible(site, gateway, again=again)
+        key = None if csr is not None else make_key()
+        request = csr if key is None else make_request(key, gateway)
+        assert request is not None
+        certificate = found.authority.sign_request(request, identity=gateway, usage=Usage.CLIENT, now=moment)
+        issued = _issued(certificate)
+        _commit(found, found.fleet.with_certificate(site, gateway, issued, moment), moment)
+        pem = None if key is None else key_pem(key)
+        folder = _write_identity(found, site, gateway, certificate, pem, address)
+    return Enrolled(gateway, site, folder, issued.serial, issued.not_after, reload_broker(state))
+
+
+def revoke(state: Path, gateway: str, *, now: float | None = None) -> RevokedGateway:
+    """Take every right and certificate from `gateway`, at once where a broker runs. Safe to repeat.
+
+    A connection that is open stays so, but nothing passes it any more. Raises Rejected (unknown gateway),
+    Misconfigured or Corrupt.
+    """
+    moment = time.time() if now is None else now
+    with installed(state, now=now) as found:
+        fleet = found.fleet.without(gateway, moment)
+        _commit(found, fleet, moment)
+        known = fleet.gateways[gateway]
+    return RevokedGateway(gateway, known.site, len(known.certificates), reload_broker(state))
+
+
+def _commit(found: Installation, fleet: Fleet, now: float) -> None:
+    """The registry first: what derives from it can always be made again."""
+    write_fleet(found.paths.fleet, fleet)
+    found.publish(fleet, now)
+
+
+def _issued(certificate: x509.Certificate) -> Issued:
+    return Issued(
+        serial=f"{certificate.serial_number:x}", not_after=certificate.not_valid_after_utc.timestamp()
+    )
+
+
+def _write_identity(
+    found: Installation,
+    site: str,
+    gateway: str,
+    certificate: x509.Certificate,
+    key: bytes | None,
+    address: int | None,
+) -> Path:
+    make_folder(found.paths.root / "gateways")
+    folder = make_folder(found.paths.identity_of(gateway))
+    if key is not None:
+        write_file(folder / "gateway.key", key)
+    write_file(folder / "gateway.crt", certificate.public_bytes(serialization.Encoding.PEM))
+    write_file(folder / "ca.crt", found.authority.pem)
+    write_file(folder / "agent.toml", _agent_text(found, site, gateway, address))
+    return folder
+
+
+def _agent_text(found: Installation, site: str, gateway: str, address: int | None) -> str:
+    """The agent's configuration as far as the coordinator knows it; paths are relative to the file."""
+    known = f'address = "0x{address:04x}"' if address else '# address = "0x0001"  # its own, in the mesh'
+    return f"""\
+[gateway]
+site = "{site}"
+id = "{gateway}"
+{known}
+
+[broker]
+host = {json.dumps(dial_name(found.config.broker))}
+port = {found.config.broker.port}
+ca = "ca.crt"
+certificate = "gateway.crt"
+key = "gateway.key"
+"""

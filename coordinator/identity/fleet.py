@@ -1,0 +1,165 @@
+"""The registry of gateways, `fleet.json`: which site each belongs to and which certificates it was given.
+
+The access list and the revocation list are derived from it. Values are immutable; every change returns a
+new registry, and `write_fleet` stores it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from common import topics
+from common.config import Section
+from common.errors import Corrupt, Rejected, RejectReason
+from coordinator.identity.authority import Revoked
+from coordinator.identity.files import write_file
+from coordinator.identity.own import BROKER, COORDINATOR
+
+# Names of parts of the system itself; as a gateway's id they would stand for somebody else's certificate.
+RESERVED = frozenset({COORDINATOR, BROKER})
+# How long a certificate stays listed after its end, for machines whose clock is late.
+_KEEP_S = 30 * 86_400.0
+
+
+def _name(value: str) -> str:
+    try:
+        return topics.check_name(value)
+    except Rejected as error:
+        raise ValueError(error.detail) from error
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Issued(Section):
+    """A certificate that was given out. `serial` is hexadecimal, times are Unix times."""
+
+    serial: str = Field(pattern="^[0-9a-f]{1,40}$")
+    not_after: float
+    revoked_at: float | None = None
+
+
+class Gateway(Section):
+    """One enrolled gateway with its certificates, the newest last."""
+
+    site: Name
+    certificates: tuple[Issued, ...]
+    revoked: bool = False
+
+    @property
+    def newest(self) -> Issued:
+        return self.certificates[-1]
+
+
+class Fleet(Section):
+    """All gateways ever enrolled, by id. `version` counts changes and numbers the revocation list."""
+
+    v: Literal[1] = 1
+    version: int = Field(0, ge=0)
+    gateways: dict[Name, Gateway] = {}
+
+    def site_of(self, gateway: str) -> str | None:
+        """The site of a gateway in good standing; None for one unknown or revoked."""
+        known = self.gateways.get(gateway)
+        return known.site if known and not known.revoked else None
+
+    def active(self) -> dict[str, str]:
+        """Gateway to site, in order of ids, without the revoked ones."""
+        return {name: g.site for name, g in sorted(self.gateways.items()) if not g.revoked}
+
+    def check_admissible(self, site: str, gateway: str, *, again: bool) -> None:
+        """Raise Rejected(INVALID) unless `gateway` may get a certificate for `site`.
+
+        `again` allows another certificate for a known gateway: renewal, or return after a revocation.
+        """
+        topics.check_name(site, "site")
+        topics.check_name(gateway, "gateway")
+        if gateway in RESERVED:
+            raise _refusal(f"{gateway!r} is a reserved name")
+        known = self.gateways.get(gateway)
+        if known is None:
+            return
+        if known.site != site and not (known.revoked and again):
+            raise _refusal(f"gateway {gateway} belongs to site {known.site}; ids are unique over the fleet")
+        if not again:
+            state = "was revoked" if known.revoked else "is already enrolled"
+            raise _refusal(f"gateway {gateway} {state}; say `--again` for another certificate")
+
+    def with_certificate(self, site: str, gateway: str, issued: Issued, now: float) -> Fleet:
+        """The registry with one more certificate, and the gateway in good standing."""
+        known = self.gateways.get(gateway)
+        earlier = _still_listed(known.certificates, now) if known else ()
+        return self._with(gateway, Gateway(site=site, certificates=(*earlier, issued)))
+
+    def without(self, gateway: str, now: float) -> Fleet:
+        """The registry with `gateway` and all its certificates revoked. Raises Rejected(INVALID)."""
+        known = self.gateways.get(gateway)
+        if known is None:
+            raise _refusal(f"gateway {gateway[:64]!r} is not enrolled")
+        certificates = tuple(
+            c if c.revoked_at is not None else c.model_copy(update={"revoked_at": now})
+            for c in known.certificates
+        )
+        return self._with(gateway, Gateway(site=known.site, certificates=certificates, revoked=True))
+
+    def revoked_certificates(self) -> list[Revoked]:
+        """What the revocation list has to name."""
+        return [
+            Revoked(int(c.serial, 16), c.revoked_at)
+            for _, gateway in sorted(self.gateways.items())
+            for c in gateway.certificates
+            if c.revoked_at is not None
+        ]
+
+    def _with(self, name: str, gateway: Gateway) -> Fleet:
+        return Fleet(version=self.version + 1, gateways={**self.gateways, name: gateway})
+
+
+class FleetView:
+    """The registry as other processes change it: read again only when the file has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._fleet = Fleet()
+
+    def current(self) -> Fleet:
+        """The registry as of now. Raises Corrupt."""
+        stamp = self._look()
+        if stamp != self._stamp:
+            self._fleet, self._stamp = read_fleet(self._path), stamp
+        return self._fleet
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def read_fleet(path: Path) -> Fleet:
+    """The registry in the file `path`; an empty one when there is none. Raises Corrupt."""
+    try:
+        return Fleet.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Fleet()
+    except (OSError, ValidationError) as error:
+        raise Corrupt(f"{path} is damaged; restore it from a backup, or enrol all gateways anew") from error
+
+
+def write_fleet(path: Path, fleet: Fleet) -> None:
+    """Store the registry as a whole. Raises Misconfigured."""
+    write_file(path, fleet.model_dump_json(indent=1) + "\n")
+
+
+def _still_listed(certificates: tuple[Issued, ...], now: float) -> tuple[Issued, ...]:
+    return tuple(c for c in certificates if c.not_after + _KEEP_S > now)
+
+
+def _refusal(detail: str) -> Rejected:
+    return Rejected(RejectReason.INVALID, detail)

@@ -1,0 +1,93 @@
+"""The coordinator's own two certificates: the broker's and that of its client side.
+
+Both are renewed while a third of their life is left, or when the broker's names change.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from common.errors import Corrupt
+from coordinator.config import Broker
+from coordinator.identity.authority import LIFETIME, Authority, Usage, read_certificate
+from coordinator.identity.files import write_file
+from coordinator.identity.requests import key_at, make_request
+
+COORDINATOR = "coordinator"
+BROKER = "broker"
+RENEW_BEFORE = LIFETIME / 3
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def renew_own(authority: Authority, folder: Path, broker: Broker, now: float) -> tuple[str, ...]:
+    """Make or renew what is missing or due in `folder`, and return the names. Raises Corrupt (a key)."""
+    wanted = ((BROKER, Usage.SERVER, server_names(broker)), (COORDINATOR, Usage.CLIENT, ()))
+    return tuple(
+        name for name, usage, names in wanted if _certify(authority, folder, name, usage, names, now)
+    )
+
+
+def server_names(broker: Broker) -> tuple[str, ...]:
+    """Every name and address that the broker may be dialled by, each once."""
+    own = ["localhost", "127.0.0.1", "::1", _machine_name(), *broker.names]
+    if broker.host not in WILDCARDS:
+        own.append(broker.host)
+    return tuple(dict.fromkeys(own))
+
+
+def dial_name(broker: Broker) -> str:
+    """The host name or address under which gateways reach the broker."""
+    if broker.names:
+        return broker.names[0]
+    return _machine_name() if broker.host in WILDCARDS else broker.host
+
+
+def _machine_name() -> str:
+    name = socket.gethostname()
+    return name if name and name.isascii() else "localhost"
+
+
+def _certify(
+    authority: Authority, folder: Path, name: str, usage: Usage, names: tuple[str, ...], now: float
+) -> bool:
+    key = key_at(folder / f"{name}.key")
+    path = folder / f"{name}.crt"
+    present = _readable(path)
+    if present and present.public_key() == key.public_key() and _still_good(present, authority, names, now):
+        return False
+    request = make_request(key, name)
+    certificate = authority.sign_request(request, identity=name, usage=usage, now=now, names=names)
+    write_file(path, certificate.public_bytes(serialization.Encoding.PEM))
+    return True
+
+
+def _readable(path: Path) -> x509.Certificate | None:
+    """The certificate, or None: a damaged one is simply issued again."""
+    try:
+        return read_certificate(path)
+    except Corrupt:
+        return None
+
+
+def _still_good(
+    certificate: x509.Certificate, authority: Authority, names: tuple[str, ...], now: float
+) -> bool:
+    left = certificate.not_valid_after_utc.timestamp() - now
+    issued_here = certificate.issuer == authority.certificate.subject
+    # Issued while this machine's clock was ahead: gateways would refuse it until then.
+    early = certificate.not_valid_before_utc.timestamp() > now
+    same_names = _names(certificate) == set(names)
+    return issued_here and same_names and not early and left > RENEW_BEFORE.total_seconds()
+
+
+def _names(certificate: x509.Certificate) -> set[str]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    addresses = found.get_values_for_type(x509.IPAddress)
+    return {*found.get_values_for_type(x509.DNSName), *(str(address) for address in addresses)}
