@@ -16,8 +16,19 @@ REFUSED: Final = "refused"
 Stream: TypeAlias = tuple[str, int]  # gateway, epoch
 
 
+class Refusal(NamedTuple):
+    """Why a message was refused. `gateway` is empty when nobody enrolled can be named."""
+
+    gateway: str
+    reason: RejectReason
+    detail: str
+
+
 class Incoming(NamedTuple):
-    """One message of a durable stream. t0 and t1 bound the times in its body (Unix time)."""
+    """One message of a durable stream. t0 and t1 bound the times in its body (Unix time).
+
+    `record` is what goes into a table of its own, or why the body was refused.
+    """
 
     gateway: str
     epoch: int
@@ -27,7 +38,7 @@ class Incoming(NamedTuple):
     t0: float
     t1: float
     body: bytes
-    record: ActionRecord | Configuration | None = None
+    record: ActionRecord | Configuration | Refusal | None = None
 
     @property
     def stream(self) -> Stream:
@@ -44,14 +55,6 @@ class StatusHeard(NamedTuple):
     epoch: int
     oldest: int
     packed: bytes
-
-
-class Refusal(NamedTuple):
-    """Why a message was refused. `gateway` is empty when nobody enrolled can be named."""
-
-    gateway: str
-    reason: RejectReason
-    detail: str
 
 
 @dataclass(slots=True)

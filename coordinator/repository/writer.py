@@ -72,6 +72,8 @@ class Writer:
             try:
                 if position.take(message.sequence):
                     fresh.append(message)
+                    if isinstance(message.record, Refusal):
+                        outcome.refusals.append(message.record)
                 else:
                     outcome.duplicates[message.gateway] += 1
             except Rejected as refused:
