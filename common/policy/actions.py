@@ -64,8 +64,19 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """A link's expected PDR in the next period, and the highest that is still plausible."""
+
+    pdr: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
 class SiteState:
     """A site as one gateway knows it.
+
+    `graph` holds the expected PDR of each link, `best_case` the highest plausible one: plans are made with
+    the first, but only what fails in the second is clear enough to act on.
 
     `gateways` are the addresses of the live gateways, the own one among them. `changeable` are the nodes
     that this gateway may configure now, `responsible` those whose service it answers for (one actor a site;
@@ -76,21 +87,20 @@ class SiteState:
     gateway: int
     gateways: frozenset[int]
     graph: SiteGraph
+    best_case: SiteGraph
     nodes: Mapping[int, NodeConfiguration]
     changeable: frozenset[int]
     responsible: frozenset[int]
     delivery_need: float = 0.9
     lease_s: float = 6.0
+    confirm_s: float = 10.0
     pending: tuple[Action, ...] = ()
     refused: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What changed: nodes held dead, and each link's expected PDR in the next period.
-
-    `forecast` holds only links whose forecast differs from the graph's present value.
-    """
+    """What changed: nodes held dead, and the links whose next period is expected to differ from now."""
 
     dead: frozenset[int] = frozenset()
-    forecast: Mapping[LinkKey, float] = field(default_factory=dict)
+    forecast: Mapping[LinkKey, Forecast] = field(default_factory=dict)

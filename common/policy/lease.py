@@ -46,12 +46,11 @@ def role(view: View, period_s: float) -> Role:
 def scope(
     own_role: Role, view: View, nodes: Collection[int], homes: Mapping[int, str]
 ) -> tuple[frozenset[int], frozenset[int]]:
-    """(changeable, responsible) nodes in a role. A node without a home belongs to the lowest known id."""
+    """(changeable, responsible) nodes in a role. A proposer plans for the whole site, and does not apply.
+    A node without a home belongs to the lowest known id."""
     everything = frozenset(nodes)
-    if own_role is Role.ACTOR:
+    if own_role is not Role.ALONE:
         return everything, everything
-    if own_role is Role.PROPOSER:
-        return frozenset(), everything
     heir = min({view.own, *view.known})
     mine = frozenset(node for node in everything if homes.get(node, heir) == view.own)
     return mine, mine

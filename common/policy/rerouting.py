@@ -14,7 +14,7 @@ from math import log
 
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration
 from common.mesh.graph import Flooding, LinkKey, Reach, SiteGraph, heard_once
-from common.policy.actions import Action, ActionKind, Effect, Observation, Priority, SiteState, Step
+from common.policy.actions import Action, ActionKind, Effect, Forecast, Observation, Priority, SiteState, Step
 
 TURN_ON_COST = 0.5
 """A new relay must save as much as a path of delivery exp(-0.5) loses: each one loads the channel."""
@@ -25,7 +25,6 @@ CLEAR_GAIN = 0.03
 TTL_MARGIN = 2
 """Spare hops above the longest path: floods do not always take the best one."""
 
-CONFIRM_WINDOW_S = 10.0
 DEFAULT_TTL = 7
 """Assumed where a node's default TTL is not known yet."""
 
@@ -47,6 +46,7 @@ class _Site:
     """The problem: a graph without the dead, its gateways, and who could help."""
 
     graph: SiteGraph
+    best_case: SiteGraph
     gateways: frozenset[int]
     transmissions: int
     repeats: int
@@ -55,14 +55,15 @@ class _Site:
     need: float
     ttl: Mapping[int, int]
 
-    def service(self, relays: frozenset[int]) -> Service:
+    def service(self, relays: frozenset[int], graph: SiteGraph | None = None) -> Service:
         """Delivery and hops of every node under a relay set, TTL set aside: raising it is always possible."""
+        graph = graph or self.graph
         flooding = Flooding(relays, self.transmissions, self.repeats)
         best: dict[int, float] = {}
         hops: dict[int, int] = {}
         for gateway in self.gateways:
-            down = self.graph.flood_from(gateway, flooding)
-            up = self.graph.flood_to(gateway, flooding)
+            down = graph.flood_from(gateway, flooding)
+            up = graph.flood_to(gateway, flooding)
             for node in down.keys() & up.keys():
                 both = min(down[node].delivery, up[node].delivery)
                 if both > best.get(node, -1.0):
@@ -93,7 +94,7 @@ def reroute(state: SiteState, observation: Observation, now: float) -> list[Acti
     site = _problem(state, observation, now)
     relays = relay_set(state.nodes, observation.dead)
     before = site.within_ttl(site.service(relays))
-    unserved = site.unserved(before)
+    unserved = site.unserved(site.within_ttl(site.service(relays, site.best_case)))
     if not unserved or _being_mended(state, unserved):
         return []
     chosen = _choose(site, relays)
@@ -118,7 +119,8 @@ def site_service(state: SiteState, observation: Observation) -> Service:
 
 
 def _problem(state: SiteState, observation: Observation, now: float) -> _Site:
-    graph = SiteGraph({**state.graph.links, **observation.forecast}).without(observation.dead)
+    expected = {key: forecast.pdr for key, forecast in observation.forecast.items()}
+    plausible = {key: forecast.upper for key, forecast in observation.forecast.items()}
     relays = relay_set(state.nodes, observation.dead)
     candidates = frozenset(
         address
@@ -128,7 +130,8 @@ def _problem(state: SiteState, observation: Observation, now: float) -> _Site:
         and state.refused.get(address, now) <= now
     )
     return _Site(
-        graph=graph,
+        graph=_living(state.graph, expected, observation.dead),
+        best_case=_living(state.best_case, plausible, observation.dead),
         gateways=state.gateways - observation.dead,
         transmissions=_common_count([n.network_transmit.count for n in _known(state) if n.network_transmit]),
         repeats=_common_count([n.relay_retransmit.count for n in _known(state) if n.relay_retransmit]),
@@ -137,6 +140,11 @@ def _problem(state: SiteState, observation: Observation, now: float) -> _Site:
         need=state.delivery_need,
         ttl={a: node.default_ttl for a, node in state.nodes.items() if node.default_ttl is not None},
     )
+
+
+def _living(graph: SiteGraph, changed: Mapping[LinkKey, float], dead: frozenset[int]) -> SiteGraph:
+    """The graph with some links changed and some nodes gone; itself when there is nothing to do."""
+    return (SiteGraph({**graph.links, **changed}) if changed else graph).without(dead)
 
 
 def _known(state: SiteState) -> Iterable[NodeConfiguration]:
@@ -283,7 +291,7 @@ def _action(
         kind=ActionKind.REROUTE,
         cause=_cause(observation, before, gained, cut_off),
         steps=steps,
-        expected=Effect(gained, round(min(after.of(n) for n in gained), 3), CONFIRM_WINDOW_S),
+        expected=Effect(gained, round(min(after.of(n) for n in gained), 3), state.confirm_s),
         priority=Priority.CUT_OFF if cut_off else Priority.DEGRADED,
         lease_until=now + state.lease_s,
     )
@@ -297,12 +305,12 @@ def _cause(observation: Observation, before: Service, gained: frozenset[int], cu
     return f"delivery of 0x{worst:04x} expected to be {before.of(worst):.2f}, below need"
 
 
-def forecast_falls(
-    graph: SiteGraph, forecast: Mapping[LinkKey, float], margin: float
-) -> dict[LinkKey, float]:
+def falling(
+    graph: SiteGraph, forecasts: Mapping[LinkKey, Forecast], margin: float
+) -> dict[LinkKey, Forecast]:
     """The forecasts worth planning with: links expected to lose more than `margin`."""
     return {
         key: expected
-        for key, expected in forecast.items()
-        if key in graph.links and expected < graph.links[key] - margin
+        for key, expected in forecasts.items()
+        if key in graph.links and expected.pdr < graph.links[key] - margin
     }

@@ -1,0 +1,72 @@
+"""Files that only their owner reads and that no crash leaves half written."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from common.errors import Misconfigured
+
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+
+
+def make_folder(path: Path) -> Path:
+    """Create `path` and its parents, or tighten an existing one, to mode 0700. Raises Misconfigured."""
+    try:
+        path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        path.chmod(_FOLDER_MODE)
+    except OSError as error:
+        raise Misconfigured(
+            f"{path} cannot be made: {error.strerror}", "name a folder that you own"
+        ) from error
+    return path
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Replace `path` as a whole, mode 0600: readers and crashes see the old content or the new one.
+
+    Raises Misconfigured when the folder cannot be written or the disk is full.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        _write_through(fresh, data)
+        fresh.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise Misconfigured(
+            f"{path} cannot be written: {error.strerror}", "check owner, mode and free space of its folder"
+        ) from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold `path` as a lock among processes; waits for the holder. The kernel frees it at any death."""
+    with path.open("ab") as lock:
+        os.fchmod(lock.fileno(), _FILE_MODE)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    # A leftover of a crashed process with this pid may have another mode: never reuse it.
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,216 @@
+"""Applies actions outwards from the gateway, confirms their effect, and rolls back what does not help.
+
+One action is applied at a time; confirmations of disjoint actions go on side by side. An action's life is
+announced step by step: applying, applied, confirmed; or failed, rolled-back, abandoned, superseded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from common.clock import Clock
+from common.errors import MeshtwinError, Misconfigured
+from common.logs import get_logger
+from common.policy.actions import Action, Step
+from edge_agent.act.confirmation import Confirmation
+from edge_agent.act.journal import Entry, Journal
+from edge_agent.observe.probe import Prober
+from edge_agent.observe.site import SiteView
+from firmware_bridge.link import MeshLink
+
+log = get_logger(__name__)
+
+State = Literal[
+    "proposed", "superseded", "applying", "applied", "confirmed", "failed", "rolled-back", "abandoned"
+]
+QUEUE_LIMIT = 16
+CONFIRM_AT_ONCE = 4
+CONFIRM_PAUSE_S = 0.2
+
+
+class Announce(Protocol):
+    """Who wants to hear of an action's life; `seconds` since the action was taken up."""
+
+    def __call__(
+        self, action_id: str, action: Action, state: State, detail: str, seconds: float | None
+    ) -> None: ...
+
+
+class Executor:
+    """Carries out actions, one owner of the link's configuration on this gateway.
+
+    `may_act` says whether this gateway still holds the site's lease; it is asked before every step.
+    `refuse` is told which nodes to leave alone after a failure.
+    """
+
+    def __init__(
+        self,
+        link: MeshLink,
+        site: SiteView,
+        prober: Prober,
+        journal: Journal,
+        clock: Clock,
+        announce: Announce,
+        may_act: Callable[[Action], bool],
+        refuse: Callable[[frozenset[int]], None],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._link = link
+        self._site = site
+        self._prober = prober
+        self._journal = journal
+        self._clock = clock
+        self._announce = announce
+        self._may_act = may_act
+        self._refuse = refuse
+        self._new_id = new_id
+        self._queued: list[tuple[str, Action]] = []
+        self._running: dict[str, Action] = {}
+        self._wake = asyncio.Event()
+
+    @property
+    def pending(self) -> tuple[Action, ...]:
+        """Actions queued, being applied, or waiting for their effect."""
+        return tuple(action for _, action in self._queued) + tuple(self._running.values())
+
+    def offer(self, action: Action) -> bool:
+        """Queue an action unless an older or more important one touches the same nodes.
+
+        A queued action of lower priority gives way; one that already runs does not.
+        """
+        if any(action.touches & other.touches for other in self._running.values()):
+            return False
+        rivals = [(i, other) for i, other in self._queued if action.touches & other.touches]
+        if any(other.priority >= action.priority for _, other in rivals) or len(self._queued) >= QUEUE_LIMIT:
+            return False
+        for action_id, other in rivals:
+            self._queued.remove((action_id, other))
+            self._announce(action_id, other, "superseded", f"gives way to: {action.cause}", None)
+        self._queued.append((self._new_id(), action))
+        self._queued.sort(key=lambda item: -item[1].priority)
+        self._wake.set()
+        return True
+
+    async def run(self, resumed: list[Entry]) -> None:
+        """Work until cancelled. `resumed` are entries that an earlier run left open."""
+        async with asyncio.TaskGroup() as tasks:
+            for entry in resumed:
+                self._running[entry.id] = entry.action
+                tasks.create_task(self._settle(entry, self._clock.monotonic()))
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queued:
+                    action_id, action = self._queued.pop(0)
+                    self._running[action_id] = action
+                    start = self._clock.monotonic()
+                    applied = await self._apply(action_id, action, start)
+                    if applied is not None:
+                        tasks.create_task(self._settle(applied, start))
+                    else:
+                        self._running.pop(action_id, None)
+
+    async def _apply(self, action_id: str, action: Action, start: float) -> Entry | None:
+        """Take every step; None when the action ended without having changed anything for good."""
+        entry = Entry(action_id, action, self._undo_of(action))
+        self._write_down(entry)
+        self._announce(action_id, action, "applying", "", 0.0)
+        taken: list[Step] = []
+        for step in action.steps:
+            problem = await self._take(step, action)
+            if problem and step.change.relay is not None:
+                await self._give_up(entry, taken, problem, start)
+                return None
+            if not problem:
+                taken.append(step)
+        if not taken:
+            await self._give_up(entry, taken, "no node took the change", start)
+            return None
+        seconds = self._clock.monotonic() - start
+        self._announce(action_id, action, "applied", f"{len(taken)} nodes changed", seconds)
+        return entry
+
+    async def _take(self, step: Step, action: Action) -> str:
+        """Apply one step; what went wrong, or nothing."""
+        if self._clock.monotonic() > action.lease_until or not self._may_act(action):
+            return "the lease has ended"
+        try:
+            configuration = await self._link.configure(step.address, step.change)
+        except MeshtwinError as error:
+            return f"0x{step.address:04x}: {error}"
+        self._site.observe_configuration(configuration, self._clock.monotonic())
+        return ""
+
+    async def _settle(self, entry: Entry, start: float) -> None:
+        """Wait for the effect, then confirm or roll back. Cancelled in between, the journal keeps it."""
+        confirmation = Confirmation(entry.action)
+        end = self._clock.monotonic() + entry.action.expected.window_s
+        while waiting := confirmation.waiting(self._is_dead):
+            if self._clock.monotonic() >= end:
+                break
+            await self._ask(confirmation, waiting)
+            await self._clock.sleep(CONFIRM_PAUSE_S)
+        seconds = self._clock.monotonic() - start
+        if confirmation.enough():
+            self._announce(entry.id, entry.action, "confirmed", str(confirmation), seconds)
+            self._end(entry)
+        else:
+            await self._roll_back(entry, entry.undo, "rolled-back", str(confirmation), start)
+
+    async def _ask(self, confirmation: Confirmation, nodes: list[int]) -> None:
+        gate = asyncio.Semaphore(CONFIRM_AT_ONCE)
+
+        async def one(node: int) -> None:
+            async with gate:
+                confirmation.count(node, await self._prober.ask(node) is not None)
+
+        async with asyncio.TaskGroup() as tasks:
+            for node in nodes:
+                tasks.create_task(one(node))
+
+    async def _give_up(self, entry: Entry, taken: list[Step], problem: str, start: float) -> None:
+        done = {step.address for step in taken}
+        undo = tuple(step for step in entry.undo if step.address in done)
+        await self._roll_back(entry, undo, "failed", problem, start)
+
+    async def _roll_back(
+        self, entry: Entry, undo: tuple[Step, ...], state: State, detail: str, start: float
+    ) -> None:
+        """Undo steps, latest first. A node that cannot be reached stays changed, and is named."""
+        stuck = []
+        for step in undo:
+            try:
+                configuration = await self._link.configure(step.address, step.change)
+                self._site.observe_configuration(configuration, self._clock.monotonic())
+            except MeshtwinError as error:
+                stuck.append(f"0x{step.address:04x} keeps the change ({type(error).__name__})")
+        self._refuse(entry.action.touches)
+        text = "; ".join([detail, *stuck])
+        self._announce(entry.id, entry.action, state, text[:500], self._clock.monotonic() - start)
+        self._end(entry)
+
+    def _undo_of(self, action: Action) -> tuple[Step, ...]:
+        nodes = self._site.nodes.configurations()
+        steps = [Step(s.address, s.change.undo(nodes[s.address])) for s in action.steps if s.address in nodes]
+        return tuple(step for step in reversed(steps) if step.change)
+
+    def _write_down(self, entry: Entry) -> None:
+        try:
+            self._journal.put(entry)
+        except Misconfigured as error:
+            # People without light come first. A crash within the next seconds would leave the change in
+            # place unconfirmed; the survey then finds it in the nodes themselves.
+            log.error("journal-unwritable", reason=error)
+
+    def _end(self, entry: Entry) -> None:
+        self._running.pop(entry.id, None)
+        try:
+            self._journal.close(entry.id)
+        except Misconfigured as error:
+            log.error("journal-unwritable", reason=error)
+
+    def _is_dead(self, address: int) -> bool:
+        record = self._site.nodes.get(address)
+        return record is not None and record.dead_since is not None

@@ -1,0 +1,123 @@
+"""Open actions on disk, so that an agent killed in mid-action confirms or undoes it when it is back.
+
+One small JSON file, replaced as a whole. A file that fails its check is set aside: the actions in it are
+then unknown, which is said in an event, and the network stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from common.errors import Corrupt, MeshtwinError
+from common.files import write_file
+from common.mesh.configuration import ConfigurationChange, Transmit
+from common.policy.actions import Action, ActionKind, Effect, Priority, Step
+
+MAX_JOURNAL_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An action under way: what was wanted, and the steps that undo it, latest first."""
+
+    id: str
+    action: Action
+    undo: tuple[Step, ...]
+
+
+class Journal:
+    """The file of open actions."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entries: dict[str, Entry] = {}
+        self._number = 0
+
+    def load(self) -> list[Entry]:
+        """The entries left open by an earlier run. Raises Corrupt, after setting the file aside."""
+        try:
+            data = self._path.read_bytes()[: MAX_JOURNAL_BYTES + 1]
+        except FileNotFoundError:
+            return []
+        try:
+            self._number, entries = _decode(data)
+        except (ValueError, KeyError, TypeError, MeshtwinError) as error:
+            aside = self._path.with_suffix(".corrupt")
+            self._path.replace(aside)
+            raise Corrupt(f"the action journal failed its check and was moved to {aside.name}") from error
+        self._entries = {entry.id: entry for entry in entries}
+        return entries
+
+    def next_id(self, gateway: str, epoch: int) -> str:
+        """A new action id, unique over the fleet."""
+        self._number += 1
+        return f"{gateway[:40]}-{epoch & 0xFFFFFFFF:08x}-{self._number}"
+
+    def put(self, entry: Entry) -> None:
+        """Write an entry down before its first step is taken. Raises Misconfigured when the disk refuses."""
+        self._entries[entry.id] = entry
+        self._write()
+
+    def close(self, action_id: str) -> None:
+        """Forget an action that has ended."""
+        if self._entries.pop(action_id, None) is not None:
+            self._write()
+
+    def _write(self) -> None:
+        body = json.dumps(
+            {"number": self._number, "entries": [_plain(entry) for entry in self._entries.values()]}
+        )
+        write_file(self._path, f"{crc32(body.encode()):08x}\n{body}")
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    action = entry.action
+    return {
+        "id": entry.id,
+        "kind": action.kind.value,
+        "cause": action.cause,
+        "priority": int(action.priority),
+        "expected": {
+            "nodes": sorted(action.expected.nodes),
+            "delivery": action.expected.delivery,
+            "window_s": action.expected.window_s,
+        },
+        "steps": [{"address": s.address, "change": asdict(s.change)} for s in action.steps],
+        "undo": [{"address": s.address, "change": asdict(s.change)} for s in entry.undo],
+    }
+
+
+def _decode(data: bytes) -> tuple[int, list[Entry]]:
+    head, _, body = data.partition(b"\n")
+    if len(data) > MAX_JOURNAL_BYTES or int(head, 16) != crc32(body):
+        raise ValueError("check sum")
+    document = json.loads(body)
+    return int(document["number"]), [_entry(plain) for plain in document["entries"]]
+
+
+def _entry(plain: dict[str, Any]) -> Entry:
+    expected = plain["expected"]
+    action = Action(
+        kind=ActionKind(plain["kind"]),
+        cause=str(plain["cause"]),
+        steps=tuple(_step(step) for step in plain["steps"]),
+        expected=Effect(
+            frozenset(expected["nodes"]), float(expected["delivery"]), float(expected["window_s"])
+        ),
+        priority=Priority(plain["priority"]),
+        # Leases are counted on a clock that did not survive: this one has run out.
+        lease_until=0.0,
+    )
+    return Entry(str(plain["id"]), action, tuple(_step(step) for step in plain["undo"]))
+
+
+def _step(plain: dict[str, Any]) -> Step:
+    change = dict(plain["change"])
+    for key in ("network_transmit", "relay_retransmit"):
+        if change[key] is not None:
+            change[key] = Transmit(**change[key])
+    return Step(int(plain["address"]), ConfigurationChange(**change))

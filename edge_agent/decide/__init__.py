@@ -1,0 +1,1 @@
+"""What the agent wants: the policy, fed with what was observed and inferred."""

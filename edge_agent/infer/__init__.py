@@ -1,0 +1,1 @@
+"""What the agent expects: each link's next period."""

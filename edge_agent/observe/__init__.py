@@ -1,0 +1,1 @@
+"""What the agent sees: the mesh, its own machine and the uplink."""

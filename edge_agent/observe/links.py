@@ -1,0 +1,129 @@
+"""Link estimates from neighbour reports, pure.
+
+The share of probes heard is a beta posterior whose past fades with every report, so that an estimate
+follows drift and still knows how sure it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import sqrt
+
+from common.mesh.graph import LinkKey, SiteGraph, link_pdr
+from firmware_bridge.link import NeighbourReport
+
+FADE_PER_PROBE = 0.96
+"""Weight left of the past after one more expected probe: about 25 probes count."""
+
+PRIOR_HEARD = 0.5
+PRIOR_MISSED = 0.5
+CONFIDENCE = 1.64
+"""One-sided 95 % of a normal."""
+
+FORGET_S = 900.0
+"""A link nobody reported for so long is forgotten. Long: a cut-off node cannot report."""
+
+MAX_LINKS = 200_000
+
+
+@dataclass(slots=True)
+class LinkEstimate:
+    """One directed link: faded counts, and raw counts since they were last taken for telemetry."""
+
+    heard: float = 0.0
+    missed: float = 0.0
+    transmissions: int = 1
+    rssi_dbm: int | None = None
+    reported_at: float = 0.0
+    new_heard: int = 0
+    new_expected: int = 0
+
+    def count(self, heard: int, expected: int) -> None:
+        """Add a window of probes."""
+        heard = min(heard, expected)
+        fade = FADE_PER_PROBE**expected
+        self.heard = self.heard * fade + heard
+        self.missed = self.missed * fade + (expected - heard)
+        self.new_heard += heard
+        self.new_expected += expected
+
+    @property
+    def share(self) -> float:
+        """Expected share of probes heard, 0 to 1."""
+        return (self.heard + PRIOR_HEARD) / (self.heard + self.missed + PRIOR_HEARD + PRIOR_MISSED)
+
+    @property
+    def best_share(self) -> float:
+        """The highest share that is still plausible."""
+        total = self.heard + self.missed + PRIOR_HEARD + PRIOR_MISSED
+        return min(1.0, self.share + CONFIDENCE * sqrt(self.share * (1 - self.share) / (total + 1)))
+
+    @property
+    def pdr(self) -> float:
+        """Chance that one transmission is received."""
+        return link_pdr(self.share, self.transmissions)
+
+    @property
+    def best_pdr(self) -> float:
+        """The highest chance that is still plausible."""
+        return link_pdr(self.best_share, self.transmissions)
+
+
+class LinkBook:
+    """Every link of a site that reports speak of."""
+
+    def __init__(self) -> None:
+        self._links: dict[LinkKey, LinkEstimate] = {}
+        self.refused = 0
+
+    def __getitem__(self, key: LinkKey) -> LinkEstimate:
+        return self._links[key]
+
+    def items(self) -> Iterable[tuple[LinkKey, LinkEstimate]]:
+        """(transmitter, receiver) and estimate of each link."""
+        return self._links.items()
+
+    def report(self, report: NeighbourReport) -> None:
+        """Count a receiver's table. Links beyond the limit are refused and counted."""
+        for row in report.neighbours:
+            if row.expected <= 0 or row.transmitter == report.receiver:
+                continue
+            key = (row.transmitter, report.receiver)
+            estimate = self._links.get(key)
+            if estimate is None:
+                if len(self._links) >= MAX_LINKS:
+                    self.refused += 1
+                    continue
+                estimate = self._links[key] = LinkEstimate()
+            estimate.transmissions = max(1, row.transmissions)
+            estimate.rssi_dbm = row.rssi_dbm
+            estimate.reported_at = report.t
+            estimate.count(row.heard, row.expected)
+
+    def shares_of(self, transmitter: int) -> dict[int, float]:
+        """Receiver to share heard, of one transmitter's links."""
+        return {key[1]: link.share for key, link in self._links.items() if key[0] == transmitter}
+
+    def graph(self) -> SiteGraph:
+        """Expected PDR of every link."""
+        return SiteGraph({key: link.pdr for key, link in self._links.items()})
+
+    def best_case(self) -> SiteGraph:
+        """Highest plausible PDR of every link."""
+        return SiteGraph({key: link.best_pdr for key, link in self._links.items()})
+
+    def forget(self, now: float) -> None:
+        """Drop links that nobody reported for long."""
+        old = [key for key, link in self._links.items() if now - link.reported_at > FORGET_S]
+        for key in old:
+            del self._links[key]
+
+    def take_new(self) -> list[tuple[LinkKey, LinkEstimate, int, int]]:
+        """(link, estimate, heard, expected) of links reported since the last call."""
+        rows = []
+        for key, link in self._links.items():
+            if link.new_expected:
+                rows.append((key, link, link.new_heard, link.new_expected))
+                link.new_heard = link.new_expected = 0
+        return rows

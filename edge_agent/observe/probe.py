@@ -1,0 +1,97 @@
+"""Asking nodes: round trips for the flow observations, the questions before a verdict, and a slow survey
+that reads each node's configuration from the node itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+from common.clock import Clock
+from common.errors import MeshtwinError, NotSupported, Rejected, TimedOut
+from common.logs import get_logger
+from common.mesh.configuration import ConfigurationChange
+from edge_agent.observe.flows import LIGHTING
+from edge_agent.observe.site import SiteView
+from firmware_bridge.access.generic_onoff import OnOffGet, OnOffStatus
+from firmware_bridge.access.message import build
+from firmware_bridge.link import MeshLink
+
+log = get_logger(__name__)
+
+QUESTION = build(OnOffGet())
+ANSWER_TIMEOUT_S = 1.0
+SUSPECT_TIMEOUT_S = 0.35
+SUSPECT_STAGGER_S = 0.15
+SUSPECT_QUESTIONS = 2
+REREAD_S = 900.0
+
+
+class Prober:
+    """Asks nodes over the link and tells the site view what came of it."""
+
+    def __init__(self, link: MeshLink, site: SiteView, clock: Clock) -> None:
+        self._link = link
+        self._site = site
+        self._clock = clock
+
+    async def ask(self, address: int, timeout: float = ANSWER_TIMEOUT_S) -> float | None:
+        """One OnOff round trip; its time in seconds, or None when no answer came."""
+        start = self._clock.monotonic()
+        try:
+            await self._link.request(address, QUESTION, OnOffStatus.OPCODE, timeout)
+        except TimedOut:
+            self._site.unanswered(address)
+            self._count(address, None)
+            return None
+        except MeshtwinError as error:
+            # The link is down or the address is wrong: says nothing about the node.
+            log.debug("question-not-sent", node=address, reason=error)
+            return None
+        end = self._clock.monotonic()
+        self._site.answered(address, end)
+        self._count(address, end - start)
+        return end - start
+
+    async def question(self, address: int) -> bool:
+        """Ask a suspect twice in quick succession; true when it answered."""
+
+        async def staggered(number: int) -> float | None:
+            await self._clock.sleep(number * SUSPECT_STAGGER_S)
+            return await self.ask(address, SUSPECT_TIMEOUT_S)
+
+        asked = [asyncio.ensure_future(staggered(number)) for number in range(SUSPECT_QUESTIONS)]
+        try:
+            for answer in asyncio.as_completed(asked):
+                if await answer is not None:
+                    return True
+            return False
+        finally:
+            for task in asked:
+                task.cancel()
+
+    async def survey_once(self) -> int | None:
+        """Read the configuration of the node that needs it most; its address, or None when none does."""
+        address = self._most_urgent()
+        if address is None:
+            return None
+        record = self._site.nodes[address]
+        try:
+            configuration = await self._link.configure(address, ConfigurationChange())
+        except (TimedOut, Rejected, NotSupported) as error:
+            log.debug("survey-failed", node=address, reason=error)
+            # Its turn comes again, after the others'.
+            record.read_at = (record.read_at or 0.0) + REREAD_S / 10
+            return address
+        self._site.observe_configuration(configuration, self._clock.monotonic())
+        return address
+
+    def _most_urgent(self) -> int | None:
+        now = self._clock.monotonic()
+        due = [
+            (record.read_at if record.read_at is not None else -1.0, address)
+            for address, record in self._site.nodes.items()
+            if record.dead_since is None and (record.read_at is None or now - record.read_at > REREAD_S)
+        ]
+        return min(due)[1] if due else None
+
+    def _count(self, address: int, round_trip_s: float | None) -> None:
+        self._site.flows.request((self._site.gateway, address, LIGHTING), round_trip_s)

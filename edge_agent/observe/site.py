@@ -1,0 +1,175 @@
+"""The site as this gateway sees it: events in, estimates and evidence out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.mesh.cdb import SiteFile
+from common.mesh.configuration import NodeConfiguration
+from common.mesh.graph import Flooding, SiteGraph
+from common.policy.liveness import Evidence, Verdict, judge
+from edge_agent.observe.flows import FlowBook
+from edge_agent.observe.links import LinkBook
+from edge_agent.observe.nodes import NodeBook
+from firmware_bridge.link import (
+    Event,
+    Heartbeat,
+    LinkDown,
+    LinkUp,
+    LostNeighbour,
+    Message,
+    NeighbourReport,
+    NodeStatus,
+)
+
+SILENT_WINDOW_PROBES = 2
+"""A report that expected at least so many probes of a neighbour and heard none says that it is lost."""
+
+
+class SiteView:
+    """Links, nodes and flows of one site, kept up to date by events."""
+
+    def __init__(self, gateway: int, site_file: SiteFile | None, now: float) -> None:
+        self.gateway = gateway
+        self.links = LinkBook()
+        self.flows = FlowBook()
+        self.nodes = NodeBook(_known(site_file), now)
+        self.mesh_up = False
+        self.down_reason = "not attached yet"
+        self.changes = 0
+        """Counts changes of any node's configuration or verdict: a version for snapshots."""
+        self._graphs: tuple[SiteGraph, SiteGraph] | None = None
+        self._handlers: dict[type, Callable[..., bool]] = {
+            LinkUp: self._link_up,
+            LinkDown: self._link_down,
+            Heartbeat: self._heartbeat,
+            NeighbourReport: self._report,
+            LostNeighbour: self._lost,
+            NodeStatus: self._status,
+            Message: self._message,
+        }
+
+    def apply(self, event: Event) -> bool:
+        """Take in an event; True when it calls for a decision at once."""
+        return self._handlers[type(event)](event)
+
+    def graphs(self) -> tuple[SiteGraph, SiteGraph]:
+        """(expected, best case) link graphs; made anew only after reports came in."""
+        if self._graphs is None:
+            self._graphs = (self.links.graph(), self.links.best_case())
+        return self._graphs
+
+    def flooding(self, relays: frozenset[int]) -> Flooding:
+        """Flooding over `relays` with the site's usual repeats."""
+        repeats = [r.configuration.relay_retransmit for _, r in self.nodes.items()]
+        counts = sorted(t.count for t in repeats if t is not None)
+        count = counts[(len(counts) - 1) // 2] if counts else 1
+        return Flooding(relays, count, count)
+
+    def relays(self) -> frozenset[int]:
+        """The nodes with the relay feature on, dead ones left out."""
+        return frozenset(
+            address
+            for address, record in self.nodes.items()
+            if record.configuration.relay and record.dead_since is None
+        )
+
+    def suspects(self) -> list[int]:
+        """The nodes that some receiver lost and that are not held dead yet."""
+        return [a for a, record in self.nodes.items() if record.lost_by and record.dead_since is None]
+
+    def verdict(self, address: int, now: float) -> Verdict:
+        """Judge one node by what is known now."""
+        return judge(self.evidence(address), now)
+
+    def evidence(self, address: int) -> Evidence:
+        """Evidence on one node, with its listeners reduced to those that can report without its help."""
+        reached = self.graphs()[0].flood_from(self.gateway, self.flooding(self.relays() - {address}))
+        shares = self.links.shares_of(address)
+        return self.nodes.evidence(address, {r: share for r, share in shares.items() if r in reached})
+
+    def convict(self, address: int, now: float) -> None:
+        """Hold a node dead until something is heard of it."""
+        self.nodes[address].dead_since = now
+        self.changes += 1
+
+    def observe_configuration(self, configuration: NodeConfiguration, t: float) -> None:
+        """A node told its configuration."""
+        record = self.nodes.ensure(configuration.address, t)
+        if record.configuration != configuration:
+            record.configuration = configuration
+            self.changes += 1
+        record.read_at = t
+        self._alive(configuration.address, t)
+
+    def answered(self, address: int, t: float) -> None:
+        """A node answered a question."""
+        self._alive(address, t)
+
+    def unanswered(self, address: int) -> None:
+        """A node did not answer a question."""
+        record = self.nodes.get(address)
+        if record is not None:
+            record.unanswered += 1
+
+    def _link_up(self, event: LinkUp) -> bool:
+        self.mesh_up, self.down_reason = True, ""
+        return False
+
+    def _link_down(self, event: LinkDown) -> bool:
+        self.mesh_up, self.down_reason = False, event.reason
+        return False
+
+    def _heartbeat(self, event: Heartbeat) -> bool:
+        record = self.nodes.ensure(event.source, event.t)
+        record.hops = event.hops if event.hops is not None else record.hops
+        return self._alive(event.source, event.t)
+
+    def _report(self, event: NeighbourReport) -> bool:
+        self.links.report(event)
+        self._graphs = None
+        urgent = self._alive(event.receiver, event.t)
+        for row in event.neighbours:
+            if row.heard > 0:
+                # The window may have begun before the node fell silent, so this is no proof against a lost
+                # report that is newer than the window's start; a lost report stands until a clean sign.
+                record = self.nodes.ensure(row.transmitter, event.t)
+                if not record.lost_by:
+                    urgent |= self._alive(row.transmitter, event.t)
+                elif row.heard >= row.expected:
+                    record.lost_by.pop(event.receiver, None)
+            elif row.expected >= SILENT_WINDOW_PROBES:
+                self.nodes.lost(event.receiver, row.transmitter, event.t)
+                urgent = True
+        return urgent
+
+    def _lost(self, event: LostNeighbour) -> bool:
+        self._alive(event.receiver, event.t)
+        self.nodes.lost(event.receiver, event.transmitter, event.t)
+        return True
+
+    def _status(self, event: NodeStatus) -> bool:
+        self.observe_configuration(event.configuration, event.t)
+        return False
+
+    def _message(self, event: Message) -> bool:
+        self.flows.message(event.source, event.destination, event.payload, event.hops)
+        return self._alive(event.source, event.t)
+
+    def _alive(self, address: int, t: float) -> bool:
+        """True when a node held dead came back."""
+        record = self.nodes.ensure(address, t)
+        record.alive_sign(t)
+        if record.dead_since is None:
+            return False
+        record.dead_since = None
+        # It may have come back with another configuration: have it read again.
+        record.read_at = None
+        self.changes += 1
+        return True
+
+
+def _known(site_file: SiteFile | None) -> dict[int, tuple[NodeConfiguration, str]]:
+    if site_file is None:
+        return {}
+    return {n.unicast_address: (n.configuration(), n.name) for n in site_file.live_nodes()}
