@@ -1,23 +1,19 @@
 """Open actions on disk, so that an agent killed in mid-action confirms or undoes it when it is back.
 
-One small JSON file, replaced as a whole. A file that fails its check is set aside: the actions in it are
-then unknown, which is said in an event, and the network stays as it is.
+When the file fails its check, the actions in it are unknown: that is said in an event, and the network
+stays as it is.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 from common.errors import Corrupt, MeshtwinError
-from common.files import write_file
 from common.mesh.configuration import ConfigurationChange, Transmit
 from common.policy.actions import Action, ActionKind, Effect, Priority, Step
-
-MAX_JOURNAL_BYTES = 4 << 20
+from edge_agent import state_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +35,15 @@ class Journal:
 
     def load(self) -> list[Entry]:
         """The entries left open by an earlier run. Raises Corrupt, after setting the file aside."""
-        try:
-            data = self._path.read_bytes()[: MAX_JOURNAL_BYTES + 1]
-        except FileNotFoundError:
+        document = state_file.load(self._path)
+        if document is None:
             return []
         try:
-            self._number, entries = _decode(data)
-        except (ValueError, KeyError, TypeError, MeshtwinError) as error:
-            aside = self._path.with_suffix(".corrupt")
-            self._path.replace(aside)
-            raise Corrupt(f"the action journal failed its check and was moved to {aside.name}") from error
+            self._number = int(document["number"])
+            entries = [_entry(plain) for plain in document["entries"]]
+        except (ValueError, KeyError, TypeError, AttributeError, MeshtwinError) as error:
+            state_file.set_aside(self._path)
+            raise Corrupt(f"{self._path.name} holds no actions and was moved aside") from error
         self._entries = {entry.id: entry for entry in entries}
         return entries
 
@@ -68,10 +63,8 @@ class Journal:
             self._write()
 
     def _write(self) -> None:
-        body = json.dumps(
-            {"number": self._number, "entries": [_plain(entry) for entry in self._entries.values()]}
-        )
-        write_file(self._path, f"{crc32(body.encode()):08x}\n{body}")
+        entries = [_plain(entry) for entry in self._entries.values()]
+        state_file.save(self._path, {"number": self._number, "entries": entries})
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
@@ -89,14 +82,6 @@ def _plain(entry: Entry) -> dict[str, Any]:
         "steps": [{"address": s.address, "change": asdict(s.change)} for s in action.steps],
         "undo": [{"address": s.address, "change": asdict(s.change)} for s in entry.undo],
     }
-
-
-def _decode(data: bytes) -> tuple[int, list[Entry]]:
-    head, _, body = data.partition(b"\n")
-    if len(data) > MAX_JOURNAL_BYTES or int(head, 16) != crc32(body):
-        raise ValueError("check sum")
-    document = json.loads(body)
-    return int(document["number"]), [_entry(plain) for plain in document["entries"]]
 
 
 def _entry(plain: dict[str, Any]) -> Entry:

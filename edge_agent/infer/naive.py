@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from common.mesh.graph import LinkKey
+from common.mesh.graph import LinkKey, heard_once
 from common.policy.actions import Forecast
-from edge_agent.observe.links import LinkBook, LinkEstimate
+from edge_agent.observe.links import LinkBook
 
 SCORE_MEMORY = 0.99
 
@@ -48,6 +48,6 @@ class LiveScore:
         return self.error / self.weight if self.weight else float("nan")
 
 
-def share_of(forecast: Forecast, estimate: LinkEstimate) -> float:
+def share_of(forecast: Forecast, transmissions: int) -> float:
     """The share of probes that a forecast PDR amounts to."""
-    return 1.0 - (1.0 - forecast.pdr) ** estimate.transmissions
+    return heard_once(forecast.pdr, max(1, transmissions))
