@@ -1,0 +1,145 @@
+"""`coordinator serve`: ingest → repository → acknowledgement, and the API, in one supervised process.
+
+The only module that names concrete classes. Crash-only: a part that fails ends the process, and the unit
+starts it again; whatever was not stored was not acknowledged and comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from common import logs
+from common.clock import Clock, SystemClock
+from common.errors import Unavailable
+from common.logs import get_logger
+from coordinator.api.routes import Sources, make_app
+from coordinator.api.server import serve as serve_api
+from coordinator.config import CoordinatorConfig, StatePaths, load_config
+from coordinator.identity.files import make_folder
+from coordinator.identity.fleet import FleetView
+from coordinator.ingest.ingest import Ingest
+from coordinator.ingest.subscriber import Endpoint
+from coordinator.installation import refresh
+from coordinator.repository.store import Repository
+
+REFRESH_S: Final = 6 * 3600.0
+
+log = get_logger(__name__)
+
+
+def meshtwin_version() -> str:
+    """The installed version, or "unknown" in a bare source tree."""
+    try:
+        return version("meshtwin")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def serve(state: Path) -> None:
+    """Run the coordinator of the folder `state` until SIGTERM or SIGINT. Configures the logs.
+
+    Raises Misconfigured, Unavailable (another instance runs) or Corrupt; an ExceptionGroup never.
+    """
+    paths, config = StatePaths(state.absolute()), load_config(state)
+    logs.configure(config.log.level, config.log.style)
+    with _only_instance(paths), Repository(config.repository.url.get_secret_value()) as repository:
+        try:
+            asyncio.run(run(paths, config, repository, SystemClock()))
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+    log.info("coordinator-stopped")
+
+
+async def run(paths: StatePaths, config: CoordinatorConfig, repository: Repository, clock: Clock) -> None:
+    """Ingest and answer until a signal; the first part that fails ends the others, too."""
+    stopping = asyncio.Event()
+    ingest = Ingest(_endpoint(paths, config), repository, FleetView(paths.fleet), clock)
+    app = make_app(
+        Sources(
+            name=config.coordinator.name,
+            version=meshtwin_version(),
+            started=clock.monotonic(),
+            repository=repository,
+            ingest=ingest,
+            fleet=FleetView(paths.fleet).current,
+            clock=clock,
+        )
+    )
+    with _signals(stopping):
+        async with asyncio.TaskGroup() as group:
+            parts = [
+                group.create_task(ingest.run(), name="ingest"),
+                group.create_task(serve_api(app, config.api.socket), name="api"),
+                group.create_task(_keep_fresh(paths.root, clock), name="certificates"),
+            ]
+            log.info("coordinator-started", state=paths.root, socket=config.api.socket, pid=os.getpid())
+            await stopping.wait()
+            for part in parts:
+                part.cancel()
+
+
+async def _keep_fresh(state: Path, clock: Clock) -> None:
+    """Renew own certificates long before they end."""
+    while True:
+        await clock.sleep(REFRESH_S)
+        if renewed := await asyncio.to_thread(refresh, state):
+            log.info("certificates-renewed", names=",".join(renewed))
+
+
+def _endpoint(paths: StatePaths, config: CoordinatorConfig) -> Endpoint:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.broker.host, config.broker.host)
+    pki = paths.pki
+    return Endpoint(
+        host, config.broker.port, pki / "ca.crt", pki / "coordinator.crt", pki / "coordinator.key"
+    )
+
+
+@contextmanager
+def _only_instance(paths: StatePaths) -> Iterator[None]:
+    """Hold the lock that a second coordinator of this folder would need. Raises Unavailable."""
+    path = make_folder(paths.run) / "coordinator.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(descriptor, paths.root)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, state: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        raise Unavailable(f"a coordinator of {state} runs already: process {holder}") from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+
+
+@contextmanager
+def _signals(stopping: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    wanted = (signal.SIGTERM, signal.SIGINT)
+    for number in wanted:
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        yield
+    finally:
+        for number in wanted:
+            loop.remove_signal_handler(number)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first plain error in a group: there is one cause, the rest follow from it."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,220 @@
+"""The commands. Those about the fleet's present ask the running coordinator; `init`, `broker`, `enrol`,
+`revoke` and `version` work without one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coordinator.config import StatePaths, default_state, load_config
+
+app = typer.Typer(
+    name="coordinator",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Central part of meshtwin: keeps what gateways report, and shows it.",
+    epilog="First steps: [bold]coordinator init[/], [bold]coordinator broker run[/] (a second terminal), "
+    "[bold]coordinator serve[/] (a third), [bold]coordinator gateways enrol SITE GATEWAY[/].",
+)
+broker = typer.Typer(no_args_is_help=True, help="The MQTT broker that gateways connect to.")
+gateways = typer.Typer(invoke_without_command=True, help="Gateways: how they are, who may connect.")
+app.add_typer(broker, name="broker")
+app.add_typer(gateways, name="gateways")
+
+State = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="State folder; default $MESHTWIN_STATE or the user's."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many.")]
+
+
+@app.command(epilog="Example: coordinator init --host 0.0.0.0 --name-of-broker mesh.example.org")
+def init(
+    state: State = None,
+    host: Annotated[str | None, typer.Option(help="Address the broker listens on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the broker.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Option("--name-of-broker", help="Name gateways dial it by; repeatable.")
+    ] = None,
+) -> None:
+    """Make the authority, certificates, broker configuration and access list. Safe to repeat."""
+    from coordinator.installation import InitOptions, initialise
+
+    options = InitOptions(host=host, port=port, names=tuple(names) if names else None)
+    print(initialise(_folder(state), options))
+
+
+@broker.command("run", epilog="Example: coordinator broker run --state /srv/meshtwin")
+def broker_run(state: State = None) -> None:
+    """Become the broker (mosquitto) of a state folder. It outlives the coordinator."""
+    from coordinator.broker.process import execute
+
+    execute(_folder(state))
+
+
+@app.command(epilog="Example: coordinator serve --state /srv/meshtwin")
+def serve(state: State = None) -> None:
+    """Run the coordinator until SIGTERM or Ctrl-C. The broker runs apart."""
+    from coordinator.app import serve as serve_until_stopped
+
+    serve_until_stopped(_folder(state))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    print(f"coordinator {installed('meshtwin')}")
+
+
+@gateways.callback(epilog="Example: coordinator gateways --json | jq '.[] | select(.live | not) | .gateway'")
+def gateways_default(context: typer.Context, state: State = None, as_json: AsJson = False) -> None:
+    """Gateways: how they are, who may connect. Without a subcommand, list them."""
+    if context.invoked_subcommand is None:
+        gateways_list(state, as_json)
+
+
+@gateways.command("list")
+def gateways_list(state: State = None, as_json: AsJson = False) -> None:
+    """Every gateway: live or not, how far its stream is stored, what was refused."""
+    from coordinator.cli import tables
+
+    _show(_ask(state, "gateways"), tables.gateways, as_json)
+
+
+@gateways.command("enrol", epilog="Example: coordinator gateways enrol office gw-1 --address 0x0001")
+def gateways_enrol(
+    site: Annotated[str, typer.Argument(help="The site it belongs to.")],
+    gateway: Annotated[str, typer.Argument(help="Its id, unique over the fleet.")],
+    state: State = None,
+    csr: Annotated[
+        Path | None, typer.Option(help="PEM signing request made on the gateway; its key then stays there.")
+    ] = None,
+    again: Annotated[bool, typer.Option(help="Another certificate for a gateway that had one.")] = False,
+    address: Annotated[str | None, typer.Option(help="Its unicast address in the mesh.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a gateway a certificate and its rights at the broker."""
+    from coordinator.enrolment import enrol
+
+    request = None if csr is None else _read(csr)
+    number = None if address is None else _address(address)
+    done = enrol(_folder(state), site, gateway, request, again=again, address=number)
+    print(json.dumps({"gateway": done.gateway, "site": done.site, "folder": str(done.folder),
+                      "serial": done.serial, "not_after": done.not_after, "reloaded": done.reloaded})
+          if as_json else done)  # fmt: skip
+
+
+@gateways.command("revoke", epilog="Example: coordinator gateways revoke gw-1")
+def gateways_revoke(
+    gateway: Annotated[str, typer.Argument(help="Its id.")], state: State = None, as_json: AsJson = False
+) -> None:
+    """Take a gateway's certificates and rights away."""
+    from coordinator.enrolment import revoke
+
+    done = revoke(_folder(state), gateway)
+    print(json.dumps({"gateway": done.gateway, "site": done.site, "certificates": done.certificates,
+                      "reloaded": done.reloaded}) if as_json else done)  # fmt: skip
+
+
+@app.command()
+def sites(state: State = None, as_json: AsJson = False) -> None:
+    """The sites, with their gateways and nodes."""
+    from coordinator.cli import tables
+
+    _show(_ask(state, "sites"), tables.sites, as_json)
+
+
+@app.command(epilog="Example: coordinator topology office")
+def topology(site: str, state: State = None, as_json: AsJson = False) -> None:
+    """A site's nodes with their configuration, and who hears whom."""
+    from coordinator.cli import tables
+
+    _show(_ask(state, f"sites/{site}/topology"), tables.topology, as_json)
+
+
+@app.command(epilog="Example: coordinator links office --json")
+def links(site: str, state: State = None, as_json: AsJson = False) -> None:
+    """A site's links with their delivery ratio, weakest first."""
+    from coordinator.cli import tables
+
+    _show(_ask(state, f"sites/{site}/links"), tables.links, as_json)
+
+
+@app.command(epilog="Example: coordinator actions office -n 5")
+def actions(
+    site: Annotated[str | None, typer.Argument(help="Only this site.")] = None,
+    state: State = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """What gateways did to heal their mesh, newest first."""
+    from coordinator.cli import tables
+
+    _show(_ask(state, "actions", site=site, limit=limit), tables.actions, as_json)
+
+
+@app.command(epilog="Example: coordinator events office --since 3600")
+def events(
+    site: Annotated[str | None, typer.Argument(help="Only this site.")] = None,
+    state: State = None,
+    since: Annotated[float, typer.Option(help="Look back this many seconds.")] = 86_400.0,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """What happened on gateways, newest first."""
+    from coordinator.cli import tables
+
+    found = _ask(state, "events", site=site, since=max(0.0, time.time() - since), limit=limit)
+    _show(found, tables.events, as_json)
+
+
+def _folder(state: Path | None) -> Path:
+    return state if state is not None else default_state()
+
+
+def _ask(state: Path | None, path: str, **question: str | int | float | None) -> Any:
+    from coordinator.client import Client
+
+    folder = _folder(state)
+    config = load_config(folder)
+    with Client(StatePaths(folder.absolute()).root / config.api.socket) as client:
+        return client.get(path, **question)
+
+
+def _show(answer: Any, table: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(answer))
+    else:
+        table(answer)
+
+
+def _read(path: Path) -> bytes:
+    from common.errors import Misconfigured
+
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be read: {error.strerror}", "name a PEM file") from error
+
+
+def _address(text: str) -> int:
+    from common.errors import Misconfigured
+    from common.mesh.addresses import is_unicast
+
+    try:
+        number = int(text, 0)
+    except ValueError:
+        number = 0
+    if not is_unicast(number):
+        raise Misconfigured(f"{text!r} is no unicast address", "write it like 0x0001, up to 0x7fff")
+    return number
