@@ -75,6 +75,9 @@ _LIMITS = (
     "max_inflight_messages 200",
     # A killed broker forgets what came after its last save. The agents' outboxes cover that; this keeps
     # retained statuses and offline commands.
+    # Retained messages of a gateway that was revoked are not handed out. It is the documented default, but
+    # does not hold after a reload unless it is said.
+    "check_retain_source true",
     "autosave_interval 5",
     # Sessions of gateways that never come back.
     "persistent_client_expiration 14d",

@@ -23,6 +23,7 @@ from typing import NoReturn
 
 from common.errors import Misconfigured, TimedOut, Unavailable
 from coordinator.broker.configuration import BrokerFiles
+from coordinator.broker.persistence import set_aside_if_cut
 from coordinator.config import StatePaths, load_config
 from coordinator.identity.files import make_folder
 from coordinator.identity.own import WILDCARDS
@@ -221,6 +222,7 @@ def _take_lock(files: BrokerFiles) -> int:
             time.sleep(_POLL_S * (attempt < 9))
             continue
         os.ftruncate(descriptor, 0)
+        set_aside_if_cut(files.data)
         return descriptor
     os.close(descriptor)
     raise Unavailable(f"a broker runs already: process {_read_pid(files.pid) or 'unknown'}")

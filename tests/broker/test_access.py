@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -16,7 +17,7 @@ from common import topics
 from common.codec import MAX_MESSAGE_BYTES
 from common.topics import BETWEEN_PEERS, DOWNWARD, Channel, of, to_peer, up
 from coordinator.broker.configuration import MAX_PACKET_BYTES
-from tests.broker.client import NOT_AUTHORISED, Client
+from tests.broker.client import NOT_AUTHORISED, Client, Refused
 from tests.broker.conftest import SITES, Testbed
 
 UP_A1 = up("site-a", "gw-a1")
@@ -224,13 +225,16 @@ def test_the_coordinator_hears_nothing_between_peers_and_cannot_speak_for_a_gate
     assert coordinator.publish(to_peer("site-a", "gw-a1", Channel.TASK, "coordinator")) == NOT_AUTHORISED
 
 
-def test_a_reload_signal_alone_drops_nobody(bed: Testbed) -> None:
+def test_a_reload_drops_nobody_and_loosens_nothing(bed: Testbed) -> None:
     clients = [bed.coordinator(), *(bed.gateway(name) for name in SITES)]
     for _ in range(5):
         assert bed.broker.pid is not None
         os.kill(bed.broker.pid, signal.SIGHUP)
     for name, client in zip(SITES, clients[1:], strict=True):
         assert client.publish(of(SITES[name], name, Channel.STATUS)) in (0, 16)
+    assert clients[1].publish(of("site-a", "gw-a2", Channel.STATUS)) == NOT_AUTHORISED
+    with pytest.raises(Refused):
+        bed.client(ssl.create_default_context(cafile=bed.state / "pki" / "ca.crt"))
     assert not any(client.disconnected.is_set() for client in clients)
 
 
