@@ -1,0 +1,125 @@
+"""A site by number of nodes and seed: a hall of nodes, a gateway, and a relay set that just suffices.
+
+The potential graph (links good both ways) is 2-connected: whichever single node dies, others could relay
+to every node that is left. The relays that are on are few, so that many a relay's death cuts nodes off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import ceil, sqrt
+from random import Random
+from typing import Literal
+
+from common.errors import Misconfigured
+from common.scenario import Node, Radio, Scenario
+from firmware_bridge.virtual.radio import pdr_of
+from firmware_bridge.virtual.site import VirtualSite
+
+GATEWAY = 1
+SPACING_M = 14.0
+SPARE_RELAYS = 0.1
+"""Relays beyond what is needed, as a share of the nodes."""
+
+GOOD_PDR = 0.8
+Graph = Mapping[int, frozenset[int]]
+
+
+def virtual_site(
+    nodes: int = 60,
+    seed: int = 1,
+    *,
+    gateways: int = 1,
+    gateway: Literal["edge", "centre"] = "edge",
+    loss: float = 0.0,
+    drift: float = 0.5,
+) -> VirtualSite:
+    """A generated site. Gateways have the addresses 1, 2, …; `loss` is lost on every link besides."""
+    scenario = generate(nodes, seed, gateways=gateways, gateway=gateway)
+    return VirtualSite.from_scenario(scenario, loss=loss, drift=drift, gateways=range(1, gateways + 1))
+
+
+def generate(
+    nodes: int = 60, seed: int = 1, *, gateways: int = 1, gateway: Literal["edge", "centre"] = "edge"
+) -> Scenario:
+    """The scenario of `virtual_site`. Raises Misconfigured for fewer than two nodes."""
+    if not 2 <= nodes <= 1000 or not 1 <= gateways < nodes:
+        raise Misconfigured(f"a virtual site of {nodes} nodes, {gateways} gateways", "use 2 to 1000 nodes")
+    random = Random(f"site {nodes} {seed}")
+    spacing = SPACING_M
+    while True:
+        placed = _place(nodes, spacing, random, gateways, gateway)
+        scenario = Scenario(nodes=placed, radio=Radio(shadowing_db=3.0, shadowing_seed=seed), seed=seed)
+        graph = _potential(scenario)
+        if _survives_any_death(graph):
+            break
+        spacing *= 0.95
+    relays = _relay_set(graph, range(1, gateways + 1), random)
+    chosen = [node.model_copy(update={"relay": node.address in relays}) for node in placed]
+    return scenario.model_copy(update={"nodes": chosen})
+
+
+def _place(nodes: int, spacing: float, random: Random, gateways: int, gateway: str) -> list[Node]:
+    """Nodes on a jittered grid, addressed so that the gateways stand where they should."""
+    columns = ceil(sqrt(nodes * 1.6))
+    places = [
+        (
+            round(spacing * (i % columns + random.uniform(-0.3, 0.3)), 2),
+            round(spacing * (i // columns + random.uniform(-0.3, 0.3)), 2),
+        )
+        for i in range(nodes)
+    ]
+    middle_y = spacing * ((nodes - 1) // columns) / 2
+    width = spacing * (columns - 1)
+    # The first gateway at the left edge or in the centre, further ones along the hall.
+    start = 0.5 if gateway == "centre" else 0.0
+    for i in range(gateways):
+        x = width * (start if i == 0 else 1.0 - (i - 1) / gateways)
+        nearest = min(range(i, nodes), key=lambda j: (places[j][0] - x) ** 2 + (places[j][1] - middle_y) ** 2)
+        places[i], places[nearest] = places[nearest], places[i]
+    return [Node(address=i + 1, x=x, y=y) for i, (x, y) in enumerate(places)]
+
+
+def _potential(scenario: Scenario) -> Graph:
+    pdr = pdr_of(scenario)
+    graph: dict[int, set[int]] = {node.address: set() for node in scenario.nodes}
+    for (a, b), p in pdr.items():
+        if p >= GOOD_PDR and pdr.get((b, a), 0.0) >= GOOD_PDR:
+            graph[a].add(b)
+    return {node: frozenset(neighbours) for node, neighbours in graph.items()}
+
+
+def _survives_any_death(graph: Graph) -> bool:
+    return all(_connected(graph, without) for without in [None, *graph])
+
+
+def _connected(graph: Graph, without: int | None) -> bool:
+    left = graph.keys() - {without}
+    seen: set[int] = set()
+    todo = [min(left)]
+    while todo:
+        node = todo.pop()
+        if node not in seen:
+            seen.add(node)
+            todo.extend(graph[node] & left - seen)
+    return seen == left
+
+
+def _relay_set(graph: Graph, gateways: Iterable[int], random: Random) -> frozenset[int]:
+    """A connected dominating set, grown outwards from the first gateway, and a few spare relays.
+
+    Gateways do not relay: their death is another matter.
+    """
+    gateways = frozenset(gateways)
+    first = min(gateways)
+    relays: set[int] = set()
+    covered = {first, *graph[first]}
+    while len(covered) < len(graph):
+        candidates = sorted(covered - relays - gateways)
+        gain = {node: len(graph[node] - covered) for node in candidates}
+        best = max(gain.values())
+        chosen = random.choice([node for node in candidates if gain[node] == best])
+        relays.add(chosen)
+        covered |= graph[chosen]
+    spare = sorted(graph.keys() - relays - gateways)
+    return frozenset(relays | set(random.sample(spare, min(len(spare), int(SPARE_RELAYS * len(graph))))))

@@ -1,0 +1,359 @@
+"""VirtualLink: a MeshLink to a simulated site, which it keeps at the time of a clock.
+
+Several links may be attached to one site within a process; whichever wakes first moves it on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from common.clock import Clock, SystemClock
+from common.errors import (
+    Misconfigured,
+    NotSupported,
+    Rejected,
+    RejectReason,
+    TimedOut,
+    Unavailable,
+)
+from common.logs import get_logger
+from common.mesh.addresses import check_unicast, is_virtual, show
+from common.mesh.configuration import ConfigurationChange, NodeConfiguration
+from firmware_bridge.access import catalogue
+from firmware_bridge.access import config_state as config
+from firmware_bridge.access.link_monitor import Lost, Report, ReportRssi, Restart, RestartStatus
+from firmware_bridge.access.message import AccessMessage, Opaque, build
+from firmware_bridge.access.opcodes import check_payload, split
+from firmware_bridge.event_queue import EventQueue
+from firmware_bridge.link import (
+    Event,
+    Heartbeat,
+    LinkDown,
+    LinkUp,
+    LostNeighbour,
+    Message,
+    NeighbourCount,
+    NeighbourReport,
+    NodeStatus,
+)
+from firmware_bridge.virtual.control import ControlSocket
+from firmware_bridge.virtual.site import Packet, VirtualSite
+
+_log = get_logger(__name__)
+
+QUANTUM_S = 0.004
+"""Events of the site that lie closer together are handled in one turn."""
+
+ANSWER_TIMEOUTS_S = (0.3, 0.3, 0.4, 0.6, 0.9, 1.3)
+"""How long each repetition of a Config message waits for its answer."""
+
+RESTART_TIMEOUT_S = 2.0
+
+Answer = tuple[int, int, bool]
+"""Source, opcode and whether it came under the device key."""
+
+Status = config.RelayStatus | config.DefaultTtlStatus | config.NetworkTransmitStatus
+S = TypeVar("S", config.RelayStatus, config.DefaultTtlStatus, config.NetworkTransmitStatus)
+
+
+class VirtualLink:
+    """The gateway at `address` of `site`. `control` is a Unix socket (0600) through which tools injure the
+    site while the link is open."""
+
+    def __init__(
+        self,
+        site: VirtualSite,
+        address: int,
+        clock: Clock | None = None,
+        *,
+        control: Path | None = None,
+        queue_limit: int = 4096,
+        quantum_s: float = QUANTUM_S,
+    ) -> None:
+        self.site = site
+        self.address = address
+        self._clock: Clock = clock or SystemClock()
+        self._queue_limit = queue_limit
+        self._quantum_s = quantum_s
+        self._queue = EventQueue(queue_limit)
+        self._origin = 0.0
+        self._opened = False
+        self._up = False
+        self._driver: asyncio.Task[None] | None = None
+        self._sleep: asyncio.Future[None] | None = None
+        self._waiting: dict[Answer, list[asyncio.Future[bytes]]] = {}
+        self._known: dict[int, NodeConfiguration] = {}
+        self._locks: dict[int, asyncio.Lock] = {}
+        self._restarts = 0
+        self._control = None if control is None else ControlSocket(control, site, self._catch_up)
+
+    @property
+    def dropped_events(self) -> int:
+        """Events that a slow consumer lost."""
+        return self._queue.dropped
+
+    async def open(self) -> None:
+        if self._opened:
+            return
+        if self.address not in self.site.nodes:
+            raise Misconfigured(
+                f"the virtual site has no node {show(self.address)}", "give the gateway the address of one"
+            )
+        if not self.site.nodes[self.address].alive:
+            raise Unavailable(f"node {show(self.address)} of the virtual site is down")
+        if self._queue.closed:
+            self._queue = EventQueue(self._queue_limit)
+        if self._control is not None:
+            await self._control.open()
+        self._origin = self._clock.monotonic() - self.site.now
+        self.site.attach(self.address, self)
+        self._opened = self._up = True
+        self._queue.put(LinkUp(self._clock.monotonic(), self.address))
+        self._driver = asyncio.create_task(self._drive(), name=f"virtual site of {show(self.address)}")
+
+    async def close(self) -> None:
+        if not self._opened:
+            self._queue.close()
+            return
+        self._opened = self._up = False
+        self.site.detach(self.address)
+        self._fail_waiting("the link was closed")
+        self._queue.close()
+        if self._driver is not None:
+            self._driver.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._driver
+        if self._control is not None:
+            await self._control.close()
+
+    def events(self) -> AsyncIterator[Event]:
+        return self._queue
+
+    async def configure(self, address: int, change: ConfigurationChange) -> NodeConfiguration:
+        check_unicast(address)
+        self._require_up()
+        async with self._locks.setdefault(address, asyncio.Lock()):
+            if change.relay is not None or change.relay_retransmit is not None or not change:
+                await self._configure_relay(address, change)
+            if change.default_ttl is not None:
+                ttl = await self._ask(
+                    address, config.DefaultTtlSet(change.default_ttl), config.DefaultTtlStatus
+                )
+                _check_applied(address, ttl.ttl == change.default_ttl, "default TTL")
+            elif not change:
+                await self._ask(address, config.DefaultTtlGet(), config.DefaultTtlStatus)
+            if change.network_transmit is not None:
+                request = config.NetworkTransmitSet(change.network_transmit)
+                state = await self._ask(address, request, config.NetworkTransmitStatus)
+                _check_applied(address, state.transmit == change.network_transmit, "network transmit")
+            elif not change:
+                await self._ask(address, config.NetworkTransmitGet(), config.NetworkTransmitStatus)
+        return self._known[address]
+
+    async def send(self, destination: int, payload: bytes) -> None:
+        check_payload(payload)
+        _check_destination(destination)
+        self._send(destination, payload)
+
+    async def request(self, destination: int, payload: bytes, response: int, timeout: float) -> bytes:
+        check_payload(payload)
+        check_unicast(destination)
+        return await self._exchange((destination, response, False), payload, timeout)
+
+    async def restart(self, address: int) -> None:
+        check_unicast(address)
+        self._require_up()
+        node = self.site.nodes.get(address)
+        if node is not None and not node.monitored:
+            raise NotSupported(f"node {show(address)} has no link monitor to restart it")
+        self._restarts += 1
+        request = build(Restart(self._restarts & 0xFFFF))
+        await self._repeat((address, RestartStatus.OPCODE, False), request, (0.3, 0.3, 0.5, 0.9))
+
+    # What the site calls
+
+    def received(self, packet: Packet) -> None:
+        """A message reached the gateway's node."""
+        t = self._origin + packet.t
+        if packet.payload is None:
+            self._queue.put(Heartbeat(t, packet.source, packet.hops))
+            return
+        opcode, _ = split(packet.payload)
+        waiting = self._waiting.get((packet.source, opcode, packet.device_key))
+        if packet.device_key:
+            self._learn(t, packet.source, catalogue.parse(packet.payload))
+        if waiting:
+            # Config answers state what is; they answer everybody who asked. Others answer in turn.
+            for future in waiting if packet.device_key else waiting[:1]:
+                if not future.done():
+                    future.set_result(packet.payload)
+        elif not packet.device_key:
+            self._queue.put(_event(t, packet))
+
+    def powered(self, alive: bool) -> None:
+        """The gateway's own node went down or came back."""
+        self._up = alive
+        t = self._origin + self.site.now
+        if alive:
+            self._queue.put(LinkUp(t, self.address))
+        else:
+            self._queue.put(LinkDown(t, "the gateway's node lost power"))
+            self._fail_waiting("the gateway's node lost power")
+
+    # Configuration
+
+    async def _configure_relay(self, address: int, change: ConfigurationChange) -> None:
+        known = self._known.get(address, NodeConfiguration(address))
+        relay = known.relay if change.relay is None else change.relay
+        retransmit = change.relay_retransmit or known.relay_retransmit
+        if not change or relay is None or retransmit is None:
+            now = await self._ask(address, config.RelayGet(), config.RelayStatus)
+            if not change:
+                return
+            relay = now.state == config.RelayState.ON if relay is None else relay
+            retransmit = retransmit or now.retransmit
+        request = config.RelaySet(config.RelayState(int(relay)), retransmit)
+        then = await self._ask(address, request, config.RelayStatus)
+        if relay and then.state == config.RelayState.UNSUPPORTED:
+            raise NotSupported(f"node {show(address)} cannot relay")
+        _check_applied(address, relay == (then.state == config.RelayState.ON), "relay")
+        _check_applied(address, retransmit == then.retransmit, "relay retransmit")
+
+    async def _ask(self, address: int, request: AccessMessage, status: type[S]) -> S:
+        """Send a Config message until it is answered."""
+        key = (address, status.OPCODE, True)
+        payload = await self._repeat(key, build(request), ANSWER_TIMEOUTS_S)
+        return status.parse(split(payload)[1])
+
+    def _learn(self, t: float, source: int, message: AccessMessage | Opaque) -> None:
+        """Keep what a node states of itself, and tell it."""
+        known = self._known.get(source, NodeConfiguration(source))
+        match message:
+            case config.RelayStatus(state, retransmit):
+                known = replace(
+                    known,
+                    relay=state == config.RelayState.ON,
+                    relay_supported=state != config.RelayState.UNSUPPORTED,
+                    relay_retransmit=retransmit,
+                )
+            case config.DefaultTtlStatus(ttl):
+                known = replace(known, default_ttl=ttl)
+            case config.NetworkTransmitStatus(transmit):
+                known = replace(known, network_transmit=transmit)
+            case _:
+                return
+        self._known[source] = known
+        self._queue.put(NodeStatus(t, known))
+
+    # Questions and answers
+
+    async def _repeat(self, key: Answer, payload: bytes, timeouts: tuple[float, ...]) -> bytes:
+        for timeout in timeouts[:-1]:
+            with suppress(TimedOut):
+                return await self._exchange(key, payload, timeout)
+        return await self._exchange(key, payload, timeouts[-1])
+
+    async def _exchange(self, key: Answer, payload: bytes, timeout: float) -> bytes:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._send(key[0], payload, device_key=key[2])
+        self._waiting.setdefault(key, []).append(answer)
+        limit: asyncio.Future[Any] = asyncio.ensure_future(self._clock.sleep(timeout))
+        try:
+            await asyncio.wait({answer, limit}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise TimedOut(f"node {show(key[0])} did not answer within {timeout:g} s")
+            payload_back: bytes = answer.result()
+            return payload_back
+        finally:
+            limit.cancel()
+            self._forget(key, answer)
+
+    def _forget(self, key: Answer, answer: asyncio.Future[bytes]) -> None:
+        waiting = self._waiting[key]
+        waiting.remove(answer)
+        if not waiting:
+            del self._waiting[key]
+
+    def _fail_waiting(self, why: str) -> None:
+        for future in [future for waiting in self._waiting.values() for future in waiting]:
+            if not future.done():
+                future.set_exception(Unavailable(why))
+
+    def _require_up(self) -> None:
+        if not self._up:
+            raise Unavailable("the link to the virtual site is not up")
+
+    def _send(self, destination: int, payload: bytes, device_key: bool = False) -> None:
+        self._require_up()
+        self._catch_up()
+        # Catching up may have brought the gateway down.
+        self._require_up()
+        self.site.send(self.address, destination, payload, device_key)
+        self._wake()
+
+    # Time
+
+    def _catch_up(self) -> None:
+        self.site.advance(self._clock.monotonic() - self._origin)
+
+    def _wake(self) -> None:
+        """What the site does next may be due before the driver meant to look."""
+        if self._sleep is not None:
+            self._sleep.cancel()
+
+    async def _drive(self) -> None:
+        """Keep the site at the clock's time."""
+        try:
+            while True:
+                self._catch_up()
+                due = self.site.next_time()
+                wait = 1.0 if due is None else self._origin + due - self._clock.monotonic()
+                await self._interruptible_sleep(max(self._quantum_s, min(wait, 1.0)))
+        except Exception as error:  # the simulation itself is broken: say so, and let the agent live
+            _log.exception("virtual-site-failed")
+            self._up = False
+            self._queue.put(LinkDown(self._clock.monotonic(), f"{type(error).__name__}: {error}"))
+            self._fail_waiting("the virtual site failed")
+
+    async def _interruptible_sleep(self, seconds: float) -> None:
+        sleep = self._sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait({sleep})
+        finally:
+            self._sleep = None
+            sleep.cancel()
+
+
+def _event(t: float, packet: Packet) -> Event:
+    assert packet.payload is not None
+    try:
+        message = catalogue.parse(packet.payload)
+    except Rejected:
+        message = None
+    match message:
+        case Report(entries) | ReportRssi(entries):
+            counts = tuple(
+                NeighbourCount(e.transmitter, e.heard, e.expected, e.transmissions, e.rssi_dbm)
+                for e in entries
+            )
+            return NeighbourReport(t, packet.source, counts)
+        case Lost(transmitter, missed):
+            return LostNeighbour(t, packet.source, transmitter, missed)
+    return Message(t, packet.source, packet.destination, packet.payload, packet.hops)
+
+
+def _check_applied(address: int, applied: bool, what: str) -> None:
+    if not applied:
+        raise Rejected(RejectReason.REFUSED_BY_NODE, f"node {show(address)} keeps another {what}")
+
+
+def _check_destination(destination: int) -> None:
+    if not 0x0001 <= destination <= 0xFFFF or is_virtual(destination):
+        raise Rejected(
+            RejectReason.OUT_OF_RANGE, f"{destination:#x} is neither a unicast nor a group address"
+        )

@@ -1,0 +1,148 @@
+"""Directed radio links: from attenuation to the chance that one transmission is received, and its drift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import exp, hypot, log, log10
+from random import Random
+
+from common.scenario import NO_SIGNAL_DB, Scenario
+
+LinkKey = tuple[int, int]
+"""(transmitter, receiver)."""
+
+# Thermal noise in 1 MHz, and the signal over noise at which half the packets of the 1 Mbit/s PHY are lost.
+NOISE_DBM = -114.0
+HALF_LOST_SNR_DB = 12.0
+FADING_DB = 2.0
+"""Small-scale fading, as the width of the curve from lost to received."""
+
+MIN_PDR = 0.02
+DRIFT_PERIOD_S = 10.0
+DRIFT_STEP = 0.12
+DRIFT_STRETCH_S = 1.0
+"""How often a decaying link is moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decay:
+    """A link on its way from one PDR to another, in a straight line."""
+
+    start_s: float
+    end_s: float
+    start_pdr: float
+    end_pdr: float
+
+    def at(self, t: float) -> float:
+        """The PDR at a time."""
+        if t >= self.end_s:
+            return self.end_pdr
+        share = max(0.0, (t - self.start_s) / (self.end_s - self.start_s))
+        return self.start_pdr + share * (self.end_pdr - self.start_pdr)
+
+
+class Links:
+    """The PDR of every directed link, now.
+
+    `drift` bounds a slow random walk on the logit scale (0: none): 0.5 moves a PDR of 0.9 between 0.85 and
+    0.94. A link that was set by hand no longer drifts.
+    """
+
+    def __init__(self, pdr: Mapping[LinkKey, float], drift: float = 0.0, seed: int = 1) -> None:
+        self._drift = drift
+        self._random = Random(f"drift {seed}")
+        self._base = {key: _logit(p) for key, p in sorted(pdr.items()) if 0.0 < p < 1.0}
+        self._offset = dict.fromkeys(self._base, 0.0)
+        self._decays: dict[LinkKey, Decay] = {}
+        self.out: dict[int, dict[int, float]] = {}
+        for (a, b), p in sorted(pdr.items()):
+            self.out.setdefault(a, {})[b] = p
+
+    def __iter__(self) -> Iterator[tuple[int, int, float]]:
+        return ((a, b, p) for a, receivers in self.out.items() for b, p in receivers.items())
+
+    def pdr(self, transmitter: int, receiver: int) -> float:
+        """Chance that one transmission is received."""
+        return self.out.get(transmitter, {}).get(receiver, 0.0)
+
+    def set(self, transmitter: int, receiver: int, pdr: float) -> None:
+        """Hold a link at a PDR from now on."""
+        self._base.pop((transmitter, receiver), None)
+        self._decays.pop((transmitter, receiver), None)
+        self.out.setdefault(transmitter, {})[receiver] = pdr
+
+    def decay(self, transmitter: int, receiver: int, to: float, seconds: float, now: float) -> None:
+        """Let a link go to another PDR within `seconds`, and stay there."""
+        start = self.pdr(transmitter, receiver)
+        self.set(transmitter, receiver, start)
+        if seconds <= 0:
+            self.set(transmitter, receiver, to)
+        else:
+            self._decays[transmitter, receiver] = Decay(now, now + seconds, start, to)
+
+    @property
+    def decaying(self) -> bool:
+        """Whether `move_decays` has something to do."""
+        return bool(self._decays)
+
+    def move_decays(self, now: float) -> None:
+        """Bring decaying links to where they are at `now`."""
+        for (a, b), decay in list(self._decays.items()):
+            self.out[a][b] = decay.at(now)
+            if now >= decay.end_s:
+                del self._decays[a, b]
+
+    def drift(self) -> None:
+        """One step of the random walk; due every DRIFT_PERIOD_S."""
+        bound = self._drift
+        if not bound:
+            return
+        gauss, offsets = self._random.gauss, self._offset
+        for (a, b), base in self._base.items():
+            offset = min(bound, max(-bound, offsets[a, b] + gauss(0.0, DRIFT_STEP * bound)))
+            offsets[a, b] = offset
+            self.out[a][b] = 1.0 / (1.0 + exp(-base - offset))
+
+
+def pdr_of(scenario: Scenario, loss: float = 0.0) -> dict[LinkKey, float]:
+    """PDR of each link of a scenario; pairs that never hear each other are left out.
+
+    `loss` is lost besides, on every link alike (interference from others).
+    """
+    power = {node.address: node.tx_power_dbm for node in scenario.nodes}
+    threshold = NOISE_DBM + scenario.radio.noise_figure_db + HALF_LOST_SNR_DB
+    found = {}
+    for (a, b), attenuation in _attenuations(scenario):
+        margin = power[a] - attenuation - threshold
+        pdr = (1.0 - loss) / (1.0 + exp(-max(-100.0, margin / FADING_DB)))
+        if a != b and pdr >= MIN_PDR:
+            found[a, b] = min(pdr, 0.9999)
+    return found
+
+
+def _attenuations(scenario: Scenario) -> Iterator[tuple[LinkKey, float]]:
+    addresses = [node.address for node in scenario.nodes]
+    if scenario.links is not None:
+        yield from (((a, b), attenuation) for a, b, attenuation in scenario.links)
+    elif scenario.attenuation_db is not None:
+        for a, row in zip(addresses, scenario.attenuation_db, strict=True):
+            yield from (((a, b), attenuation) for b, attenuation in zip(addresses, row, strict=True))
+    else:
+        yield from _attenuations_by_distance(scenario)
+
+
+def _attenuations_by_distance(scenario: Scenario) -> Iterator[tuple[LinkKey, float]]:
+    """Log-distance path loss with shadowing that is the same both ways."""
+    radio, random = scenario.radio, Random(scenario.radio.shadowing_seed)
+    for i, one in enumerate(scenario.nodes):
+        for other in scenario.nodes[:i]:
+            distance = max(1.0, hypot(one.x - other.x, one.y - other.y))
+            loss = radio.path_loss_1m_db + 10.0 * radio.path_loss_exponent * log10(distance)
+            loss = min(NO_SIGNAL_DB, loss + random.gauss(0.0, radio.shadowing_db))
+            yield (one.address, other.address), loss
+            yield (other.address, one.address), loss
+
+
+def _logit(p: float) -> float:
+    return log(p / (1.0 - p))
