@@ -37,9 +37,12 @@ def _write_revocations(path: Path, authority: Authority, fleet: Fleet, now: floa
     """Write the list unless the present one is this authority's and names the same certificates."""
     wanted = fleet.revoked_certificates()
     present = _present_list(path, authority)
-    if present and {entry.serial_number for entry in present} == {entry.serial for entry in wanted}:
+    # Not `if present`: an empty list is false.
+    if present is not None and {entry.serial_number for entry in present} == {
+        entry.serial for entry in wanted
+    }:
         return False
-    after = present.last_update_utc.timestamp() if present else None
+    after = present.last_update_utc.timestamp() if present is not None else None
     write_file(path, authority.revocation_list(wanted, fleet.version, now, after))
     return True
 

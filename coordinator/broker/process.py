@@ -118,11 +118,12 @@ class BrokerProcess:
     def start(self) -> None:
         """Start, and return once the broker accepts connections.
 
-        Raises Unavailable (already running), Misconfigured (it refused to start) or TimedOut.
+        Raises Unavailable (already running), Misconfigured (port taken, refused to start) or TimedOut.
         """
         command = _command(self._state)
         lock = _take_lock(self._files)
         try:
+            self._check_port()
             self._process = _spawn(command, self._files.log, lock)
             _write_pid(lock, self._process.pid)
         finally:
@@ -160,6 +161,17 @@ class BrokerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def _check_port(self) -> None:
+        """Tell a taken port from an own broker that is up: both accept connections."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            socket.create_server((self.host, self.port), family=family).close()
+        except OSError as error:
+            raise Misconfigured(
+                f"{self.host}:{self.port} cannot be listened on: {error.strerror}",
+                "set another broker.port in coordinator.toml",
+            ) from error
 
     def _await_listening(self) -> None:
         deadline = time.monotonic() + _START_S
