@@ -47,10 +47,17 @@ class Decider:
         now: float,
     ) -> Decision:
         """Judge the suspects, then look for a change that is needed."""
+        own_role = role(view, self.status_period_s)
+        if not self.site.learned(now):
+            return Decision(own_role, (), (), ())
         ask, convicted = self._judge(now)
         state = self._state(view, pending)
-        actions = reroute(state, self._observation(forecasts), now) if self.site.mesh_up else []
-        return Decision(role(view, self.status_period_s), ask, convicted, tuple(actions))
+        actions = reroute(state, self._observation(forecasts), now)
+        return Decision(own_role, ask, convicted, tuple(actions))
+
+    def changeable(self, view: View) -> frozenset[int]:
+        """The nodes that this gateway may configure now."""
+        return scope(role(view, self.status_period_s), view, self._addresses(), self.homes)[0]
 
     def service(self, view: View) -> Service:
         """What each node gets now."""
@@ -84,11 +91,14 @@ class Decider:
                 ask.append(address)
         return tuple(ask), tuple(convicted)
 
+    def _addresses(self) -> frozenset[int]:
+        return frozenset(address for address, _ in self.site.nodes.items())
+
     def _state(self, view: View, pending: tuple[Action, ...]) -> SiteState:
         expected, best_case = self.site.graphs()
         nodes = self.site.nodes.configurations()
         own_role = role(view, self.status_period_s)
-        changeable, responsible = scope(own_role, view, nodes.keys(), self.homes)
+        changeable, responsible = scope(own_role, view, self._addresses(), self.homes)
         return SiteState(
             gateway=self.site.gateway,
             # The acting gateway must reach the whole site itself: it is the one that applies.

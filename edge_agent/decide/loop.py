@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from contextlib import suppress
 
 from common.clock import Clock
 from common.logs import get_logger
@@ -59,9 +58,9 @@ class DecisionLoop:
     async def run(self) -> None:
         """Decide until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tick())
             while True:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), TICK_S)
+                await self._wake.wait()
                 self._wake.clear()
                 self._forecasting.refresh()
                 decision = self._decider.decide(
@@ -72,6 +71,11 @@ class DecisionLoop:
                     self._questioned.add(address)
                     tasks.create_task(self._question(address))
                 self._hand_on(decision)
+
+    async def _tick(self) -> None:
+        while True:
+            await self._clock.sleep(TICK_S)
+            self._wake.set()
 
     async def _question(self, address: int) -> None:
         try:

@@ -71,6 +71,8 @@ class NodeBook:
         """`receiver` says that it no longer hears `transmitter`."""
         record = self._nodes.get(transmitter)
         if record is not None and t > record.heard_at:
+            if not record.lost_by:
+                record.unanswered = 0  # Only questions asked under suspicion count.
             record.lost_by[receiver] = t
 
     def configurations(self) -> dict[int, NodeConfiguration]:

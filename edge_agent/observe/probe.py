@@ -68,6 +68,10 @@ class Prober:
             for task in asked:
                 task.cancel()
 
+    def unread(self) -> bool:
+        """Whether some node has not told its configuration yet, or since it came back."""
+        return any(r.read_at is None and r.dead_since is None for _, r in self._site.nodes.items())
+
     async def survey_once(self) -> int | None:
         """Read the configuration of the node that needs it most; its address, or None when none does."""
         address = self._most_urgent()

@@ -26,6 +26,13 @@ SILENT_WINDOW_PROBES = 2
 """A report that expected at least so many probes of a neighbour and heard none says that it is lost."""
 
 
+WARM_UP_S = 20.0
+"""Time to hear a few reports of every node before anything is concluded from silence."""
+
+PATIENCE_S = 180.0
+"""How long nodes that do not tell their configuration may hold up decisions."""
+
+
 class SiteView:
     """Links, nodes and flows of one site, kept up to date by events."""
 
@@ -35,6 +42,7 @@ class SiteView:
         self.flows = FlowBook()
         self.nodes = NodeBook(_known(site_file), now)
         self.mesh_up = False
+        self.up_since = now
         self.down_reason = "not attached yet"
         self.changes = 0
         """Counts changes of any node's configuration or verdict: a version for snapshots."""
@@ -58,6 +66,17 @@ class SiteView:
         if self._graphs is None:
             self._graphs = (self.links.graph(), self.links.best_case())
         return self._graphs
+
+    def learned(self, now: float) -> bool:
+        """Whether enough is known to decide: reports came in for a while, and every node that is heard of
+        told whether it relays."""
+        settled = now - self.up_since
+        if not self.mesh_up or settled < WARM_UP_S:
+            return False
+        return settled > PATIENCE_S or all(
+            address not in self.graphs()[0].nodes or record.configuration.relay is not None
+            for address, record in self.nodes.items()
+        )
 
     def flooding(self, relays: frozenset[int]) -> Flooding:
         """Flooding over `relays` with the site's usual repeats."""
@@ -113,7 +132,7 @@ class SiteView:
             record.unanswered += 1
 
     def _link_up(self, event: LinkUp) -> bool:
-        self.mesh_up, self.down_reason = True, ""
+        self.mesh_up, self.down_reason, self.up_since = True, "", event.t
         return False
 
     def _link_down(self, event: LinkDown) -> bool:

@@ -9,6 +9,8 @@ from edge_agent.observe.probe import Prober
 from edge_agent.observe.site import SiteView
 
 PERIOD_S = 2.0
+FIRST_PERIOD_S = 0.1
+"""Between two nodes whose configuration is not known at all: decisions wait for it."""
 
 
 class Survey:
@@ -24,7 +26,7 @@ class Survey:
     async def run(self) -> None:
         """Survey until cancelled."""
         while True:
-            await self._clock.sleep(PERIOD_S)
+            await self._clock.sleep(FIRST_PERIOD_S if self._prober.unread() else PERIOD_S)
             if not self._site.mesh_up or self._busy():
                 continue
             if await self._prober.survey_once() is None:

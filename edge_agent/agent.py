@@ -1,0 +1,263 @@
+"""One gateway's mind: the stages wired together over any link, clock and stream. Names no concrete class of
+link or transport; `app` chooses those."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from common.clock import Clock
+from common.errors import Corrupt, Misconfigured
+from common.logs import get_logger
+from common.mesh.addresses import show
+from common.mesh.cdb import SiteFile
+from common.messages import ActionRecord, Event, Kind, encode
+from common.policy.actions import Action, Step
+from common.policy.lease import Role, View
+from edge_agent import state_file
+from edge_agent.act.executor import Executor, State
+from edge_agent.act.journal import Entry, Journal
+from edge_agent.config import AgentConfig
+from edge_agent.decide.decider import Decider
+from edge_agent.decide.loop import DecisionLoop
+from edge_agent.infer.forecasting import Forecasting
+from edge_agent.infer.naive import NaiveForecaster
+from edge_agent.observe.nodes import NodeRecord
+from edge_agent.observe.probe import Prober
+from edge_agent.observe.reader import EventReader
+from edge_agent.observe.site import SiteView
+from edge_agent.observe.survey import Survey
+from edge_agent.observe.telemetry import Telemetry
+from firmware_bridge.link import MeshLink
+
+HOMES_PERIOD_S = 5.0
+
+
+class Stream(Protocol):
+    """Where the agent's durable stream goes: the outbox."""
+
+    @property
+    def epoch(self) -> int:
+        """The stream's random name."""
+
+    def append(self, kind: Kind, body: bytes, time: float) -> int:
+        """Add an entry to the stream; its sequence."""
+
+
+class Peers(Protocol):
+    """What is known of the other gateways of the site."""
+
+    def view(self) -> View:
+        """Who lives, who is known, and for how long the broker has been there."""
+
+    def addresses(self) -> Mapping[str, int]:
+        """Mesh address of each live peer that told it."""
+
+    def homes(self) -> Mapping[int, str] | None:
+        """The homes that the acting gateway announces; None when there is none, or it is this one."""
+
+
+class Agent:
+    """The stages of one gateway. Run every coroutine of `parts`, each in its own task."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        link: MeshLink,
+        site_file: SiteFile | None,
+        stream: Stream,
+        peers: Peers,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._stream = stream
+        self._peers = peers
+        self._log = get_logger(__name__, gateway=config.gateway.id)
+        self._homes_file: Path = config.gateway.state_dir / "homes.json"
+        self.site = SiteView(config.gateway.address, site_file, clock.monotonic())
+        self.forecasting = Forecasting(self.site.links, [NaiveForecaster()])
+        self.decider = Decider(
+            config.gateway.id,
+            self.site,
+            config.policy.delivery_need,
+            config.status.period_s,
+            config.policy.confirm_s,
+        )
+        wake = asyncio.Event()
+        self.prober = Prober(link, self.site, clock)
+        self._journal = Journal(config.gateway.state_dir / "actions.json")
+        self.executor = Executor(
+            link,
+            self.site,
+            self.prober,
+            self._journal,
+            clock,
+            announce=self.announce_action,
+            may_act=self._may_act,
+            refuse=self._refuse,
+            new_id=self._new_id,
+        )
+        self.reader = EventReader(link, self.site, wake, self.forecasting.score, self.announce)
+        self.loop = DecisionLoop(
+            self.decider,
+            self.forecasting,
+            self.prober,
+            clock,
+            wake,
+            view=peers.view,
+            pending=lambda: self.executor.pending,
+            offer=self.executor.offer,
+            propose=self._propose,
+            announce=self.announce,
+            dry_run=config.policy.dry_run,
+        )
+        self._telemetry = Telemetry(
+            self.site,
+            self.forecasting,
+            clock,
+            stream.append,
+            service=lambda: self.decider.service(peers.view()),
+            homes=lambda: self.decider.homes,
+        )
+        self._survey = Survey(self.prober, self.site, clock, busy=lambda: bool(self.executor.pending))
+        self._resumed: list[Entry] = []
+        self._actions = 0
+
+    @property
+    def acting(self) -> bool:
+        """Whether this gateway holds the site's lease."""
+        return self.loop.role is Role.ACTOR
+
+    def recover(self) -> None:
+        """Take up what an earlier run left on disk. Damaged files are set aside and said."""
+        try:
+            document = state_file.load(self._homes_file) or {}
+            self.decider.homes = {int(k): str(v) for k, v in document.items()}
+        except (Corrupt, ValueError) as error:
+            self.announce("state-lost", file=self._homes_file.name, reason=str(error)[:200])
+        try:
+            self._resumed = self._journal.load()
+        except Corrupt as error:
+            self.announce("state-lost", file="actions.json", reason=str(error)[:200])
+        for entry in self._resumed:
+            self.announce_action(entry.id, entry.action, "applied", "taken up after a restart", None)
+
+    def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """The coroutines to run, by name."""
+        return {
+            "reader": self.reader.run,
+            "decisions": self.loop.run,
+            "executor": lambda: self.executor.run(self._resumed),
+            "telemetry": self._telemetry.run,
+            "survey": self._survey.run,
+            "homes": self._keep_homes,
+        }
+
+    def announce(self, name: str, **fields: str | int | float | bool | None) -> None:
+        """Log an event and put it into the durable stream."""
+        self._log.info(name, **fields)
+        self._stream.append(Kind.EVENT, encode(Event(name=name, fields=fields)), self._clock.wall())
+
+    def announce_action(
+        self, action_id: str, action: Action, state: State, detail: str, seconds: float | None
+    ) -> None:
+        """Log a step in an action's life and put it into the durable stream."""
+        self._log.info(f"action-{state}", id=action_id, cause=action.cause, detail=detail, seconds=seconds)
+        record = ActionRecord(
+            id=action_id,
+            state=state,
+            kind=action.kind.value,
+            cause=action.cause[:256],
+            expected=str(action.expected),
+            priority=int(action.priority),
+            steps=[_plain_step(step) for step in action.steps[:512]],
+            detail=detail[:512],
+            seconds=seconds,
+        )
+        self._stream.append(Kind.ACTION, encode(record), self._clock.wall())
+        self._actions += state == "confirmed"
+
+    def summary(self) -> dict[str, Any]:
+        """What the agent thinks, for `edge-agent status`."""
+        service = self.decider.service(self._peers.view())
+        scores = {name: round(score.mean, 4) for name, score in self.forecasting.scores.items()}
+        return {
+            "site": self._config.gateway.site,
+            "gateway": self._config.gateway.id,
+            "address": show(self.site.gateway),
+            "mesh": "up" if self.site.mesh_up else f"down: {self.site.down_reason}",
+            "role": self.loop.role.value,
+            "forecaster": self.forecasting.best,
+            "forecast_error": scores,
+            "actions_confirmed": self._actions,
+            "actions_pending": [action.cause for action in self.executor.pending],
+            "nodes": [
+                self._node_row(address, record, service.of(address))
+                for address, record in sorted(self.site.nodes.items())
+            ],
+            "links": sum(1 for _ in self.site.links.items()),
+        }
+
+    def counts(self) -> tuple[int, int]:
+        """(nodes alive, nodes known)."""
+        dead = len(self.site.nodes.dead())
+        return len(self.site.nodes) - dead, len(self.site.nodes)
+
+    def _node_row(self, address: int, record: NodeRecord, delivery: float) -> dict[str, Any]:
+        return {
+            "address": show(address),
+            "name": record.name,
+            "relay": record.configuration.relay,
+            "alive": record.dead_since is None,
+            "delivery": round(delivery, 3),
+            "home": self.decider.homes.get(address, ""),
+            "silent_s": round(self._clock.monotonic() - record.heard_at, 1),
+        }
+
+    async def _keep_homes(self) -> None:
+        """Assign homes as the actor, adopt them as another, and keep them on disk."""
+        kept: dict[int, str] = dict(self.decider.homes)
+        while True:
+            await self._clock.sleep(HOMES_PERIOD_S)
+            announced = self._peers.homes()
+            if self.acting:
+                self.decider.assign_homes(self._peers.view(), self._peers.addresses())
+            elif announced is not None:
+                self.decider.homes = dict(announced)
+            if self.decider.homes != kept:
+                kept = dict(self.decider.homes)
+                self._save_homes(kept)
+
+    def _save_homes(self, homes: Mapping[int, str]) -> None:
+        try:
+            state_file.save(self._homes_file, {str(node): home for node, home in homes.items()})
+        except Misconfigured as error:
+            self._log.error("homes-unwritable", reason=error)
+
+    def _may_act(self, action: Action) -> bool:
+        """Still the one to act: the site's actor, or alone and at home with all of the action's nodes."""
+        state_role = self.loop.role
+        return state_role is Role.ACTOR or (
+            state_role is Role.ALONE and action.touches <= self.decider.changeable(self._peers.view())
+        )
+
+    def _refuse(self, nodes: frozenset[int]) -> None:
+        self.decider.refuse(nodes, self._clock.monotonic() + self._config.policy.cooldown_s)
+
+    def _new_id(self) -> str:
+        return self._journal.next_id(self._config.gateway.id, self._stream.epoch)
+
+    def _propose(self, action: Action) -> None:
+        self.announce_action(self._new_id(), action, "proposed", "another gateway acts", None)
+
+
+def _plain_step(step: Step) -> dict[str, int | None]:
+    change = step.change
+    return {
+        "address": step.address,
+        "relay": None if change.relay is None else int(change.relay),
+        "default_ttl": change.default_ttl,
+    }
