@@ -1,0 +1,241 @@
+"""A MeshLink over a real `bluetooth-meshd`: the gateway is a node of the site with a daemon of its own.
+
+The daemon tells neither hop counts, nor signal strength, nor heartbeats: those fields are None here and
+`Heartbeat` events never come. Keys come from the site file; the daemon keeps sequence numbers itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from common.clock import Clock, SystemClock
+from common.errors import (
+    MeshtwinError,
+    Misconfigured,
+    NotSupported,
+    Rejected,
+    RejectReason,
+    TimedOut,
+    Unavailable,
+)
+from common.logs import get_logger
+from common.mesh import addresses
+from common.mesh.addresses import check_unicast, show
+from common.mesh.cdb import Node, SiteFile
+from common.mesh.configuration import ConfigurationChange, NodeConfiguration
+from firmware_bridge.access import link_monitor
+from firmware_bridge.access.fields import ModelId
+from firmware_bridge.access.link_monitor import (
+    Lost,
+    MonitorSet,
+    Report,
+    ReportEntry,
+    ReportRssi,
+    Restart,
+    RestartStatus,
+)
+from firmware_bridge.access.message import AccessMessage, Opaque, build
+from firmware_bridge.access.opcodes import check_payload, opcode_bytes, split
+from firmware_bridge.bluez.answers import Answers
+from firmware_bridge.bluez.attachment import DaemonPlace
+from firmware_bridge.bluez.commissioner import GATEWAY_MODELS, commission, gateway_plan
+from firmware_bridge.bluez.configurator import Configurator
+from firmware_bridge.bluez.node import AttachedNode
+from firmware_bridge.bluez.own_node import OwnNode, Surroundings
+from firmware_bridge.bluez.tokens import TokenStore
+from firmware_bridge.event_queue import EventQueue
+from firmware_bridge.link import (
+    Event,
+    LinkDown,
+    LinkUp,
+    LostNeighbour,
+    Message,
+    NeighbourCount,
+    NeighbourReport,
+    NodeStatus,
+)
+from firmware_bridge.neighbours import Loss
+
+OPEN_TIMEOUT_S: Final = 8.0
+_RESTART_WAITS_S: Final = (0.5, 0.8, 1.2, 1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class BluezSettings:
+    """Where the gateway's own node and its daemon are."""
+
+    site: SiteFile
+    address: int
+    state_dir: Path
+    place: DaemonPlace = DaemonPlace()
+
+
+class BluezMeshLink:
+    """See `firmware_bridge.link.MeshLink`. Events wait in an `EventQueue`."""
+
+    def __init__(
+        self, settings: BluezSettings, clock: Clock | None = None, random: Random | None = None
+    ) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._random = random or Random()
+        self._log = get_logger(__name__, mesh_address=show(settings.address))
+        self._events = EventQueue()
+        self._answers = Answers()
+        tokens = TokenStore(settings.state_dir / "tokens")
+        surroundings = Surroundings(
+            settings.site, settings.place, tokens, self._clock, self._random, self._log
+        )
+        self._app_key = surroundings.app_key()
+        self._own = OwnNode(surroundings, settings.address, GATEWAY_MODELS, self, self)
+        self._configurator = Configurator(self._own.client, self._stated)
+        self._owner: asyncio.Task[None] | None = None
+        self._opened: asyncio.Future[None] | None = None
+        self._problem: MeshtwinError = Unavailable("no attempt to attach has ended yet")
+        self._up = False
+
+    @property
+    def monitor_settings(self) -> link_monitor.MonitorStatus:
+        """How this gateway's own node monitors; `set_monitor` changes it."""
+        return self._own.monitor.settings
+
+    @property
+    def events_dropped(self) -> int:
+        """Events that nobody read in time."""
+        return self._events.dropped
+
+    def set_monitor(self, wanted: MonitorSet) -> None:
+        """Change how this gateway's own node monitors."""
+        self._own.monitor.apply(wanted)
+
+    async def open(self) -> None:
+        if self._owner is not None:
+            return
+        if self._events.closed:
+            self._events = EventQueue()
+        self._opened = asyncio.get_running_loop().create_future()
+        self._owner = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await self._opened
+        except TimeoutError:
+            await self.close()
+            raise self._problem from None
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.cancel()
+            await asyncio.gather(owner, return_exceptions=True)
+        self._events.close()
+
+    def events(self) -> AsyncIterator[Event]:
+        return self._events
+
+    async def configure(self, address: int, change: ConfigurationChange) -> NodeConfiguration:
+        return await self._configurator.apply(address, change)
+
+    async def send(self, destination: int, payload: bytes) -> None:
+        check_payload(payload)
+        if not addresses.UNASSIGNED < destination <= addresses.ALL_NODES:
+            raise Rejected(RejectReason.OUT_OF_RANGE, f"{destination} is not an address to send to")
+        await self._own.node().send(destination, payload, self._own.key_index)
+
+    async def request(self, destination: int, payload: bytes, response: int, timeout: float) -> bytes:
+        check_unicast(destination)
+        opcode_bytes(response)
+        with self._answers.expect(destination, response) as inbox:
+            await self.send(destination, payload)
+            try:
+                async with asyncio.timeout(timeout):
+                    return await inbox.get()
+            except TimeoutError:
+                raise TimedOut(f"{show(destination)} did not answer in {timeout:g} s") from None
+
+    async def restart(self, address: int) -> None:
+        check_unicast(address)
+        if address == self._settings.address or not _restarts(self._settings.site.node(address)):
+            raise NotSupported(f"{show(address)} has no link monitor that restarts it")
+        token = self._random.randrange(1 << 16)
+        for wait in _RESTART_WAITS_S:
+            try:
+                payload = await self.request(address, build(Restart(token)), RestartStatus.OPCODE, wait)
+            except TimedOut:
+                continue
+            status = RestartStatus.parse(split(payload)[1])
+            if status.token == token and status.status:
+                raise Rejected(RejectReason.REFUSED_BY_NODE, f"{show(address)} cannot restart now")
+            if status.token == token:
+                return
+        raise TimedOut(f"{show(address)} did not answer a restart message")
+
+    async def _run(self) -> None:
+        await self._own.run()
+
+    # What the own node's daemon brings, see `own_node.Role`.
+
+    async def serve(self, node: AttachedNode) -> None:
+        """Make the node ready, tell that the link is up, and stay."""
+        for other in self._settings.site.live_nodes():
+            key = other.device_key.reveal()
+            await node.import_device_key(other.unicast_address, max(1, len(other.elements)), key)
+        await commission(self._own.client, self._settings.address, gateway_plan(self._app_key))
+        self._up = True
+        self._events.put(LinkUp(self._clock.monotonic(), self._settings.address))
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_result(None)
+        await asyncio.Event().wait()
+
+    def detached(self, error: MeshtwinError) -> None:
+        self._problem = error
+        self._log.debug("mesh-detached", error=error)
+        if self._up:
+            self._up = False
+            self._events.put(LinkDown(self._clock.monotonic(), str(error)))
+        if isinstance(error, Misconfigured) and self._opened is not None and not self._opened.done():
+            self._opened.set_exception(error)
+
+    def device_message(self, source: int, parsed: AccessMessage | Opaque) -> None:
+        self._configurator.note(source, parsed)
+
+    def message(self, source: int, destination: int, payload: bytes, parsed: AccessMessage | Opaque) -> None:
+        t = self._clock.monotonic()
+        if self._answers.offer(source, split(payload)[0], payload) or source == self._settings.address:
+            return
+        match parsed:
+            case Report(entries=entries) | ReportRssi(entries=entries):
+                self._events.put(NeighbourReport(t, source, tuple(_count(entry) for entry in entries)))
+            case Lost(transmitter=transmitter, missed=missed):
+                self._events.put(LostNeighbour(t, source, transmitter, missed))
+            case _:
+                self._events.put(Message(t, source, destination, payload))
+
+    def _stated(self, configuration: NodeConfiguration) -> None:
+        self._events.put(NodeStatus(self._clock.monotonic(), configuration))
+
+    # What the own node's monitor finds, see `monitor.Listener`.
+
+    def counted(self, counts: tuple[NeighbourCount, ...]) -> None:
+        self._events.put(NeighbourReport(self._clock.monotonic(), self._settings.address, counts))
+
+    def lost(self, loss: Loss) -> None:
+        t = self._clock.monotonic()
+        self._events.put(LostNeighbour(t, self._settings.address, loss.transmitter, loss.missed))
+
+
+def _count(entry: ReportEntry) -> NeighbourCount:
+    return NeighbourCount(entry.transmitter, entry.heard, entry.expected, entry.transmissions, entry.rssi_dbm)
+
+
+def _restarts(node: Node) -> bool:
+    """Whether a node has the link monitor; a site file without models leaves it open."""
+    models = [ModelId.from_site_file(model.model_id) for part in node.elements for model in part.models]
+    return not models or link_monitor.SERVER in models
