@@ -1,62 +1,80 @@
-"""The other side of the API: what the command line asks a running coordinator."""
+"""The other side of the API: what the command line asks a running coordinator.
+
+On the standard library: a command should answer at once, and an HTTP library takes longer to import than
+the question takes.
+"""
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote, urlencode
 
-import httpx
-
-from common.errors import MeshtwinError, Rejected, RejectReason, TimedOut, Unavailable
+from common.errors import Corrupt, MeshtwinError, Rejected, RejectReason, TimedOut, Unavailable
 
 
 class Client:
-    """A connection to the coordinator behind the Unix socket `socket`."""
+    """A connection to the coordinator behind the Unix socket at `path`; made with the first question."""
 
-    def __init__(self, socket: Path, timeout_s: float = 30.0) -> None:
-        self._socket = socket
-        self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)),
-            base_url="http://coordinator/v1",
-            timeout=timeout_s,
-        )
+    def __init__(self, path: Path, timeout_s: float = 30.0) -> None:
+        self._path = path
+        self._http = _UnixConnection(path, timeout_s)
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, e: BaseException | None, t: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._http.close()
 
     def get(self, path: str, **question: str | int | float | list[int] | None) -> Any:
         """The answer to GET /v1/`path` as plain values; parameters that are None are left out.
 
-        Raises Unavailable (not running), TimedOut, Rejected (unknown site, bad parameter).
+        Raises Unavailable (not running), TimedOut, Rejected (unknown site, bad parameter), Corrupt.
         """
         given = {name: value for name, value in question.items() if value is not None}
+        target = f"/v1/{quote(path)}?{urlencode(given, doseq=True)}"
         try:
-            response = self._http.get(path, params=given)
-        except httpx.TimeoutException as error:
-            raise TimedOut(f"the coordinator does not answer on {self._socket}") from error
-        except httpx.TransportError as error:
+            self._http.request("GET", target)
+            response = self._http.getresponse()
+            answer = json.loads(response.read())
+        except TimeoutError as error:
+            raise TimedOut(f"the coordinator does not answer on {self._path}") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise Unavailable(
-                f"no coordinator answers on {self._socket}\n"
+                f"no coordinator answers on {self._path}\n"
                 "  fix: start it with `coordinator serve`, or name its folder with --state"
             ) from error
-        if response.is_success:
-            return response.json()
-        raise _error(response)
+        if response.status != http.client.OK:
+            raise _error(response.status, answer)
+        return answer
 
 
-def _error(response: httpx.Response) -> MeshtwinError:
-    try:
-        detail = response.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = response.text
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("coordinator", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(str(self._path))
+        except BaseException:
+            self.close()
+            raise
+
+
+def _error(status: int, answer: Any) -> MeshtwinError:
+    detail = answer.get("detail") if isinstance(answer, dict) else answer
     text = detail if isinstance(detail, str) else json.dumps(detail)
-    if response.is_client_error:
+    if isinstance(answer, dict) and answer.get("error") == Corrupt.__name__:
+        return Corrupt(text)
+    if 400 <= status < 500:
         return Rejected(RejectReason.INVALID, text)
     return Unavailable(text)

@@ -33,7 +33,13 @@ async def serve(app: FastAPI, path: Path) -> None:
     """
     with _listening(path) as listener:
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=2
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            log_level="warning",
+            timeout_graceful_shutdown=2,
         )
         server = _Server(config)
         async with asyncio.TaskGroup() as group:

@@ -51,13 +51,13 @@ def topology(found: Answer) -> None:
     nodes = (
         (
             _address(n["address"]),
-            n["name"],
+            _plain(n["name"]),
             {True: "[green]alive[/]", False: "[red]dead[/]", None: "?"}[n["alive"]],
             _MARKS[n["relay"]],
             "?" if n["default_ttl"] is None else str(n["default_ttl"]),
             _transmit(n["network_transmit"]),
             _transmit(n["relay_retransmit"]),
-            n["home"] or "-",
+            _plain(n["home"] or "-"),
             "?" if n["hops"] is None else str(n["hops"]),
         )
         for n in found["nodes"]
@@ -74,7 +74,7 @@ def links(found: list[Answer]) -> None:
             _address(link["transmitter"]),
             _address(link["receiver"]),
             "?" if link["pdr"] is None else f"{100 * link['pdr']:.1f} %",
-            ", ".join(f"{k} {v:g}" for k, v in sorted(link["values"].items()) if k != "pdr"),
+            _plain(", ".join(f"{k} {v:g}" for k, v in sorted(link["values"].items()) if k != "pdr")),
             _ago(link["t"]),
         )
         for link in ordered
@@ -88,9 +88,9 @@ def actions(found: list[Answer]) -> None:
             _clock(a["steps"][0]["t"]),
             a["site"],
             a["gateway"],
-            a["kind"],
+            _plain(a["kind"]),
             f"[bold]{a['state']}[/]",
-            a["cause"],
+            _plain(a["cause"]),
             _story(a["steps"]),
         )
         for a in found
@@ -104,8 +104,8 @@ def events(found: list[Answer]) -> None:
             _clock(e["t"]),
             e["site"],
             e["gateway"],
-            e["name"],
-            " ".join(f"{key}={value}" for key, value in e["fields"].items()),
+            _plain(e["name"]),
+            _plain(" ".join(f"{key}={value}" for key, value in e["fields"].items())),
         )
         for e in found
     )
@@ -118,6 +118,11 @@ def _print(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str
     for row in rows:
         table.add_row(*row)
     console.print(table if table.row_count else escape(empty))
+
+
+def _plain(text: str) -> str:
+    """Text of a gateway as it is: neither our markup nor the terminal's control sequences."""
+    return escape("".join(c if c.isprintable() else "�" for c in text))
 
 
 def _standing(gateway: Answer) -> str:
