@@ -1,0 +1,313 @@
+"""The gateway's line to the broker: sends the outbox, publishes the status, and hears the coordinator and
+the peers.
+
+One coroutine owns each connection from attempt to end; a broken one is thrown away whole. The outbox is
+sent in order, a bounded window ahead of what the coordinator has stored; the broker's own acknowledgement
+only measures the uplink. Decides nothing about the mesh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from common import topics
+from common.clock import Clock
+from common.codec import Value, unpack
+from common.errors import Rejected, RejectReason, Unavailable
+from common.logs import get_logger
+from common.messages import Ack, Envelope, Status, decode, encode
+from common.topics import Channel, Topic
+from edge_agent.observe.uplink import UplinkMeter
+from edge_agent.share.inbox import Inbox
+from edge_agent.share.outbox import Outbox
+from edge_agent.share.outbox_rows import Entry
+from edge_agent.share.session import Acknowledged, Connected, Ended, Endpoint, Received, Session, Told
+from edge_agent.share.window import Window
+
+STATUSES: Final = 512
+INSTRUCTIONS: Final = 64
+# On their way to the broker at once, in publications and bytes: small, so that a status is never far behind.
+IN_FLIGHT: Final = 32
+IN_FLIGHT_BYTES: Final = 256 * 1024
+CONNECT_PATIENCE_S: Final = 12.0
+SILENCE_S: Final = 8.0
+GOODBYE_S: Final = 1.0
+RETRY_FIRST_S: Final = 0.5
+RETRY_LAST_S: Final = 10.0
+COMPLAIN_EVERY_S: Final = 60.0
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """A status that came in at monotonic time `t`; `retained` when the broker had kept it."""
+
+    status: Status
+    retained: bool
+    t: float
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What the coordinator sent on `command` or `desired`, unpacked and not yet checked further."""
+
+    channel: Channel
+    value: dict[str, Value]
+    t: float
+
+
+class BrokerLine:
+    """Run `run()` in the supervisor; it returns only when cancelled, and then says goodbye.
+
+    `statuses` and `instructions` hold what came in (bounded, the oldest goes first). `status` is asked for
+    this gateway's own status each period. `rejected` counts hostile input by reason.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        site: str,
+        outbox: Outbox,
+        status: Callable[[], Status],
+        status_period_s: float,
+        clock: Clock,
+        meter: UplinkMeter,
+        jitter: random.Random,
+    ) -> None:
+        self._endpoint = endpoint
+        self._site, self._gateway = site, endpoint.client_id
+        self._outbox = outbox
+        self._status = status
+        self._period = status_period_s
+        self._clock = clock
+        self._meter = meter
+        self._jitter = jitter
+        self._window = Window()
+        self._epoch = outbox.epoch
+        self._wake = asyncio.Event()
+        self._told: deque[Told] = deque()
+        self._complained: dict[str, float] = {}
+        self.statuses: Inbox[PeerStatus] = Inbox(STATUSES)
+        self.instructions: Inbox[Instruction] = Inbox(INSTRUCTIONS)
+        self.rejected: Counter[RejectReason] = Counter()
+        self.refused = 0
+        self.connected = False
+        outbox.notify(self._wake.set)
+
+    async def run(self) -> None:
+        """Connect, serve the connection, and begin anew with growing pauses; until cancelled."""
+        pause = RETRY_FIRST_S
+        while True:
+            try:
+                await self._attempt()
+            except Unavailable as error:
+                self._complain("broker-unreachable", reason=error)
+            pause = RETRY_FIRST_S if self.connected else min(RETRY_LAST_S, pause * 2)
+            self.connected = False
+            await self._clock.sleep(pause * self._jitter.uniform(0.7, 1.3))
+
+    async def _attempt(self) -> None:
+        """One connection, from attempt to end. Raises Unavailable with the reason of the end."""
+        self._told.clear()
+        session = Session(self._endpoint, self._will(), self._on_told, asyncio.get_running_loop())
+        session.start()
+        try:
+            await self._await_connected()
+            await self._serve(session)
+        except asyncio.CancelledError:
+            await self._say_goodbye(session)
+            raise
+        finally:
+            self._meter.disconnected()
+            await session.abort()
+
+    async def _await_connected(self) -> None:
+        deadline = self._clock.monotonic() + CONNECT_PATIENCE_S
+        while (left := deadline - self._clock.monotonic()) > 0:
+            await self._wait(left)
+            while self._told:
+                match self._told.popleft():
+                    case Connected():
+                        return
+                    case Ended(reason):
+                        raise Unavailable(reason)
+                    case _:
+                        pass
+        raise Unavailable("no answer to the connection attempt")
+
+    async def _serve(self, session: Session) -> None:
+        now = self._clock.monotonic()
+        self.connected = True
+        self._meter.connected(now)
+        self._window.begin(self._outbox.acked, now)
+        session.subscribe(self._topics())
+        _log.info("broker-connected", host=self._endpoint.host, queued=self._outbox.queued)
+        status_due = now
+        while True:
+            self._hear()
+            now = self._clock.monotonic()
+            if now >= status_due:
+                self._publish_status(session)
+                status_due = now + self._period
+            self._send_outbox(session, now)
+            if self._meter.silent_for(now) > SILENCE_S:
+                raise Unavailable(f"the broker has not answered for {SILENCE_S:.0f} s")
+            await self._wait(max(0.0, status_due - now))
+
+    async def _wait(self, seconds: float) -> None:
+        """Until something happens or `seconds` are over."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _say_goodbye(self, session: Session) -> None:
+        """Tell the others that this gateway leaves on purpose, as far as there is time."""
+        if not self.connected:
+            return
+        gone = self._status().model_copy(update={"online": False, "acting": False})
+        mid = session.publish(self._own(Channel.STATUS), encode(gone), retain=True)
+        deadline = self._clock.monotonic() + GOODBYE_S
+        while (left := deadline - self._clock.monotonic()) > 0 and not self._is_answered(mid):
+            await self._wait(left)
+        await session.close(GOODBYE_S)
+
+    def _is_answered(self, mid: int | None) -> bool:
+        return any(isinstance(told, Ended) or told == Acknowledged(mid or 0) for told in self._told)
+
+    def _on_told(self, told: Told) -> None:
+        self._told.append(told)
+        self._wake.set()
+
+    def _hear(self) -> None:
+        """Take in what happened. Raises Unavailable at the connection's end."""
+        while self._told:
+            now = self._clock.monotonic()
+            match self._told.popleft():
+                case Acknowledged(mid, refused):
+                    self._meter.acknowledged(mid, now)
+                    if refused is not None:
+                        self.refused += 1
+                        self._complain("broker-refused-publication", reason=refused)
+                case Received() as received:
+                    self._meter.heard(now)
+                    self._take(received, now)
+                case Ended(reason):
+                    raise Unavailable(reason)
+                case Connected():
+                    pass
+
+    def _take(self, received: Received, now: float) -> None:
+        try:
+            topic = topics.parse(received.topic)
+            if topic.site != self._site:
+                raise Rejected(RejectReason.FORGED, f"topic of site {topic.site}")
+            self._dispatch(topic, received, now)
+        except Rejected as error:
+            self.rejected[error.reason] += 1
+            self._complain("message-rejected", reason=error, topic=received.topic[:120])
+
+    def _dispatch(self, topic: Topic, received: Received, now: float) -> None:
+        if topic.channel is Channel.STATUS:
+            self._take_status(topic, received, now)
+        elif topic.gateway != self._gateway:
+            raise Rejected(RejectReason.FORGED, f"addressed to {topic.gateway}")
+        elif topic.channel is Channel.ACK:
+            self._take_ack(decode(Ack, received.payload), now)
+        elif topic.channel in (Channel.COMMAND, Channel.DESIRED):
+            value = unpack(received.payload)
+            if not isinstance(value, dict):
+                raise Rejected(RejectReason.INVALID, f"{topic.channel.value} is not a map")
+            self.instructions.put(Instruction(topic.channel, value, now))
+        else:
+            raise Rejected(RejectReason.INVALID, f"channel {topic.channel.value} is not served")
+
+    def _take_status(self, topic: Topic, received: Received, now: float) -> None:
+        if not received.payload:
+            # An empty retained message is how a broker's memory of a gateway is erased.
+            return
+        status = decode(Status, received.payload)
+        if (status.site, status.gateway) != (topic.site, topic.gateway):
+            raise Rejected(RejectReason.FORGED, f"names {status.gateway} on the topic of {topic.gateway}")
+        if status.gateway != self._gateway:
+            self.statuses.put(PeerStatus(status, received.retained, now))
+
+    def _take_ack(self, ack: Ack, now: float) -> None:
+        if self._outbox.acknowledge(ack.epoch, ack.sequence):
+            self._window.progressed(self._outbox.acked, now)
+
+    def _send_outbox(self, session: Session, now: float) -> None:
+        outbox, window = self._outbox, self._window
+        if outbox.epoch != self._epoch:
+            self._epoch = outbox.epoch
+            window.begin(outbox.acked, now)
+        if window.rewind_if_overdue(outbox.acked, now):
+            self._complain("coordinator-silent", unacknowledged=outbox.queued)
+        while (room := min(window.room(outbox.acked), IN_FLIGHT - self._meter.outstanding)) > 0:
+            entries = outbox.pending(window.sent_to, room)
+            if not entries or not self._send(session, entries, now):
+                return
+
+    def _send(self, session: Session, entries: list[Entry], now: float) -> bool:
+        """Send in order until the bytes on their way are enough; whether all went."""
+        for entry in entries:
+            if self._meter.outstanding_bytes > IN_FLIGHT_BYTES:
+                return False
+            payload = self._envelope(entry)
+            mid = session.publish(topics.up(self._site, self._gateway), payload)
+            if mid is None:
+                return False
+            self._meter.sent(mid, len(payload), now)
+            self._window.sent(entry.sequence, self._outbox.acked, now)
+        return True
+
+    def _envelope(self, entry: Entry) -> bytes:
+        return encode(
+            Envelope(
+                site=self._site,
+                gateway=self._gateway,
+                epoch=self._outbox.epoch,
+                sequence=entry.sequence,
+                time=entry.time,
+                kind=entry.kind,
+                body=entry.body,
+            )
+        )
+
+    def _publish_status(self, session: Session) -> None:
+        payload = encode(self._status())
+        mid = session.publish(self._own(Channel.STATUS), payload, retain=True)
+        if mid is not None:
+            self._meter.sent(mid, len(payload), self._clock.monotonic())
+
+    def _will(self) -> tuple[str, bytes]:
+        gone = Status(
+            site=self._site,
+            gateway=self._gateway,
+            time=self._clock.wall(),
+            online=False,
+            period_s=self._period,
+        )
+        return self._own(Channel.STATUS), encode(gone)
+
+    def _topics(self) -> list[str]:
+        own = [self._own(channel) for channel in (Channel.ACK, Channel.COMMAND, Channel.DESIRED)]
+        return [*own, topics.of(self._site, "+", Channel.STATUS)]
+
+    def _own(self, channel: Channel) -> str:
+        return topics.of(self._site, self._gateway, channel)
+
+    def _complain(self, event: str, **fields: object) -> None:
+        """Log a warning at most once a minute per event."""
+        now = self._clock.monotonic()
+        if now - self._complained.get(event, -COMPLAIN_EVERY_S) >= COMPLAIN_EVERY_S:
+            self._complained[event] = now
+            _log.warning(event, **fields)
