@@ -158,7 +158,8 @@ class BrokerLine:
             self._send_outbox(session, now)
             if self._meter.silent_for(now) > SILENCE_S:
                 raise Unavailable(f"the broker has not answered for {SILENCE_S:.0f} s")
-            await self._wait(max(0.0, status_due - now))
+            due = self._window.overdue_at(self._outbox.acked) or status_due
+            await self._wait(max(0.0, min(status_due, due) - now))
 
     async def _wait(self, seconds: float) -> None:
         """Until something happens or `seconds` are over."""

@@ -1,8 +1,9 @@
 """Which part of the stream may be on its way: a bounded window after what the coordinator has stored.
 
-Pure. An acknowledgement that does not come within its time sends the window again from its start; each such
-time doubles up to a limit and the window shrinks to a few envelopes until the coordinator answers, so that
-an absent coordinator costs little and its return is noticed soon.
+Pure. A connection begins with a few envelopes, since the coordinator may not listen (it may have lost the
+broker as well); its first acknowledgement opens the window. One that does not come within its time sends
+the same few again, each time after a longer wait: an absent coordinator costs little, and its return is
+noticed soon.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Final
 
 FULL: Final = 256
 CAUTIOUS: Final = 8
-FIRST_TIMEOUT_S: Final = 5.0
+FIRST_TIMEOUT_S: Final = 1.0
+OPEN_TIMEOUT_S: Final = 5.0
 LAST_TIMEOUT_S: Final = 10.0
 
 
@@ -20,15 +22,15 @@ class Window:
 
     def __init__(self) -> None:
         self.sent_to = 0
-        self._limit = FULL
+        self.resends = 0
+        self._limit = CAUTIOUS
         self._timeout = FIRST_TIMEOUT_S
         self._deadline = 0.0
-        self.resends = 0
 
     def begin(self, acked: int, now: float) -> None:
         """A connection stands, or the stream began anew: everything unacknowledged has to go again."""
         self.sent_to = acked
-        self._limit = FULL
+        self._limit = CAUTIOUS
         self._timeout = FIRST_TIMEOUT_S
         self._deadline = now + self._timeout
 
@@ -46,8 +48,12 @@ class Window:
         """The coordinator stored more."""
         self.sent_to = max(self.sent_to, acked)
         self._limit = FULL
-        self._timeout = FIRST_TIMEOUT_S
+        self._timeout = OPEN_TIMEOUT_S
         self._deadline = now + self._timeout
+
+    def overdue_at(self, acked: int) -> float | None:
+        """When an acknowledgement will be overdue; None while none is due."""
+        return self._deadline if self.sent_to > acked else None
 
     def rewind_if_overdue(self, acked: int, now: float) -> bool:
         """Go back to the first unacknowledged one when its time is over; True when that happened."""
