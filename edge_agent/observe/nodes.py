@@ -13,10 +13,11 @@ MAX_NODES = 32_767
 
 @dataclass(slots=True)
 class NodeRecord:
-    """What is known of one node. Times are monotonic seconds."""
+    """What is known of one node. Times are monotonic seconds. `has_lamp`: it serves Generic OnOff."""
 
     configuration: NodeConfiguration
     name: str = ""
+    has_lamp: bool = True
     heard_at: float = 0.0
     read_at: float | None = None
     lost_by: dict[int, float] = field(default_factory=dict)
@@ -35,11 +36,8 @@ class NodeRecord:
 class NodeBook:
     """Every node of the site file, and any further one that makes itself heard."""
 
-    def __init__(self, known: Mapping[int, tuple[NodeConfiguration, str]], now: float) -> None:
-        self._nodes = {
-            address: NodeRecord(configuration, name, heard_at=now)
-            for address, (configuration, name) in known.items()
-        }
+    def __init__(self, known: Iterable[NodeRecord]) -> None:
+        self._nodes = {record.configuration.address: record for record in known}
 
     def __getitem__(self, address: int) -> NodeRecord:
         return self._nodes[address]

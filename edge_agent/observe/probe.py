@@ -12,12 +12,15 @@ from common.mesh.configuration import ConfigurationChange
 from edge_agent.observe.flows import LIGHTING
 from edge_agent.observe.site import SiteView
 from firmware_bridge.access.generic_onoff import OnOffGet, OnOffStatus
+from firmware_bridge.access.link_monitor import MonitorGet, MonitorStatus
 from firmware_bridge.access.message import build
 from firmware_bridge.link import MeshLink
 
 log = get_logger(__name__)
 
-QUESTION = build(OnOffGet())
+# What a node is asked, and the opcode of its answer. Gateways have no lamp, but monitor their links.
+LAMP_QUESTION = (build(OnOffGet()), OnOffStatus.OPCODE)
+MONITOR_QUESTION = (build(MonitorGet()), MonitorStatus.OPCODE)
 ANSWER_TIMEOUT_S = 1.0
 SUSPECT_TIMEOUT_S = 0.35
 SUSPECT_STAGGER_S = 0.15
@@ -34,18 +37,29 @@ class Prober:
         self._clock = clock
 
     async def ask(self, address: int, timeout: float = ANSWER_TIMEOUT_S) -> float | None:
-        """One OnOff round trip; its time in seconds, or None when no answer came."""
-        start = self._clock.monotonic()
+        """One round trip; its time in seconds, or None when no answer came or none could be asked for."""
         try:
-            await self._link.request(address, QUESTION, OnOffStatus.OPCODE, timeout)
+            return await self.round_trip(address, timeout)
         except TimedOut:
             self._site.unanswered(address)
-            self._count(address, None)
-            return None
         except MeshtwinError as error:
             # The link is down or the address is wrong: says nothing about the node.
             log.debug("question-not-sent", node=address, reason=error)
-            return None
+        return None
+
+    async def round_trip(self, address: int, timeout: float) -> float:
+        """Seconds from an acknowledged message to its answer: OnOff, or Monitor where there is no lamp.
+
+        Raises TimedOut, Unavailable, Rejected. Silence is counted in the flow, not held against the node.
+        """
+        record = self._site.nodes.get(address)
+        question, answer = LAMP_QUESTION if record is None or record.has_lamp else MONITOR_QUESTION
+        start = self._clock.monotonic()
+        try:
+            await self._link.request(address, question, answer, timeout)
+        except TimedOut:
+            self._count(address, None)
+            raise
         end = self._clock.monotonic()
         self._site.answered(address, end)
         self._count(address, end - start)

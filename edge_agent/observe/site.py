@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from common.mesh.cdb import SiteFile
+from common.mesh.cdb import Node, SiteFile
 from common.mesh.configuration import NodeConfiguration
 from common.mesh.graph import Flooding, SiteGraph
 from common.policy.liveness import Evidence, Verdict, judge
 from edge_agent.observe.flows import FlowBook
 from edge_agent.observe.links import LinkBook
-from edge_agent.observe.nodes import NodeBook
+from edge_agent.observe.nodes import NodeBook, NodeRecord
+from firmware_bridge.access.generic_onoff import SERVER as ONOFF_SERVER
 from firmware_bridge.link import (
     Event,
     Heartbeat,
@@ -40,7 +41,7 @@ class SiteView:
         self.gateway = gateway
         self.links = LinkBook()
         self.flows = FlowBook()
-        self.nodes = NodeBook(_known(site_file), now)
+        self.nodes = NodeBook(_known(site_file, now))
         self.mesh_up = False
         self.up_since = now
         self.down_reason = "not attached yet"
@@ -188,7 +189,12 @@ class SiteView:
         return True
 
 
-def _known(site_file: SiteFile | None) -> dict[int, tuple[NodeConfiguration, str]]:
-    if site_file is None:
-        return {}
-    return {n.unicast_address: (n.configuration(), n.name) for n in site_file.live_nodes()}
+def _known(site_file: SiteFile | None, now: float) -> list[NodeRecord]:
+    nodes = () if site_file is None else site_file.live_nodes()
+    return [NodeRecord(n.configuration(), n.name, has_lamp=_has_lamp(n), heard_at=now) for n in nodes]
+
+
+def _has_lamp(node: Node) -> bool:
+    """Whether a node serves Generic OnOff; a file that names no models leaves the benefit of the doubt."""
+    models = {model.model_id for element in node.elements for model in element.models}
+    return not models or f"{ONOFF_SERVER.model:04x}" in {model.lower() for model in models}
