@@ -40,7 +40,9 @@ class ControlSocket:
         self._clients: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Listen. Raises Misconfigured when the path cannot be used."""
+        """Listen; harmless when it does already. Raises Misconfigured when the path cannot be used."""
+        if self._server is not None:
+            return
         try:
             listener = _listen(self._path)
         except OSError as error:
@@ -48,7 +50,11 @@ class ControlSocket:
                 f"control socket {self._path}: {error.strerror or error}",
                 "name a short path in a writable folder",
             ) from error
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_LINE_BYTES)
+        # Not serving yet, this call does not suspend: no cancellation can lose the server.
+        self._server = await asyncio.start_unix_server(
+            self._serve, sock=listener, limit=MAX_LINE_BYTES, start_serving=False
+        )
+        await self._server.start_serving()
 
     async def close(self) -> None:
         """Stop serving and remove the socket."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from common.clock import Clock, SystemClock
 from common.errors import (
@@ -26,23 +26,15 @@ from common.mesh.addresses import check_unicast, is_virtual, show
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration
 from firmware_bridge.access import catalogue
 from firmware_bridge.access import config_state as config
-from firmware_bridge.access.link_monitor import Lost, Report, ReportRssi, Restart, RestartStatus
+from firmware_bridge.access.link_monitor import Restart, RestartStatus
 from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.access.opcodes import check_payload, split
 from firmware_bridge.event_queue import EventQueue
-from firmware_bridge.link import (
-    Event,
-    Heartbeat,
-    LinkDown,
-    LinkUp,
-    LostNeighbour,
-    Message,
-    NeighbourCount,
-    NeighbourReport,
-    NodeStatus,
-)
+from firmware_bridge.link import Event, LinkDown, LinkUp, NodeStatus
+from firmware_bridge.virtual.answers import Answer, Answers
 from firmware_bridge.virtual.control import ControlSocket
 from firmware_bridge.virtual.site import Packet, VirtualSite
+from firmware_bridge.virtual.translation import event
 
 _log = get_logger(__name__)
 
@@ -52,12 +44,8 @@ QUANTUM_S = 0.004
 ANSWER_TIMEOUTS_S = (0.3, 0.3, 0.4, 0.6, 0.9, 1.3)
 """How long each repetition of a Config message waits for its answer."""
 
-RESTART_TIMEOUT_S = 2.0
+RESTART_TIMEOUTS_S = (0.3, 0.3, 0.5, 0.9)
 
-Answer = tuple[int, int, bool]
-"""Source, opcode and whether it came under the device key."""
-
-Status = config.RelayStatus | config.DefaultTtlStatus | config.NetworkTransmitStatus
 S = TypeVar("S", config.RelayStatus, config.DefaultTtlStatus, config.NetworkTransmitStatus)
 
 
@@ -86,7 +74,7 @@ class VirtualLink:
         self._up = False
         self._driver: asyncio.Task[None] | None = None
         self._sleep: asyncio.Future[None] | None = None
-        self._waiting: dict[Answer, list[asyncio.Future[bytes]]] = {}
+        self._answers = Answers(self._clock)
         self._known: dict[int, NodeConfiguration] = {}
         self._locks: dict[int, asyncio.Lock] = {}
         self._restarts = 0
@@ -110,24 +98,23 @@ class VirtualLink:
             self._queue = EventQueue(self._queue_limit)
         if self._control is not None:
             await self._control.open()
-        self._origin = self._clock.monotonic() - self.site.now
+        if self.site.origin is None:
+            self.site.origin = self._clock.monotonic() - self.site.now
+        self._origin = self.site.origin
         self.site.attach(self.address, self)
         self._opened = self._up = True
         self._queue.put(LinkUp(self._clock.monotonic(), self.address))
+        # Owned by the link from here to `close`: a task group cannot span two calls.
         self._driver = asyncio.create_task(self._drive(), name=f"virtual site of {show(self.address)}")
 
     async def close(self) -> None:
-        if not self._opened:
-            self._queue.close()
-            return
         self._opened = self._up = False
-        self.site.detach(self.address)
-        self._fail_waiting("the link was closed")
+        self.site.detach(self.address, self)
+        self._answers.fail("the link was closed")
         self._queue.close()
         if self._driver is not None:
             self._driver.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._driver
+            await asyncio.gather(self._driver, return_exceptions=True)
         if self._control is not None:
             await self._control.close()
 
@@ -163,7 +150,7 @@ class VirtualLink:
     async def request(self, destination: int, payload: bytes, response: int, timeout: float) -> bytes:
         check_payload(payload)
         check_unicast(destination)
-        return await self._exchange((destination, response, False), payload, timeout)
+        return await self._exchange(Answer(destination, response), payload, timeout)
 
     async def restart(self, address: int) -> None:
         check_unicast(address)
@@ -173,7 +160,7 @@ class VirtualLink:
             raise NotSupported(f"node {show(address)} has no link monitor to restart it")
         self._restarts += 1
         request = build(Restart(self._restarts & 0xFFFF))
-        await self._repeat((address, RestartStatus.OPCODE, False), request, (0.3, 0.3, 0.5, 0.9))
+        await self._repeat(Answer(address, RestartStatus.OPCODE), request, RESTART_TIMEOUTS_S)
 
     # What the site calls
 
@@ -181,19 +168,14 @@ class VirtualLink:
         """A message reached the gateway's node."""
         t = self._origin + packet.t
         if packet.payload is None:
-            self._queue.put(Heartbeat(t, packet.source, packet.hops))
+            self._queue.put(event(t, packet))
             return
         opcode, _ = split(packet.payload)
-        waiting = self._waiting.get((packet.source, opcode, packet.device_key))
         if packet.device_key:
             self._learn(t, packet.source, catalogue.parse(packet.payload))
-        if waiting:
-            # Config answers state what is; they answer everybody who asked. Others answer in turn.
-            for future in waiting if packet.device_key else waiting[:1]:
-                if not future.done():
-                    future.set_result(packet.payload)
-        elif not packet.device_key:
-            self._queue.put(_event(t, packet))
+        waited = self._answers.came(Answer(packet.source, opcode, packet.device_key), packet.payload)
+        if not waited and not packet.device_key:
+            self._queue.put(event(t, packet))
 
     def powered(self, alive: bool) -> None:
         """The gateway's own node went down or came back."""
@@ -203,15 +185,15 @@ class VirtualLink:
             self._queue.put(LinkUp(t, self.address))
         else:
             self._queue.put(LinkDown(t, "the gateway's node lost power"))
-            self._fail_waiting("the gateway's node lost power")
+            self._answers.fail("the gateway's node lost power")
 
     # Configuration
 
     async def _configure_relay(self, address: int, change: ConfigurationChange) -> None:
         known = self._known.get(address, NodeConfiguration(address))
-        relay = known.relay if change.relay is None else change.relay
-        retransmit = change.relay_retransmit or known.relay_retransmit
-        if not change or relay is None or retransmit is None:
+        relay, retransmit = change.relay, change.relay_retransmit or known.relay_retransmit
+        # One message sets both. Whether a node relays is never set from memory: others change it too.
+        if relay is None or retransmit is None:
             now = await self._ask(address, config.RelayGet(), config.RelayStatus)
             if not change:
                 return
@@ -226,8 +208,8 @@ class VirtualLink:
 
     async def _ask(self, address: int, request: AccessMessage, status: type[S]) -> S:
         """Send a Config message until it is answered."""
-        key = (address, status.OPCODE, True)
-        payload = await self._repeat(key, build(request), ANSWER_TIMEOUTS_S)
+        answer = Answer(address, status.OPCODE, device_key=True)
+        payload = await self._repeat(answer, build(request), ANSWER_TIMEOUTS_S)
         return status.parse(split(payload)[1])
 
     def _learn(self, t: float, source: int, message: AccessMessage | Opaque) -> None:
@@ -252,37 +234,15 @@ class VirtualLink:
 
     # Questions and answers
 
-    async def _repeat(self, key: Answer, payload: bytes, timeouts: tuple[float, ...]) -> bytes:
+    async def _repeat(self, answer: Answer, payload: bytes, timeouts: tuple[float, ...]) -> bytes:
         for timeout in timeouts[:-1]:
             with suppress(TimedOut):
-                return await self._exchange(key, payload, timeout)
-        return await self._exchange(key, payload, timeouts[-1])
+                return await self._exchange(answer, payload, timeout)
+        return await self._exchange(answer, payload, timeouts[-1])
 
-    async def _exchange(self, key: Answer, payload: bytes, timeout: float) -> bytes:
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._send(key[0], payload, device_key=key[2])
-        self._waiting.setdefault(key, []).append(answer)
-        limit: asyncio.Future[Any] = asyncio.ensure_future(self._clock.sleep(timeout))
-        try:
-            await asyncio.wait({answer, limit}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                raise TimedOut(f"node {show(key[0])} did not answer within {timeout:g} s")
-            payload_back: bytes = answer.result()
-            return payload_back
-        finally:
-            limit.cancel()
-            self._forget(key, answer)
-
-    def _forget(self, key: Answer, answer: asyncio.Future[bytes]) -> None:
-        waiting = self._waiting[key]
-        waiting.remove(answer)
-        if not waiting:
-            del self._waiting[key]
-
-    def _fail_waiting(self, why: str) -> None:
-        for future in [future for waiting in self._waiting.values() for future in waiting]:
-            if not future.done():
-                future.set_exception(Unavailable(why))
+    async def _exchange(self, answer: Answer, payload: bytes, timeout: float) -> bytes:
+        self._send(answer.source, payload, answer.device_key)
+        return await self._answers.wait_for(answer, timeout)
 
     def _require_up(self) -> None:
         if not self._up:
@@ -318,7 +278,7 @@ class VirtualLink:
             _log.exception("virtual-site-failed")
             self._up = False
             self._queue.put(LinkDown(self._clock.monotonic(), f"{type(error).__name__}: {error}"))
-            self._fail_waiting("the virtual site failed")
+            self._answers.fail("the virtual site failed")
 
     async def _interruptible_sleep(self, seconds: float) -> None:
         sleep = self._sleep = asyncio.ensure_future(self._clock.sleep(seconds))
@@ -327,24 +287,6 @@ class VirtualLink:
         finally:
             self._sleep = None
             sleep.cancel()
-
-
-def _event(t: float, packet: Packet) -> Event:
-    assert packet.payload is not None
-    try:
-        message = catalogue.parse(packet.payload)
-    except Rejected:
-        message = None
-    match message:
-        case Report(entries) | ReportRssi(entries):
-            counts = tuple(
-                NeighbourCount(e.transmitter, e.heard, e.expected, e.transmissions, e.rssi_dbm)
-                for e in entries
-            )
-            return NeighbourReport(t, packet.source, counts)
-        case Lost(transmitter, missed):
-            return LostNeighbour(t, packet.source, transmitter, missed)
-    return Message(t, packet.source, packet.destination, packet.payload, packet.hops)
 
 
 def _check_applied(address: int, applied: bool, what: str) -> None:

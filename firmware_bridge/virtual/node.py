@@ -17,7 +17,8 @@ PROBING = MonitorStatus(period_units=10, report_every=10, transmissions=2)
 
 @dataclass(slots=True)
 class VirtualNode:
-    """State of one node. `monitored` nodes have the link-monitor model; `alive` ones have power."""
+    """State of one node. `monitored` nodes have the link-monitor model; `alive` ones have power, and
+    `deaths` counts how often they lost it. `restarted_by` is the last restart's sender and token."""
 
     address: int
     relay: bool = False
@@ -31,7 +32,8 @@ class VirtualNode:
     on: bool = False
     counts: NeighbourCounts = field(default_factory=NeighbourCounts)
     probes: int = 0
-    restart_token: int | None = None
+    restarted_by: tuple[int, int] | None = None
+    deaths: int = 0
 
     def configured(self, message: AccessMessage | Opaque) -> AccessMessage | None:
         """The Config server: the answer to a message under the device key, or None."""

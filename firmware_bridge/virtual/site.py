@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from common.errors import Rejected
 from common.mesh.addresses import ALL_NODES, is_unicast
 from common.mesh.configuration import Transmit
-from common.scenario import Flow, Scenario
+from common.scenario import Scenario
 from firmware_bridge.access import catalogue
 from firmware_bridge.access.link_monitor import MONITOR_REPORTS, MonitorStatus, Restart
 from firmware_bridge.access.message import AccessMessage, Opaque, build
@@ -22,12 +22,11 @@ from firmware_bridge.virtual.flood import Arrival, flood
 from firmware_bridge.virtual.monitoring import Monitoring
 from firmware_bridge.virtual.node import PROBING, REQUESTS, TWICE, VirtualNode
 from firmware_bridge.virtual.radio import DRIFT_PERIOD_S, DRIFT_STRETCH_S, LinkKey, Links, pdr_of
+from firmware_bridge.virtual.traffic import Traffic
 
 ANSWER_DELAY_S = (0.002, 0.008)
 RESTART_AFTER_S = 0.2
 RESTART_TAKES_S = 1.0
-HEARTBEAT_PERIOD_S = 10.0
-"""Nodes without the link monitor send standard heartbeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,6 @@ class Gateway(Protocol):
 
     def powered(self, alive: bool) -> None:
         """The gateway's node lost or regained power."""
-
-
-@dataclass(slots=True)
-class Delivery:
-    """How a flow fared."""
-
-    sent: int = 0
-    delivered: int = 0
 
 
 class VirtualSite:
@@ -103,18 +94,20 @@ class VirtualSite:
         self.groups = {group: frozenset(members) for group, members in (groups or {}).items()}
         self.gateways = set(gateways)
         self.now = 0.0
+        self.origin: float | None = None
+        """What the clock of the attached links showed at site time 0; theirs to set."""
         self.random = Random(seed)
         self.messages = 0
-        self.deliveries: dict[tuple[int, int], Delivery] = {}
         self._attached: dict[int, Gateway] = {}
         self._agenda: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._entries = 0
         self._decay_scheduled = False
         self.monitoring = Monitoring(self)
+        self.traffic = Traffic(self)
         for node in self.nodes.values():
             self.monitoring.start(node)
             if not node.monitored:
-                self.after(HEARTBEAT_PERIOD_S * self.random.random(), self._heartbeat, node)
+                self.traffic.add_heartbeats(node)
         if drift:
             self.after(DRIFT_PERIOD_S, self._drift)
 
@@ -139,8 +132,7 @@ class VirtualSite:
         for t, address, what in scenario.failures:
             site.after(t, site.down if what == "down" else site.up, address)
         for flow in scenario.flows:
-            offset = flow.offset_s if flow.offset_s is not None else flow.period_s * site.random.random()
-            site.after(offset, site._flow, flow)
+            site.traffic.add_flow(flow)
         return site
 
     # Time
@@ -170,9 +162,12 @@ class VirtualSite:
         self.gateways.add(address)
         self._attached[address] = gateway
 
-    def detach(self, address: int) -> None:
-        """Stop listening."""
-        self._attached.pop(address, None)
+    def detach(self, address: int, gateway: Gateway) -> None:
+        """Stop listening; harmless when it did not."""
+        if self._attached.get(address) is gateway:
+            del self._attached[address]
+        if not self._attached:
+            self.origin = None
 
     def speaks(self, address: int) -> bool:
         """Whether a node's application runs: it has power, and a gateway's node its gateway."""
@@ -204,15 +199,19 @@ class VirtualSite:
     def round_trip(self, gateway: int, address: int) -> float | None:
         """Seconds that a question and its answer would take now, or None if either got lost. For tools:
         nothing happens to the nodes."""
-        there = self._flood(self.nodes[gateway], {address}).get(address)
-        back = self._flood(self.nodes[address], {gateway}).get(gateway) if there else None
+        one, other = self.nodes[gateway], self.nodes[address]
+        if not (one.alive and other.alive):
+            return None
+        there = self._flood(one, {address}).get(address)
+        back = self._flood(other, {gateway}).get(gateway) if there else None
         return there.delay_s + back.delay_s if there and back else None
 
     # Faults
 
     def down(self, address: int) -> None:
-        """A node loses power."""
+        """A node loses power, or would not regain it by itself."""
         node = self.nodes[address]
+        node.deaths += 1
         if node.alive:
             node.alive = False
             if address in self._attached:
@@ -268,31 +267,23 @@ class VirtualSite:
         answer = node.configured(message) if packet.device_key else node.answered(message)
         if node.monitor != before:
             self.monitoring.changed(node, before)
-        if isinstance(message, Restart) and answer is not None and node.restart_token != message.token:
-            node.restart_token = message.token
-            self.after(RESTART_AFTER_S, self.down, node.address)
-            self.after(RESTART_AFTER_S + RESTART_TAKES_S, self.up, node.address)
+        if isinstance(message, Restart) and answer is not None:
+            if node.restarted_by != (packet.source, message.token):
+                self.after(RESTART_AFTER_S, self._reboot, node, node.deaths)
+            node.restarted_by = (packet.source, message.token)
         if answer is not None and is_unicast(packet.destination):
             delay = self.random.uniform(*ANSWER_DELAY_S)
             self.after(delay, self.send, node.address, packet.source, build(answer), packet.device_key)
 
-    def _flow(self, flow: Flow) -> None:
-        self.after(flow.period_s * self.random.uniform(0.95, 1.05), self._flow, flow)
-        delivery = self.deliveries.setdefault((flow.source, flow.destination), Delivery())
-        delivery.sent += 1
-        reached = self.send(flow.source, flow.destination, _flow_payload(flow.payload_bytes))
-        if reached:
-            delivery.delivered += 1
-        if flow.acknowledged and flow.destination in reached:
-            response = _flow_payload(flow.response_bytes)
-            delay = flow.response_delay_ms / 1000.0
-            self.after(delay, self.send, flow.destination, flow.source, response)
+    def _reboot(self, node: VirtualNode, deaths: int) -> None:
+        if node.deaths == deaths:
+            self.down(node.address)
+            self.after(RESTART_TAKES_S, self._rebooted, node, node.deaths)
 
-    def _heartbeat(self, node: VirtualNode) -> None:
-        self.after(HEARTBEAT_PERIOD_S, self._heartbeat, node)
-        if node.alive:
-            self.messages += 1
-            self.send(node.address, MONITOR_REPORTS, None)
+    def _rebooted(self, node: VirtualNode, deaths: int) -> None:
+        # Unless it was killed for good meanwhile.
+        if node.deaths == deaths:
+            self.up(node.address)
 
     def _drift(self) -> None:
         self.after(DRIFT_PERIOD_S, self._drift)
@@ -311,8 +302,3 @@ def _understood(payload: bytes | None) -> AccessMessage | Opaque | None:
     except Rejected:
         # As a node does with a message it cannot parse: whoever listens there may still know better.
         return None
-
-
-def _flow_payload(size: int) -> bytes:
-    """An access message of `size` bytes: Sensor Status (0x52) and something to fill it."""
-    return b"\x52" + bytes(size - 1)
