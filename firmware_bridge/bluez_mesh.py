@@ -27,8 +27,9 @@ from common.logs import get_logger
 from common.mesh import addresses
 from common.mesh.addresses import check_unicast, show
 from common.mesh.cdb import Node, SiteFile
-from common.mesh.configuration import ConfigurationChange, NodeConfiguration
+from common.mesh.configuration import ConfigurationChange, NodeConfiguration, Transmit
 from firmware_bridge.access import link_monitor
+from firmware_bridge.access.config_state import NetworkTransmitGet, NetworkTransmitSet, NetworkTransmitStatus
 from firmware_bridge.access.fields import ModelId
 from firmware_bridge.access.link_monitor import (
     Lost,
@@ -43,7 +44,7 @@ from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.access.opcodes import check_payload, opcode_bytes, split
 from firmware_bridge.bluez.answers import Answers
 from firmware_bridge.bluez.attachment import DaemonPlace
-from firmware_bridge.bluez.commissioner import GATEWAY_MODELS, commission, gateway_plan
+from firmware_bridge.bluez.commissioner import GATEWAY_MODELS, NETWORK_TRANSMIT, commission, gateway_plan
 from firmware_bridge.bluez.configurator import Configurator
 from firmware_bridge.bluez.node import AttachedNode
 from firmware_bridge.bluez.own_node import OwnNode, Surroundings
@@ -62,6 +63,7 @@ from firmware_bridge.link import (
 from firmware_bridge.neighbours import Loss
 
 OPEN_TIMEOUT_S: Final = 8.0
+_SLUGGISH: Final = Transmit(1, 100)
 _RESTART_WAITS_S: Final = (0.5, 0.8, 1.2, 1.5)
 
 
@@ -188,11 +190,22 @@ class BluezMeshLink:
             key = other.device_key.reveal()
             await node.import_device_key(other.unicast_address, max(1, len(other.elements)), key)
         await commission(self._own.client, self._settings.address, gateway_plan(self._app_key))
+        await self._quicken()
         self._up = True
         self._events.put(LinkUp(self._clock.monotonic(), self._settings.address))
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._answers.fail(Unavailable("bluetooth-meshd went away"))
+
+    async def _quicken(self) -> None:
+        """Replace the network transmit state that a fresh daemon starts with: ten packets a second."""
+        own = self._settings.address
+        found = await self._own.client.ask(own, NetworkTransmitGet(), NetworkTransmitStatus)
+        if found.transmit == _SLUGGISH:
+            await self._own.client.ask(own, NetworkTransmitSet(NETWORK_TRANSMIT), NetworkTransmitStatus)
 
     def detached(self, error: MeshtwinError) -> None:
         self._problem = error
@@ -208,8 +221,10 @@ class BluezMeshLink:
 
     def message(self, source: int, destination: int, payload: bytes, parsed: AccessMessage | Opaque) -> None:
         t = self._clock.monotonic()
-        if self._answers.offer(source, split(payload)[0], payload) or source == self._settings.address:
+        if self._answers.offer_first(source, split(payload)[0], payload):
             return
+        if source == self._settings.address:
+            return  # The daemon lets a node hear what it sends to its own groups.
         match parsed:
             case Report(entries=entries) | ReportRssi(entries=entries):
                 self._events.put(NeighbourReport(t, source, tuple(_count(entry) for entry in entries)))

@@ -22,9 +22,11 @@ _SEQUENCE_JUMP: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """When silence becomes a loss. Times are shares of the transmitter's period."""
+    """When silence becomes a loss. `grace` is a share of the transmitter's period, at least `least_grace_s`:
+    repeated transmissions take their time however short the period is."""
 
     grace: float = 0.15
+    least_grace_s: float = 0.1
     misses: int = 2
     good_share: float = 0.7
     least_outcomes: int = 4
@@ -91,7 +93,7 @@ class NeighbourTable:
         self._random = random
         self._detection = detection or Detection()
         # Neighbours of the same dead node must not all speak in the same moment.
-        self._grace = self._detection.grace * random.uniform(1.0, 1.2)
+        self._spread = random.uniform(1.0, 1.2)
         self._neighbours: dict[int, _Neighbour] = {}
         self.dropped = 0
 
@@ -166,7 +168,7 @@ class NeighbourTable:
         else:
             self._forgive(neighbour)
         due = neighbour.start + step * neighbour.period
-        on_time = not restarted and abs(now - due) < self._grace * neighbour.period
+        on_time = not restarted and abs(now - due) < self._grace(neighbour)
         # Follow the transmitter's rhythm slowly: one arrival may be late by a queue or a jitter.
         neighbour.start = due + 0.3 * (now - due) if on_time else now
         neighbour.sequence, neighbour.missed, neighbour.repeat_at = sequence, 0, None
@@ -193,7 +195,12 @@ class NeighbourTable:
         return enough and neighbour.share() >= self._detection.good_share
 
     def _miss_at(self, neighbour: _Neighbour) -> float:
-        return neighbour.start + (neighbour.missed + 1 + self._grace) * neighbour.period
+        beats = neighbour.missed + 1
+        return neighbour.start + beats * neighbour.period + self._grace(neighbour)
+
+    def _grace(self, neighbour: _Neighbour) -> float:
+        share = self._detection.grace * neighbour.period
+        return self._spread * max(share, self._detection.least_grace_s)
 
     def _deadlines(self) -> Iterator[float]:
         for neighbour in self._neighbours.values():

@@ -186,7 +186,7 @@ class _Settings:
 
     period_units: int = 10
     report_every: int = 5
-    transmissions: int = 1
+    transmissions: int = 2
     OPCODE: ClassVar[int]
 
     def __post_init__(self) -> None:

@@ -35,10 +35,15 @@ from firmware_bridge.access.config_state import (
     RelayStatus,
 )
 from firmware_bridge.access.fields import ModelId, Status, status_name
+from firmware_bridge.access.link_monitor import MonitorStatus
 from firmware_bridge.bluez.config_client import ConfigClient
 
 NODE_MODELS: Final = (generic_onoff.SERVER, health.SERVER, link_monitor.SERVER)
 GATEWAY_MODELS: Final = (generic_onoff.CLIENT, health.CLIENT, link_monitor.SERVER, link_monitor.CLIENT)
+# Two transmissions a hop bring one message in ten of lost packets to one in a hundred. BlueZ starts with
+# 100 ms between packets for a node's own, and eight repeats 310 ms apart for relayed ones.
+NETWORK_TRANSMIT: Final = Transmit(2, 20)
+RELAY_RETRANSMIT: Final = Transmit(2, 20)
 _PROBES: Final = (link_monitor.SERVER, link_monitor.MONITOR_PROBES)
 _REPORTS: Final = (link_monitor.CLIENT, link_monitor.MONITOR_REPORTS)
 
@@ -51,16 +56,24 @@ class NodePlan:
     app_key: AppKey = field(repr=False)
     models: tuple[ModelId, ...] = NODE_MODELS
     subscriptions: tuple[tuple[ModelId, int], ...] = (_PROBES,)
-    probe_transmissions: int | None = 1
+    probe_transmissions: int | None = MonitorStatus().transmissions
     default_ttl: int | None = None
-    network_transmit: Transmit | None = None
-    relay: bool | None = None
-    relay_retransmit: Transmit = Transmit(1, 10)
+    network_transmit: Transmit | None = NETWORK_TRANSMIT
+    relay: bool | None = False
+    relay_retransmit: Transmit = RELAY_RETRANSMIT
 
 
 def gateway_plan(app_key: AppKey) -> NodePlan:
-    """What a gateway's own node needs: it probes and listens like a node, and hears reports."""
-    return NodePlan(app_key, models=GATEWAY_MODELS, subscriptions=(_PROBES, _REPORTS))
+    """What a gateway's own node needs at every start: it probes and listens like a node, and hears reports.
+    Its states are left as they were set; its monitor sets the publication."""
+    return NodePlan(
+        app_key,
+        models=GATEWAY_MODELS,
+        subscriptions=(_PROBES, _REPORTS),
+        probe_transmissions=None,
+        network_transmit=None,
+        relay=None,
+    )
 
 
 def probe_publication(address: int, key_index: int, transmissions: int) -> Publication:
@@ -84,6 +97,8 @@ async def commission(client: ConfigClient, address: int, plan: NodePlan) -> None
 
     Raises TimedOut, Rejected(REFUSED_BY_NODE), Unavailable.
     """
+    # First what makes the rest quick.
+    await _set_states(client, address, plan)
     await _give_key(client, address, plan.app_key)
     for model in plan.models:
         await _bind(client, address, plan.app_key.index, model)
@@ -92,7 +107,6 @@ async def commission(client: ConfigClient, address: int, plan: NodePlan) -> None
     if plan.probe_transmissions is not None:
         publication = probe_publication(address, plan.app_key.index, plan.probe_transmissions)
         await set_publication(client, address, publication)
-    await _set_states(client, address, plan)
 
 
 async def set_publication(client: ConfigClient, address: int, publication: Publication) -> None:
@@ -137,8 +151,6 @@ async def _subscribe(client: ConfigClient, address: int, model: ModelId, group: 
 
 
 async def _set_states(client: ConfigClient, address: int, plan: NodePlan) -> None:
-    if (ttl := plan.default_ttl) is not None:
-        await client.ask(address, DefaultTtlSet(ttl), DefaultTtlStatus, lambda status: status.ttl == ttl)
     if (transmit := plan.network_transmit) is not None:
         await client.ask(
             address,
@@ -146,6 +158,8 @@ async def _set_states(client: ConfigClient, address: int, plan: NodePlan) -> Non
             NetworkTransmitStatus,
             lambda status: status.transmit == transmit,
         )
+    if (ttl := plan.default_ttl) is not None:
+        await client.ask(address, DefaultTtlSet(ttl), DefaultTtlStatus, lambda status: status.ttl == ttl)
     if plan.relay is not None:
         state = RelayState.ON if plan.relay else RelayState.OFF
         wanted = RelaySet(state, plan.relay_retransmit)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from common.clock import Clock
-from common.errors import Rejected, RejectReason, TimedOut
+from common.errors import MeshtwinError, Rejected, RejectReason, TimedOut
 from common.mesh.addresses import show
 from firmware_bridge.access import catalogue
 from firmware_bridge.access.message import AccessMessage, build
@@ -66,7 +66,11 @@ class ConfigClient:
     def offer(self, source: int, payload: bytes) -> None:
         """Take a message that came under the source's device key. Raises Rejected for a malformed one."""
         opcode, _ = split(payload)
-        self._answers.offer(source, opcode, payload)
+        self._answers.offer_all(source, opcode, payload)
+
+    def fail(self, reason: MeshtwinError) -> None:
+        """End all asking: the link is gone."""
+        self._answers.fail(reason)
 
     async def ask(
         self,

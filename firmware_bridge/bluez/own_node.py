@@ -121,6 +121,7 @@ class OwnNode:
                     helper.cancel()
         finally:
             self._attached = None
+            self.client.fail(Unavailable("bluetooth-meshd went away"))
 
     async def _send_replies(self, node: AttachedNode) -> None:
         while True:
