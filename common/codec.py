@@ -11,6 +11,7 @@ import re
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgpack
@@ -71,13 +72,21 @@ def encode_table(table: Table) -> bytes:
 
 def decode_table(data: bytes) -> Table:
     """Unpack a table and check names, type codes, counts and lengths. Raises Rejected."""
+    return {name: _little_endian(array(code, packed)) for name, (code, packed) in table_bytes(data).items()}
+
+
+def table_bytes(data: bytes) -> dict[str, tuple[str, bytes]]:
+    """Type code and little-endian bytes of every column, checked like `decode_table` but not decoded.
+
+    For readers that pass many rows on without looking at them. Raises Rejected.
+    """
     value = unpack(data)
     if not isinstance(value, dict) or len(value) > MAX_COLUMNS:
         raise Rejected(RejectReason.INVALID, f"a table is a map of at most {MAX_COLUMNS} columns")
-    table = {name: _column(name, packed) for name, packed in value.items()}
-    if len({len(column) for column in table.values()}) > 1:
+    columns = {name: _checked(name, packed) for name, packed in value.items()}
+    if len({len(packed) // ITEM_BYTES[code] for code, packed in columns.values()}) > 1:
         raise Rejected(RejectReason.INVALID, "columns differ in length")
-    return table
+    return columns
 
 
 def rows(table: Table) -> int:
@@ -85,18 +94,21 @@ def rows(table: Table) -> int:
     return len(next(iter(table.values()))) if table else 0
 
 
-def _column(name: str, packed: Value) -> Column:
-    if not _COLUMN_NAME.fullmatch(name):
+def _checked(name: str, packed: Value) -> tuple[str, bytes]:
+    """Type code and bytes of a packed column. Runs for each column of every message: kept plain."""
+    if not _is_column_name(name):
         raise Rejected(RejectReason.INVALID, f"column name {name[:60]!r}")
-    match packed:
-        case [str(code), int(count), bytes(data)] if code in ITEM_BYTES and not isinstance(count, bool):
-            pass
-        case _:
-            raise Rejected(RejectReason.INVALID, f"column {name} is not [type code, count, bytes]")
+    code, count, data = packed if isinstance(packed, list) and len(packed) == 3 else (None, None, None)
+    if not (isinstance(code, str) and code in ITEM_BYTES and type(count) is int and isinstance(data, bytes)):
+        raise Rejected(RejectReason.INVALID, f"column {name} is not [type code, count, bytes]")
     if not 0 <= count <= MAX_ROWS or len(data) != count * ITEM_BYTES[code]:
         raise Rejected(RejectReason.INVALID, f"column {name}: {count} x {code} in {len(data)} bytes")
-    column: Column = array(code, data)
-    return _little_endian(column)
+    return code, data
+
+
+@lru_cache(maxsize=1024)
+def _is_column_name(name: str) -> bool:
+    return _COLUMN_NAME.fullmatch(name) is not None
 
 
 def _little_endian(column: Column) -> Column:

@@ -7,14 +7,18 @@ envelope there is no sequence to count, and one of a newer schema waits until th
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
 
 from common import topics
-from common.codec import unpack
+from common.codec import table_bytes, unpack
 from common.errors import Rejected, RejectReason
 from common.messages import (
+    KEY_COLUMNS,
+    MAX_TIME,
     MEASUREMENTS,
     ActionRecord,
     Configuration,
@@ -25,7 +29,6 @@ from common.messages import (
     Status,
     decode,
     decode_envelope,
-    decode_measurement,
 )
 from common.topics import Channel, Topic
 from coordinator.ingest.handover import Heard
@@ -101,8 +104,7 @@ def _content(envelope: Envelope) -> _Content:
     """The time range of a body, and the record it holds for kinds that have a table of their own."""
     kind = _kind(envelope.kind)
     if kind in MEASUREMENTS:
-        times = decode_measurement(kind, envelope.body)["t"]
-        return (min(times), max(times), None) if times else (envelope.time, envelope.time, None)
+        return *(_time_range(kind, envelope.body) or (envelope.time, envelope.time)), None
     record: ActionRecord | Configuration | None = None
     match kind:
         case Kind.ACTION:
@@ -116,6 +118,26 @@ def _content(envelope: Envelope) -> _Content:
         case _:
             unpack(envelope.body)
     return envelope.time, envelope.time, record
+
+
+def _time_range(kind: Kind, body: bytes) -> tuple[float, float] | None:
+    """The first and the last time in a measurement; None when it has no rows.
+
+    Refuses what `decode_measurement` refuses, without decoding any other column.
+    """
+    columns = table_bytes(body)
+    for name, code in KEY_COLUMNS[kind].items():
+        if name not in columns or columns[name][0] != code:
+            raise Rejected(RejectReason.INVALID, f"{kind.value}: column {name} of type {code} is missing")
+    packed = columns["t"][1]
+    if not packed:
+        return None
+    times = struct.unpack(f"<{len(packed) // 8}d", packed)
+    first, last = min(times), max(times)
+    # A sum shows any value that is not a number; minimum and maximum may step over it.
+    if not (first >= 0.0 and last <= MAX_TIME and math.isfinite(sum(times))):
+        raise Rejected(RejectReason.OUT_OF_RANGE, "a time stamp lies outside the calendar")
+    return first, last
 
 
 def _kind(text: str) -> Kind:

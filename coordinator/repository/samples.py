@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, Select, select
 
-from common.codec import Value, unpack
+from common.codec import table_bytes
 from common.errors import Corrupt, Rejected, RejectReason
 from common.messages import KEY_COLUMNS, Kind
 from coordinator.repository import schema
@@ -104,11 +104,8 @@ def bodies(engine: Engine, question: Question) -> Iterator[tuple[str, str, bytes
 def unpack_columns(body: bytes) -> dict[str, tuple[str, bytes]]:
     """Type code and bytes of each column of a stored measurement. Raises Corrupt."""
     try:
-        value: Value = unpack(body)
-        if not isinstance(value, dict):
-            raise Corrupt("a stored measurement is not a table")
-        return {name: (column[0], column[2]) for name, column in value.items()}
-    except (Rejected, TypeError, IndexError) as error:
+        return table_bytes(body)
+    except Rejected as error:
         raise Corrupt(f"a stored measurement is unreadable: {error}") from error
 
 

@@ -32,6 +32,7 @@ class Writer:
         # Both dialects have ON CONFLICT, with one interface but no common type.
         inserts: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
         self._insert = inserts[engine.dialect.name]
+        self._insert_message = self._compiled_insert(schema.messages)
         self._positions: dict[Stream, Position] = {}
         self._spans: dict[tuple[str, str], float] = {}
 
@@ -53,7 +54,8 @@ class Writer:
         outcome = Outcome(refusals=list(batch.refusals))
         fresh = self._take(connection, batch.messages, outcome)
         self._skip(connection, batch.statuses.values(), outcome)
-        self._put(connection, schema.messages, [_message_row(m, batch.received) for m in fresh])
+        if fresh:
+            connection.exec_driver_sql(self._insert_message, [_message_row(m, batch.received) for m in fresh])
         self._put(connection, schema.actions, [r for m in fresh if (r := _action_row(m))])
         self._put(connection, schema.configurations, [r for m in fresh if (r := _configuration_row(m))])
         self._put_spans(connection, fresh)
@@ -108,6 +110,13 @@ class Writer:
     def _put(self, connection: Connection, table: Table, rows: list[Row]) -> None:
         if rows:
             connection.execute(self._insert(table).on_conflict_do_nothing(), rows)
+
+    def _compiled_insert(self, table: Table) -> str:
+        """The text of an insert of all columns by position: what SQLAlchemy does per row costs a third of
+        the whole insert."""
+        dialect: Any = type(self._engine.dialect)
+        style = "qmark" if self._engine.dialect.name == "sqlite" else "format"
+        return str(self._insert(table).on_conflict_do_nothing().compile(dialect=dialect(paramstyle=style)))
 
     def _put_positions(self, connection: Connection, outcome: Outcome, now: float) -> None:
         rows = []
@@ -216,18 +225,10 @@ def _span(connection: Connection, key: tuple[str, str]) -> float:
     return found or 0.0
 
 
-def _message_row(message: Incoming, received: float) -> Row:
-    return {
-        "gateway": message.gateway,
-        "epoch": schema.signed(message.epoch),
-        "sequence": message.sequence,
-        "site": message.site,
-        "kind": message.kind,
-        "t0": message.t0,
-        "t1": message.t1,
-        "received": received,
-        "body": message.body,
-    }
+def _message_row(message: Incoming, received: float) -> tuple[Any, ...]:
+    """The columns of `messages` in their order."""
+    gateway, epoch, sequence, site, kind, t0, t1, body, _ = message
+    return gateway, schema.signed(epoch), sequence, site, kind, t0, t1, received, body
 
 
 def _key(message: Incoming) -> Row:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common import topics
-from common.codec import MAX_MESSAGE_BYTES, pack
-from common.errors import RejectReason
-from common.messages import ActionRecord, Kind, Status, encode
+from common.codec import MAX_MESSAGE_BYTES, encode_table, pack
+from common.errors import Rejected, RejectReason
+from common.messages import ActionRecord, Kind, Status, decode_measurement, encode
 from common.topics import Channel
 from coordinator.ingest.handover import Heard
 from coordinator.ingest.intake import add
@@ -116,6 +118,33 @@ def test_clearing_a_kept_status_says_nothing() -> None:
     batch = take(STATUS, b"")
     assert not batch.refusals
     assert not batch.statuses
+
+
+@given(
+    st.lists(st.one_of(st.floats(), st.floats(0, 1e10)), max_size=5),
+    st.sampled_from(["t", "u"]),
+    st.sampled_from("dfq"),
+)
+def test_the_quick_check_refuses_what_full_decoding_refuses(times: list[float], name: str, code: str) -> None:
+    good = {"transmitter": array("H", [1] * len(times)), "receiver": array("H", [2] * len(times))}
+    column = array("d", times) if code == "d" else array(code, [0] * len(times))
+    body = encode_table({name: column, **good})
+    batch = take(UP, encode(envelope(1, "links", body)))
+    (got,) = batch.messages
+    wanted = _decoded(body)
+    if isinstance(wanted, RejectReason):
+        assert isinstance(got.record, Refusal)
+        assert got.record.reason is wanted
+    else:
+        assert (got.t0, got.t1) == wanted
+
+
+def _decoded(body: bytes) -> tuple[float, float] | RejectReason:
+    try:
+        times = decode_measurement(Kind.LINKS, body)["t"]
+    except Rejected as refused:
+        return refused.reason
+    return (min(times), max(times)) if times else (START + 1, START + 1)
 
 
 @given(st.binary(max_size=200), st.sampled_from([UP, STATUS, "", "mt/1/x"]))
