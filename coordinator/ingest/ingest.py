@@ -29,7 +29,7 @@ from coordinator.repository.store import Repository
 
 BATCH: Final = 1000
 # How long a transaction waits for company: a flush to disk costs the same for one message as for many.
-LINGER_S: Final = 0.05
+LINGER_S: Final = 0.1
 IDLE_S: Final = 0.25
 RETRY_S: Final = (0.1, 5.0)
 

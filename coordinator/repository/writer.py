@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, case, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, select
 
 from common.errors import Rejected
 from common.messages import ActionRecord, Configuration
@@ -19,6 +18,7 @@ from coordinator.repository import schema
 from coordinator.repository.batch import Batch, Incoming, Outcome, Refusal, StatusHeard, Stream
 from coordinator.repository.database import translated
 from coordinator.repository.position import Position
+from coordinator.repository.statements import Statements
 
 MAX_POSITIONS: Final = 8192
 Row = dict[str, Any]
@@ -29,10 +29,7 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # Both dialects have ON CONFLICT, with one interface but no common type.
-        inserts: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-        self._insert = inserts[engine.dialect.name]
-        self._insert_message = self._compiled_insert(schema.messages)
+        self._sql = Statements(engine)
         self._positions: dict[Stream, Position] = {}
         self._spans: dict[tuple[str, str], float] = {}
 
@@ -41,6 +38,8 @@ class Writer:
 
         Raises Unavailable or Corrupt; then nothing of the batch is stored.
         """
+        if len(self._positions) > MAX_POSITIONS:
+            self._positions.clear()
         try:
             with translated(self._engine), self._engine.begin() as connection:
                 return self._store(connection, batch)
@@ -55,9 +54,9 @@ class Writer:
         fresh = self._take(connection, batch.messages, outcome)
         self._skip(connection, batch.statuses.values(), outcome)
         if fresh:
-            connection.exec_driver_sql(self._insert_message, [_message_row(m, batch.received) for m in fresh])
-        self._put(connection, schema.actions, [r for m in fresh if (r := _action_row(m))])
-        self._put(connection, schema.configurations, [r for m in fresh if (r := _configuration_row(m))])
+            connection.exec_driver_sql(self._sql.message, [_message_row(m, batch.received) for m in fresh])
+        _put(connection, self._sql.action, [r for m in fresh if (r := _action_row(m))])
+        _put(connection, self._sql.configuration, [r for m in fresh if (r := _configuration_row(m))])
         self._put_spans(connection, fresh)
         self._put_positions(connection, outcome, batch.received)
         self._put_gateways(connection, batch)
@@ -101,22 +100,9 @@ class Writer:
                 table.gateway == stream[0], table.epoch == schema.signed(stream[1])
             )
         ).one_or_none()
-        if len(self._positions) >= MAX_POSITIONS:
-            self._positions.clear()
         position = Position.parse(*found) if found else Position()
         self._positions[stream] = position
         return position
-
-    def _put(self, connection: Connection, table: Table, rows: list[Row]) -> None:
-        if rows:
-            connection.execute(self._insert(table).on_conflict_do_nothing(), rows)
-
-    def _compiled_insert(self, table: Table) -> str:
-        """The text of an insert of all columns by position: what SQLAlchemy does per row costs a third of
-        the whole insert."""
-        dialect: Any = type(self._engine.dialect)
-        style = "qmark" if self._engine.dialect.name == "sqlite" else "format"
-        return str(self._insert(table).on_conflict_do_nothing().compile(dialect=dialect(paramstyle=style)))
 
     def _put_positions(self, connection: Connection, outcome: Outcome, now: float) -> None:
         rows = []
@@ -133,7 +119,7 @@ class Writer:
                     "stored_at": now,
                 }
             )
-        self._replace(connection, schema.streams, rows)
+        _put(connection, self._sql.stream, rows)
 
     def _put_spans(self, connection: Connection, messages: Sequence[Incoming]) -> None:
         longer: dict[tuple[str, str], float] = {}
@@ -144,8 +130,8 @@ class Writer:
                 longer[key] = span
         for key in longer:
             longer[key] = max(longer[key], _span(connection, key))
-        self._replace(
-            connection, schema.spans, [{"site": s, "kind": k, "seconds": v} for (s, k), v in longer.items()]
+        _put(
+            connection, self._sql.span, [{"site": s, "kind": k, "seconds": v} for (s, k), v in longer.items()]
         )
         self._spans.update(longer)
 
@@ -166,22 +152,7 @@ class Writer:
             }
             for s in batch.statuses.values()
         ]
-        if rows:
-            connection.execute(self._gateway_upsert(), rows)
-
-    def _gateway_upsert(self) -> Any:
-        table = schema.gateways.c
-        statement = self._insert(schema.gateways)
-        new = statement.excluded
-        return statement.on_conflict_do_update(
-            index_elements=[table.gateway],
-            set_={
-                "site": new.site,
-                "last_seen": case((new.last_seen > table.last_seen, new.last_seen), else_=table.last_seen),
-                "online": case((new.status.is_(None), table.online), else_=new.online),
-                "status": func.coalesce(new.status, table.status),
-            },
-        )
+        _put(connection, self._sql.gateway, rows)
 
     def _put_refusals(self, connection: Connection, refusals: Sequence[Refusal], now: float) -> None:
         counts = Counter((r.gateway, r.reason) for r in refusals)
@@ -190,31 +161,12 @@ class Writer:
             {"gateway": g, "reason": r.value, "times": n, "last_seen": now, "detail": details[g, r][:256]}
             for (g, r), n in counts.items()
         ]
-        if rows:
-            table, statement = schema.rejects.c, self._insert(schema.rejects)
-            new = statement.excluded
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[table.gateway, table.reason],
-                    set_={
-                        "times": table.times + new.times,
-                        "last_seen": new.last_seen,
-                        "detail": new.detail,
-                    },
-                ),
-                rows,
-            )
+        _put(connection, self._sql.reject, rows)
 
-    def _replace(self, connection: Connection, table: Table, rows: list[Row]) -> None:
-        """Insert rows, or overwrite those with the same key."""
-        if not rows:
-            return
-        statement = self._insert(table)
-        values: Mapping[str, Any] = {
-            c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key
-        }
-        keys = list(table.primary_key.columns)
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), rows)
+
+def _put(connection: Connection, statement: Any, rows: list[Row]) -> None:
+    if rows:
+        connection.execute(statement, rows)
 
 
 def _span(connection: Connection, key: tuple[str, str]) -> float:
