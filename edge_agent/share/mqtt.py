@@ -36,6 +36,9 @@ IN_FLIGHT: Final = 32
 IN_FLIGHT_BYTES: Final = 256 * 1024
 CONNECT_PATIENCE_S: Final = 12.0
 SILENCE_S: Final = 8.0
+# Without an answer for this many status periods the peers cannot be heard either, well before their leases
+# end: a gateway that still believed in the broker would then take itself for the only one.
+SILENT_PERIODS: Final = 1.5
 GOODBYE_S: Final = 1.0
 RETRY_FIRST_S: Final = 0.5
 RETRY_LAST_S: Final = 10.0
@@ -98,7 +101,16 @@ class BrokerLine:
         self.rejected: Counter[RejectReason] = Counter()
         self.refused = 0
         self.connected = False
+        self._attached_at = 0.0
         outbox.notify(self._wake.set)
+
+    @property
+    def attached_s(self) -> float | None:
+        """For how long the broker has answered without a break; None when it does not."""
+        now = self._clock.monotonic()
+        if not self.connected or self._is_silent(now):
+            return None
+        return now - self._attached_at
 
     async def run(self) -> None:
         """Connect, serve the connection, and begin anew with growing pauses; until cancelled."""
@@ -143,7 +155,7 @@ class BrokerLine:
 
     async def _serve(self, session: Session) -> None:
         now = self._clock.monotonic()
-        self.connected = True
+        self.connected, self._attached_at = True, now
         self._meter.connected(now)
         self._window.begin(self._outbox.acked, now)
         session.subscribe(self._topics())
@@ -192,6 +204,8 @@ class BrokerLine:
         """Take in what happened. Raises Unavailable at the connection's end."""
         while self._told:
             now = self._clock.monotonic()
+            if self._is_silent(now):
+                self._attached_at = now
             match self._told.popleft():
                 case Acknowledged(mid, refused):
                     self._meter.acknowledged(mid, now)
@@ -205,6 +219,9 @@ class BrokerLine:
                     raise Unavailable(reason)
                 case Connected():
                     pass
+
+    def _is_silent(self, now: float) -> bool:
+        return self._meter.silent_for(now) > SILENT_PERIODS * self._period
 
     def _take(self, received: Received, now: float) -> None:
         try:

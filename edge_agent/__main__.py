@@ -1,0 +1,45 @@
+"""The daemon: `python -m edge_agent --config FILE`. Imports nothing that only people need.
+
+`edge-agent run` ends up here; systemd may call it directly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from common import logs
+from common.errors import MeshtwinError, Misconfigured
+from edge_agent.config import check_files, load_config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the agent until it is stopped. Exit codes: 0 stopped, 2 misconfigured, 1 anything else."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = load_config(options.config)
+        logs.configure(config.log.level, config.log.style)
+        for warning in check_files(config):
+            logs.get_logger(__name__).warning("configuration", warning=warning)
+        # Late, so that a wrong configuration is told at once.
+        from edge_agent import app
+
+        app.main(options.config)
+    except Misconfigured as error:
+        print(f"edge-agent: {error}", file=sys.stderr)
+        return 2
+    except MeshtwinError as error:
+        print(f"edge-agent: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m edge_agent", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the agent's TOML file")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

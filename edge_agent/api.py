@@ -1,0 +1,142 @@
+"""The agent's local interface: JSON lines on a Unix socket that only its owner can open.
+
+A request is one line such as `{"v": 1, "ask": "status"}`, its answer one line: `{"v": 1, "answer": …}` or
+`{"v": 1, "error": …}`. Answers are given by whoever builds the agent; nothing here can change anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from common.errors import Misconfigured, Rejected, RejectReason
+from common.logs import get_logger
+
+VERSION: Final = 1
+MAX_LINE_BYTES: Final = 4096
+MAX_CLIENTS: Final = 16
+IDLE_S: Final = 30.0
+
+Answer = Callable[[], Any]
+_log = get_logger(__name__)
+
+
+class LocalApi:
+    """Serves `answers` by name at `path`. Run `run()` in the supervisor."""
+
+    def __init__(self, path: Path, answers: Mapping[str, Answer], idle_s: float = IDLE_S) -> None:
+        self._path = path
+        self._answers = answers
+        self._idle = idle_s
+        self._clients: set[asyncio.Task[None]] = set()
+        self.refused = 0
+
+    async def run(self) -> None:
+        """Serve until cancelled. Raises Misconfigured when the socket cannot be made."""
+        async with asyncio.TaskGroup() as owner:
+
+            def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                if len(self._clients) >= MAX_CLIENTS:
+                    self.refused += 1
+                    writer.close()
+                    return
+                client = owner.create_task(self._serve(reader, writer))
+                self._clients.add(client)
+                client.add_done_callback(self._clients.discard)
+
+            server = await self._listen(welcome)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                server.close()
+                self._path.unlink(missing_ok=True)
+
+    async def _listen(
+        self, welcome: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+    ) -> asyncio.Server:
+        try:
+            _clear_stale(self._path)
+            # The mask, not a later chmod: there is no moment in which others could connect.
+            before = os.umask(0o177)
+            try:
+                return await asyncio.start_unix_server(welcome, self._path, limit=MAX_LINE_BYTES)
+            finally:
+                os.umask(before)
+        except OSError as error:
+            raise Misconfigured(
+                f"socket {self._path} cannot be made: {error.strerror or error}",
+                "choose a shorter gateway.state_dir that the agent may write to",
+            ) from error
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await self._next_line(reader):
+                writer.write(self.respond(line))
+                async with asyncio.timeout(self._idle):
+                    await writer.drain()
+        except Rejected as error:
+            self.refused += 1
+            writer.write(_line({"v": VERSION, "error": error.detail}))
+        except (TimeoutError, OSError):
+            # Idle, or gone without reading its answer.
+            pass
+        finally:
+            writer.close()
+
+    async def _next_line(self, reader: asyncio.StreamReader) -> bytes:
+        """The next whole line; empty at the end. Raises Rejected(OVERSIZED) or TimeoutError."""
+        try:
+            async with asyncio.timeout(self._idle):
+                line = await reader.readline()
+        except ValueError as error:
+            raise Rejected(RejectReason.OVERSIZED, f"a request has at most {MAX_LINE_BYTES} bytes") from error
+        return line if line.endswith(b"\n") else b""
+
+    def respond(self, line: bytes) -> bytes:
+        """The answer to one request line; never raises."""
+        try:
+            name = _parse(line)
+            if name not in self._answers:
+                known = ", ".join(sorted(self._answers))
+                raise Rejected(RejectReason.INVALID, f"cannot answer {name[:40]!r}; known: {known}")
+            return _line({"v": VERSION, "answer": self._answers[name]()})
+        except Rejected as error:
+            self.refused += 1
+            return _line({"v": VERSION, "error": error.detail})
+        except Exception as error:
+            # An answer's own bug must not end the interface that would show it.
+            _log.exception("api-answer-failed")
+            return _line({"v": VERSION, "error": f"internal: {type(error).__name__}"})
+
+
+def _parse(line: bytes) -> str:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Rejected(RejectReason.MALFORMED, "a request is one JSON object a line") from error
+    if not isinstance(request, dict):
+        raise Rejected(RejectReason.MALFORMED, "a request is one JSON object a line")
+    if request.get("v") != VERSION or isinstance(request.get("v"), bool):
+        raise Rejected(RejectReason.FOREIGN_VERSION, f"this agent speaks version {VERSION}")
+    ask = request.get("ask")
+    if not isinstance(ask, str):
+        raise Rejected(RejectReason.INVALID, '"ask" names what is wanted')
+    return ask
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, default=str, separators=(",", ":")).encode() + b"\n"
+
+
+def _clear_stale(path: Path) -> None:
+    """Remove the socket of a dead agent; the instance lock says that no live one serves it."""
+    try:
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
+    except FileNotFoundError:
+        pass

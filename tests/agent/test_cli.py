@@ -1,0 +1,123 @@
+"""The command line as a user meets it: real processes, one-line errors, exit codes, and a light daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_agent.api import LocalApi
+from tests.agent.test_config import TEXT, write
+
+STATUS = {
+    "gateway": "gw-1",
+    "role": "actor",
+    "forecast_error": {"naive": 0.01},
+    "actions_pending": [],
+    "nodes": [{"address": "0x0002", "relay": True, "delivery": 0.98, "home": ""}],
+}
+
+
+def agent(*arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from edge_agent.cli import main; sys.argv[0] = 'edge-agent'; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    for name in ("ca.crt", "gateway.crt", "gateway.key"):
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(0o600)
+    return write(tmp_path, TEXT.replace("/elsewhere/", ""))
+
+
+def test_check_config_tells_what_it_found(config: Path) -> None:
+    done = agent("check-config", "-c", str(config))
+    assert done.returncode == 0, done.stderr
+    assert "is good: site hall, gateway gw-1, address 0x0001, mesh virtual" in done.stdout
+    told = json.loads(agent("check-config", "-c", str(config), "--json").stdout)
+    assert (told["site"], told["warnings"]) == ("hall", [])
+
+
+@pytest.mark.parametrize("command", ["check-config", "run", "status"])
+def test_a_missing_configuration_is_one_error_with_a_fix(tmp_path: Path, command: str) -> None:
+    done = agent(command, "-c", str(tmp_path / "none.toml"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("edge-agent: ")
+    assert "fix:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_refuses_a_wrong_file_before_it_becomes_the_daemon(config: Path) -> None:
+    (config.parent / "gateway.key").unlink()
+    done = agent("run", "--config", str(config))
+    assert done.returncode == 2
+    assert "broker.key" in done.stderr
+
+
+def test_status_without_an_agent_fails_in_one_line(config: Path) -> None:
+    done = agent("status", "-c", str(config))
+    assert done.returncode == 1
+    assert done.stderr.startswith("edge-agent: no agent answers at")
+    assert done.stderr.count("\n") == 1
+
+
+async def test_status_is_a_table_for_people_and_json_for_programs(config: Path) -> None:
+    path = config.parent / "state" / "agent.sock"
+    path.parent.mkdir()
+    async with asyncio.TaskGroup() as owner:
+        serving = owner.create_task(LocalApi(path, {"status": lambda: STATUS}).run())
+        while not path.exists():
+            await asyncio.sleep(0)
+        as_json = await asyncio.to_thread(agent, "status", "-c", str(config), "--json")
+        assert json.loads(as_json.stdout) == STATUS
+        for_people = await asyncio.to_thread(agent, "status", "--socket", str(path))
+        serving.cancel()
+    for word in ("role", "actor", "naive 0.01", "0x0002", "yes", "0.98"):
+        assert word in for_people.stdout
+
+
+def test_version_and_help_need_no_configuration() -> None:
+    assert "meshtwin" in json.loads(agent("version", "--json").stdout)
+    told = agent("--help").stdout
+    for command in ("run", "check-config", "status", "version", "node"):
+        assert command in told
+    assert "Example: edge-agent node" in agent("node", "--help").stdout
+
+
+def test_node_needs_a_site_file(tmp_path: Path) -> None:
+    done = agent("node", "--site-file", str(tmp_path / "x"), "--state-dir", str(tmp_path), "0x0105")
+    assert done.returncode == 2
+    assert "site file" in done.stderr
+
+
+def test_the_daemon_tells_a_wrong_configuration_by_itself(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_agent", "--config", str(tmp_path / "none.toml")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "does not exist" in done.stderr
+
+
+def test_the_daemons_parts_import_nothing_heavy() -> None:
+    modules = ["config", "supervisor", "api", "share.mqtt", "share.peers", "share.outbox", "observe.host", "__main__"]
+    code = "; ".join(
+        [
+            "import sys",
+            *(f"import edge_agent.{module}" for module in modules),
+            "import common.features",
+            "heavy = {'typer', 'rich', 'numpy', 'click', 'sqlalchemy', 'fastapi', 'cryptography'}",
+            "print(sorted(heavy & set(sys.modules)))",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
