@@ -106,20 +106,49 @@ def _connected(graph: Graph, without: int | None) -> bool:
 
 
 def _relay_set(graph: Graph, gateways: Iterable[int], random: Random) -> frozenset[int]:
-    """A connected dominating set, grown outwards from the first gateway, and a few spare relays.
+    """A relay set that reaches everybody, without a relay too many, and then a few spare ones.
 
-    Gateways do not relay: their death is another matter.
+    Spares leave at least half of the needed relays needed. Gateways do not relay: their death is another
+    matter.
     """
     gateways = frozenset(gateways)
-    first = min(gateways)
+    relays = _grow(graph, gateways, random)
+    for relay in random.sample(sorted(relays), len(relays)):
+        if _reached(graph, gateways, relays - {relay}) == graph.keys():
+            relays.discard(relay)
+    needed = len(_needed(graph, gateways, relays))
+    candidates = sorted(graph.keys() - relays - gateways)
+    spare = random.sample(candidates, min(len(candidates), int(SPARE_RELAYS * len(graph))))
+    while 2 * len(_needed(graph, gateways, relays.union(spare))) < needed:
+        spare.pop()
+    return frozenset(relays.union(spare))
+
+
+def _grow(graph: Graph, gateways: frozenset[int], random: Random) -> set[int]:
+    """Relays added outwards from the first gateway, those first that reach most new nodes."""
     relays: set[int] = set()
-    covered = {first, *graph[first]}
+    covered = {min(gateways), *graph[min(gateways)]}
     while len(covered) < len(graph):
-        candidates = sorted(covered - relays - gateways)
-        gain = {node: len(graph[node] - covered) for node in candidates}
-        best = max(gain.values())
-        chosen = random.choice([node for node in candidates if gain[node] == best])
+        gain = {node: len(graph[node] - covered) for node in sorted(covered - relays - gateways)}
+        most = max(gain.values())
+        chosen = random.choice([node for node in gain if gain[node] == most])
         relays.add(chosen)
         covered |= graph[chosen]
-    spare = sorted(graph.keys() - relays - gateways)
-    return frozenset(relays | set(random.sample(spare, min(len(spare), int(SPARE_RELAYS * len(graph))))))
+    return relays
+
+
+def _needed(graph: Graph, gateways: frozenset[int], relays: set[int]) -> set[int]:
+    """Relays whose death cuts somebody off."""
+    return {
+        relay for relay in relays if not _reached(graph, gateways, relays - {relay}) >= graph.keys() - {relay}
+    }
+
+
+def _reached(graph: Graph, gateways: frozenset[int], relays: set[int]) -> set[int]:
+    """Nodes that a flood from the first gateway reaches."""
+    seen, todo = {min(gateways)}, [min(gateways)]
+    while todo:
+        new = graph[todo.pop()] - seen
+        seen |= new
+        todo.extend(new & relays)
+    return seen
