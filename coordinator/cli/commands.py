@@ -55,9 +55,9 @@ def init(
 @broker.command("run", epilog="Example: coordinator broker run --state /srv/meshtwin")
 def broker_run(state: State = None) -> None:
     """Become the broker (mosquitto) of a state folder. It outlives the coordinator."""
-    from coordinator.broker.process import execute
+    from coordinator.broker.run import run_broker as become_broker
 
-    execute(_folder(state))
+    become_broker(_folder(state))
 
 
 @app.command(epilog="Example: coordinator serve --state /srv/meshtwin")

@@ -74,7 +74,11 @@ def links(found: list[Answer]) -> None:
             _address(link["transmitter"]),
             _address(link["receiver"]),
             "?" if link["pdr"] is None else f"{100 * link['pdr']:.1f} %",
-            _plain(", ".join(f"{k} {v:g}" for k, v in sorted(link["values"].items()) if k != "pdr")),
+            _plain(
+                ", ".join(
+                    f"{k} {v:g}" for k, v in sorted(link["values"].items()) if k != "pdr" and v is not None
+                )
+            ),
             _ago(link["t"]),
         )
         for link in ordered

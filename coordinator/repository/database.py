@@ -12,10 +12,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, insert, inspect, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from common.errors import Corrupt, MeshtwinError, Misconfigured, Unavailable
+from common.errors import Corrupt, MeshtwinError, Misconfigured, Rejected, RejectReason, Unavailable
 from coordinator.repository import schema
 
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -38,9 +45,11 @@ def connect(url: str) -> Engine:
 
 @contextmanager
 def translated(engine: Engine) -> Iterator[None]:
-    """Turn the database's errors into Corrupt or Unavailable."""
+    """Turn the database's errors into Corrupt, Unavailable, or Rejected(INVALID): a value it cannot hold."""
     try:
         yield
+    except (DataError, IntegrityError, OverflowError) as error:
+        raise Rejected(RejectReason.INVALID, f"the database refuses a value: {error}"[:200]) from error
     except DBAPIError as error:
         raise _translation(engine, error) from error
     except SQLAlchemyError as error:

@@ -9,9 +9,10 @@ import math
 from collections.abc import Iterable
 from types import TracebackType
 
+from common.errors import Rejected
 from common.messages import Kind
 from coordinator.repository import gateways, history, latest, samples
-from coordinator.repository.batch import REFUSED, Batch, Incoming, Outcome
+from coordinator.repository.batch import REFUSED, Batch, Incoming, Outcome, Refusal
 from coordinator.repository.bus import Bus, Stored
 from coordinator.repository.database import connect
 from coordinator.repository.samples import Key, Question, Samples, Subject
@@ -45,11 +46,27 @@ class Repository:
     def store(self, batch: Batch) -> Outcome:
         """Store a batch durably, drop what is already there, then tell the bus.
 
-        Raises Unavailable or Corrupt; then nothing of the batch is stored and it may be given again.
+        A message with a value that this database cannot hold is stored as refused. Raises Unavailable or
+        Corrupt; then nothing of the batch is stored and it may be given again.
         """
-        outcome = self._writer.store(batch)
+        try:
+            outcome = self._writer.store(batch)
+        except Rejected:
+            batch = self._without_offenders(batch)
+            outcome = self._writer.store(batch)
         self.bus.publish(_news(batch.messages))
         return outcome
+
+    def _without_offenders(self, batch: Batch) -> Batch:
+        """The batch with the messages replaced that cannot be stored; the others are stored on the way."""
+        kept = []
+        for message in batch.messages:
+            try:
+                self._writer.store(Batch(batch.received, [message]))
+                kept.append(message)
+            except Rejected as refused:
+                kept.append(_refused(message, refused))
+        return Batch(batch.received, kept, batch.statuses, batch.refusals)
 
     def samples(
         self,
@@ -97,6 +114,11 @@ class Repository:
     def current_positions(self) -> list[tuple[str, str, int, int]]:
         """(site, gateway, epoch, acknowledged sequence) of every gateway's newest stream."""
         return gateways.current_positions(self._engine)
+
+
+def _refused(message: Incoming, refused: Rejected) -> Incoming:
+    refusal = Refusal(message.gateway, refused.reason, refused.detail)
+    return message._replace(kind=REFUSED, body=str(refused).encode(), record=refusal)
 
 
 def _news(messages: Iterable[Incoming]) -> list[Stored]:

@@ -36,7 +36,8 @@ class Writer:
     def store(self, batch: Batch) -> Outcome:
         """Store a batch, durably, before returning.
 
-        Raises Unavailable or Corrupt; then nothing of the batch is stored.
+        Raises Unavailable, Corrupt, or Rejected (it holds a value that this database cannot); then nothing
+        of the batch is stored.
         """
         if len(self._positions) > MAX_POSITIONS:
             self._positions.clear()
@@ -158,7 +159,13 @@ class Writer:
         counts = Counter((r.gateway, r.reason) for r in refusals)
         details = {(r.gateway, r.reason): r.detail for r in refusals}
         rows = [
-            {"gateway": g, "reason": r.value, "times": n, "last_seen": now, "detail": details[g, r][:256]}
+            {
+                "gateway": g,
+                "reason": r.value,
+                "times": n,
+                "last_seen": now,
+                "detail": _printable(details[g, r]),
+            }
             for (g, r), n in counts.items()
         ]
         _put(connection, self._sql.reject, rows)
@@ -167,6 +174,11 @@ class Writer:
 def _put(connection: Connection, statement: Any, rows: list[Row]) -> None:
     if rows:
         connection.execute(statement, rows)
+
+
+def _printable(detail: str) -> str:
+    """A detail may quote the offender, and not every database holds every character."""
+    return "".join(c if c.isprintable() else "?" for c in detail[:256])
 
 
 def _span(connection: Connection, key: tuple[str, str]) -> float:

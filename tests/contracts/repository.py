@@ -124,6 +124,20 @@ class RepositoryContract:
         assert outcome.acks == {("gw-1", 7): 3}
         assert [(r.reason, r.count) for r in repository.gateways()["gw-1"].rejects] == [("invalid", 1)]
 
+    def test_a_value_that_the_database_cannot_hold_refuses_its_message_alone(
+        self, repository: Repository
+    ) -> None:
+        """2^63 fits no database's integer, and PostgreSQL knows no zero character."""
+        huge = record(2, Kind.CONFIGURATION, Configuration(version=2**63, nodes=[]), START)
+        zero = record(3, Kind.ACTION, step("a", "applied", cause="\0"), START)
+        outcome = repository.store(Batch(START, [one_link(1), huge, zero, one_link(4)]))
+        assert outcome.acks == {("gw-1", 7): 4}
+        assert repository.configuration_as_of("office", START) is None
+        assert len(repository.samples("link", "pdr", 0, 1e12)) == 2
+        (counted,) = repository.gateways()["gw-1"].rejects
+        assert counted.reason == "invalid"
+        assert counted.count in (1, 2)
+
     def test_counts_refusals_by_gateway_and_reason(self, repository: Repository) -> None:
         for detail in ("first", "second"):
             repository.store(

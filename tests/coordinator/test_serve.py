@@ -47,7 +47,7 @@ def report(sender: Sender) -> None:
         ("links", encode_measurement(Kind.LINKS, table)),
         ("action", encode(action)),
         ("action", encode(done)),
-        ("event", encode(Event(name="node-died", fields={"node": 2}))),
+        ("event", encode(Event(name="node-died", fields={"node": 2, "share": float("nan")}))),
     ]
     for sequence, (kind, body) in enumerate(bodies, 1):
         sender.send(at(now + sequence / 100, envelope(sequence, kind, body)))
@@ -94,7 +94,7 @@ def test_every_command_shows_what_a_gateway_reported(site: Site, serving: Servin
             ["applying", "confirmed"],
         )
         _, (event,), _ = command("events", "office", "--json", state=site.state)
-        assert (event["name"], event["fields"]) == ("node-died", {"node": 2})
+        assert (event["name"], event["fields"]) == ("node-died", {"node": 2, "share": None})
 
         for words, shown in (
             (["sites"], "office"),
