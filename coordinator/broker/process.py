@@ -66,7 +66,7 @@ def reload_broker(state: Path) -> bool:
     Connected clients stay connected; what they may do changes at once.
     """
     pid = broker_pid(state)
-    if pid is None:
+    if pid is None or not _await_handler(pid):
         return False
     try:
         os.kill(pid, signal.SIGHUP)
@@ -184,6 +184,8 @@ class BrokerProcess:
             time.sleep(_POLL_S)
 
     def _accepts(self) -> bool:
+        if self._process is None or not _handles_reload(self._process.pid):
+            return False
         try:
             with socket.create_connection((self.host, self.port), timeout=1.0):
                 return True
@@ -252,6 +254,31 @@ def _is_held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _await_handler(pid: int) -> bool:
+    """Wait until the process can take SIGHUP; False when it ended.
+
+    A broker that is just starting has read its files but would die of the signal.
+    """
+    deadline = time.monotonic() + _START_S
+    while not _handles_reload(pid):
+        if not Path(f"/proc/{pid}").exists():
+            return False
+        if time.monotonic() > deadline:
+            raise TimedOut(f"the broker (process {pid}) does not come up within {_START_S} s")
+        time.sleep(_POLL_S)
+    return True
+
+
+def _handles_reload(pid: int) -> bool:
+    """True once the process has its own handler for SIGHUP (`SigCgt` in proc(5): a bit per signal)."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    caught = next((line for line in status.splitlines() if line.startswith("SigCgt:")), "SigCgt: 0")
+    return bool(int(caught.split()[1], 16) >> (signal.SIGHUP - 1) & 1)
 
 
 def _write_pid(descriptor: int, pid: int) -> None:

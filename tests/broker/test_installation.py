@@ -12,9 +12,11 @@ from cryptography import x509
 
 from common.errors import Corrupt, Misconfigured
 from coordinator.config import StatePaths, load_config
-from coordinator.enrolment import enrol, revoke
+from coordinator.enrolment import revoke
 from coordinator.identity.authority import read_certificate
+from coordinator.identity.fleet import read_fleet, write_fleet
 from coordinator.installation import InitOptions, initialise, installed, refresh
+from tests.broker.conftest import eventually
 
 DAY = 86_400.0
 
@@ -168,16 +170,23 @@ def test_the_access_list_follows_the_registry_when_a_crash_came_between(state: P
     assert "user gw-b1" in access
 
 
-def test_changes_by_several_processes_at_once_are_all_kept(state: Path) -> None:
-    """The installation is locked from reading the registry to writing it."""
+def test_a_change_waits_for_the_change_of_another_process(state: Path) -> None:
+    """The installation is locked from reading the registry to writing it, so that neither change is lost."""
     script = "import sys; from pathlib import Path; from coordinator.enrolment import enrol; "
-    script += "[enrol(Path(sys.argv[1]), 'site-a', f'gw-{sys.argv[2]}-{n}') for n in range(5)]"
-    processes = [subprocess.Popen([sys.executable, "-c", script, str(state), name]) for name in "xy"]
-    assert [process.wait(60) for process in processes] == [0, 0]
+    script += "enrol(Path(sys.argv[1]), 'site-a', 'gw-other')"
     with installed(state) as found:
-        names = {f"gw-{process}-{n}" for process in "xy" for n in range(5)}
-        assert names <= set(found.fleet.active())
-    enrol(state, "site-a", "gw-last")
+        process = subprocess.Popen([sys.executable, "-c", script, str(state)])
+        eventually(lambda: f" {process.pid} " in _waiters(), "the other process waits")
+        write_fleet(state / "fleet.json", found.fleet.without("gw-a1", 0.0))
+    assert process.wait(60) == 0
+    fleet = read_fleet(state / "fleet.json")
+    assert fleet.site_of("gw-other") == "site-a"
+    assert fleet.site_of("gw-a1") is None
+
+
+def _waiters() -> str:
+    """The lines of processes that wait for a lock."""
+    return "\n".join(line for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:

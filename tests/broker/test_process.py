@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -54,12 +53,22 @@ def test_a_broker_that_ended_is_not_taken_for_a_running_one(state: Path, crash: 
 
 def test_the_process_that_ran_the_command_becomes_the_broker(state: Path) -> None:
     with _command(state) as process:
-        name = Path(f"/proc/{process.pid}/comm")
-        eventually(lambda: _listens(load_config(state).broker.port), "the broker")
-        assert name.read_text().strip() == "mosquitto"
-        assert broker_pid(state) == process.pid
+        eventually(lambda: broker_pid(state) == process.pid, "the broker")
+        # Waits until the broker has come up far enough to survive the signal.
+        assert reload_broker(state)
+        assert Path(f"/proc/{process.pid}/comm").read_text().strip() == "mosquitto"
         process.terminate()
         assert process.wait(10) == 0
+
+
+def test_a_broker_survives_reloads_from_its_first_moment_on(state: Path) -> None:
+    """Before mosquitto has its signal handler, the reload signal would end it."""
+    for _ in range(10):
+        with _command(state) as process:
+            eventually(lambda: broker_pid(state) is not None, "the broker")
+            assert reload_broker(state)
+            process.terminate()
+            assert process.wait(10) == 0
 
 
 def test_the_command_refuses_to_run_beside_a_broker(state: Path) -> None:
@@ -124,11 +133,6 @@ def test_an_unprivileged_user_runs_a_whole_coordinator() -> None:
             timeout=60,
         )
         assert done.returncode == 0, done.stderr.decode()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _can_run(user: int) -> bool:
