@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from common.errors import Unavailable
 from tools.meshlab.child import Child
-from tools.meshlab.poll import until
 
 # The stock limits are for a desktop: 256 connections a user, 50,000 pending replies in all but only 128 a
 # connection. One client talks to every node here, and a node's answer may wait for the mesh.
@@ -41,27 +38,8 @@ def address(sockets: Path) -> str:
 
 
 def start(dbus_daemon: str, sockets: Path, environment: Mapping[str, str], log: Path) -> Child:
-    """Start the bus. It cannot be used before `ready` has returned."""
+    """Start the bus. It can be used once it listens at `sockets`/bus."""
     configuration = sockets / "bus.conf"
     configuration.write_text(_CONFIGURATION.format(path=sockets / "bus"))
     command = [dbus_daemon, f"--config-file={configuration}", "--nofork", "--nopidfile"]
     return Child("dbus-daemon", command, environment, log)
-
-
-async def ready(bus: Child, sockets: Path) -> None:
-    """Return once the bus takes connections. Raises Unavailable if it ended instead.
-
-    Its socket file appears before it listens, so only a connection proves it.
-    """
-    await until(lambda: not bus.alive or _connects(sockets / "bus"))
-    if not bus.alive:
-        raise Unavailable(f"dbus-daemon ended: {bus.last_words()}")
-
-
-def _connects(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-        return True

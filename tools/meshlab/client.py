@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from common.errors import TimedOut, Unavailable
+from common.errors import Rejected, RejectReason, TimedOut, Unavailable
 from tools.meshlab.control import call
 from tools.meshlab.figures import AirStats, LabUsage, LinkCount, NodeState
 from tools.meshlab.poll import until
@@ -22,7 +22,6 @@ from tools.meshlab.topology import Topology
 STATE_FILE = "lab.json"
 LOCK_FILE = "lab.lock"
 READY_SECONDS = 30.0
-_POLL_SECONDS = 0.005
 
 
 class LabClient:
@@ -62,10 +61,13 @@ class LabClient:
 
     def daemon_pid(self, index: int) -> int:
         """The process id of a node's daemon. Raises Unavailable if it is down."""
-        node = self._nodes()[index] if 0 <= index < self.count else None
-        if node is None or node.pid is None:
+        nodes = self._nodes()
+        if not 0 <= index < len(nodes):
+            raise Rejected(RejectReason.OUT_OF_RANGE, f"node {index}; there are 0 to {len(nodes) - 1}")
+        pid = nodes[index].pid
+        if pid is None:
             raise Unavailable(f"node {index} is down")
-        return node.pid
+        return pid
 
     def status(self) -> tuple[NodeState, ...]:
         """Every node's state."""
@@ -148,14 +150,17 @@ class LabClient:
     async def ready(self, indices: Iterable[int]) -> None:
         """Return when all these daemons answer on bus and air. Raises Unavailable if one ended, TimedOut."""
         waiting = set(indices)
+
+        async def all_named() -> bool:
+            names = await self._air("names")
+            waiting.intersection_update(index for index in waiting if names[index] is None)
+            for index in waiting:
+                self.daemon_pid(index)  # raises for one that ended
+            return not waiting
+
         try:
             async with asyncio.timeout(READY_SECONDS):
-                while waiting:
-                    names = await self._air("names")
-                    waiting = {index for index in waiting if names[index] is None}
-                    for index in waiting:
-                        self.daemon_pid(index)
-                    await asyncio.sleep(_POLL_SECONDS if waiting else 0)
+                await until(all_named)
         except TimeoutError as error:
             raise TimedOut(f"nodes {sorted(waiting)} do not answer; see their logs") from error
 

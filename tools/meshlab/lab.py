@@ -28,13 +28,13 @@ from tools.meshlab import bus, programs, shim
 from tools.meshlab.child import Child
 from tools.meshlab.client import LOCK_FILE, READY_SECONDS, STATE_FILE, LabClient
 from tools.meshlab.commands import Arguments, Handler, whole
-from tools.meshlab.control import call, serving
+from tools.meshlab.control import serving
 from tools.meshlab.daemons import Daemons
+from tools.meshlab.poll import listens, until
 from tools.meshlab.topology import Topology
 
 _ROOT = Path(__file__).resolve().parents[2]
 _WATCH_SECONDS = 0.25
-_POLL_SECONDS = 0.003
 _SOCKET_PREFIX = "meshlab-"
 _MAX_SOCKET_PATH = 107
 
@@ -110,7 +110,8 @@ class Lab(LabClient):
         stack.push_async_callback(self._bus_process.stop)
         self._air_process = self._start_air()
         stack.push_async_callback(self._air_process.stop)
-        await self._carriers_ready()
+        await self._listening(self._bus_process, self._sockets / "bus")
+        await self._listening(self._air_process, self._sockets / "air")
         self._daemons = Daemons(
             found.meshd, self._count, self.folder, self._sockets, environment, self._debug
         )
@@ -136,23 +137,15 @@ class Lab(LabClient):
         command += ["--topology", str(topology), "--seed", str(self._seed)]
         return Child("air", command, {"PYTHONPATH": str(_ROOT)}, self.folder / "air.log", keep_stdin=True)
 
-    async def _carriers_ready(self) -> None:
+    async def _listening(self, child: Child, path: Path) -> None:
+        """Return once `child` takes connections at `path`. Raises Unavailable if it ended, TimedOut."""
         try:
             async with asyncio.timeout(READY_SECONDS):
-                await bus.ready(self._bus_process, self._sockets)
-                await self._air_ready()
+                await until(lambda: listens(path) or not child.alive)
         except TimeoutError as error:
-            raise TimedOut("the air or the bus does not answer; see their logs") from error
-
-    async def _air_ready(self) -> None:
-        while True:
-            try:
-                await call(self._sockets / "air", "topology")
-                return
-            except Unavailable as error:
-                if not self._air_process.alive:
-                    raise Unavailable(f"the air ended: {self._air_process.last_words()}") from error
-            await asyncio.sleep(_POLL_SECONDS)
+            raise TimedOut(f"{child.name} does not answer; see {child.log}") from error
+        if not child.alive:
+            raise Unavailable(f"{child.name} ended: {child.last_words()}")
 
     def _handlers(self) -> dict[str, Handler]:
         return {
