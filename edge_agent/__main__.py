@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Late, so that a wrong configuration is told at once.
         from edge_agent import app
 
-        app.main(options.config)
+        app.main(config)
     except Misconfigured as error:
         print(f"edge-agent: {error}", file=sys.stderr)
         return 2

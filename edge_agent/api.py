@@ -1,7 +1,8 @@
 """The agent's local interface: JSON lines on a Unix socket that only its owner can open.
 
 A request is one line such as `{"v": 1, "ask": "status"}`, its answer one line: `{"v": 1, "answer": …}` or
-`{"v": 1, "error": …}`. Answers are given by whoever builds the agent; nothing here can change anything.
+`{"v": 1, "error": …}`. Answers are given by whoever builds the agent: at once, or, for questions that take
+further keys of the request and some time, by a coroutine.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import asyncio
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import Misconfigured, Rejected, RejectReason
+from common.errors import MeshtwinError, Misconfigured, Rejected, RejectReason
 from common.logs import get_logger
 
 VERSION: Final = 1
@@ -23,18 +24,27 @@ MAX_CLIENTS: Final = 16
 IDLE_S: Final = 30.0
 
 Answer = Callable[[], Any]
+Question = Callable[[dict[str, Any]], Awaitable[Any]]
 _log = get_logger(__name__)
 
 
 class LocalApi:
-    """Serves `answers` by name at `path`. Run `run()` in the supervisor."""
+    """Serves `answers` and `questions` by name at `path`. Run `run()` in the supervisor."""
 
-    def __init__(self, path: Path, answers: Mapping[str, Answer], idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        answers: Mapping[str, Answer],
+        idle_s: float = IDLE_S,
+        questions: Mapping[str, Question] | None = None,
+    ) -> None:
         self._path = path
         self._answers = answers
+        self._questions = questions or {}
         self._idle = idle_s
         self._clients: set[asyncio.Task[None]] = set()
         self.refused = 0
+        self.serving = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until cancelled. Raises Misconfigured when the socket cannot be made."""
@@ -51,6 +61,8 @@ class LocalApi:
 
             server = await self._listen(welcome)
             try:
+                await server.start_serving()
+                self.serving.set()
                 await asyncio.Event().wait()
             finally:
                 server.close()
@@ -64,7 +76,10 @@ class LocalApi:
             # The mask, not a later chmod: there is no moment in which others could connect.
             before = os.umask(0o177)
             try:
-                return await asyncio.start_unix_server(welcome, self._path, limit=MAX_LINE_BYTES)
+                # Not serving yet: nothing suspends before the caller holds the server and can close it.
+                return await asyncio.start_unix_server(
+                    welcome, self._path, limit=MAX_LINE_BYTES, start_serving=False
+                )
             finally:
                 os.umask(before)
         except OSError as error:
@@ -76,7 +91,7 @@ class LocalApi:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await self._next_line(reader):
-                writer.write(self.respond(line))
+                writer.write(await self._respond_in_time(line))
                 async with asyncio.timeout(self._idle):
                     await writer.drain()
         except Rejected as error:
@@ -100,21 +115,33 @@ class LocalApi:
     def respond(self, line: bytes) -> bytes:
         """The answer to one request line; never raises."""
         try:
-            name = _parse(line)
+            name = str(_parse(line)["ask"])
             if name not in self._answers:
-                known = ", ".join(sorted(self._answers))
+                known = ", ".join(sorted([*self._answers, *self._questions]))
                 raise Rejected(RejectReason.INVALID, f"cannot answer {name[:40]!r}; known: {known}")
             return _line({"v": VERSION, "answer": self._answers[name]()})
         except Rejected as error:
             self.refused += 1
             return _line({"v": VERSION, "error": error.detail})
         except Exception as error:
-            # An answer's own bug must not end the interface that would show it.
-            _log.exception("api-answer-failed")
-            return _line({"v": VERSION, "error": f"internal: {type(error).__name__}"})
+            return _internal(error)
+
+    async def _respond_in_time(self, line: bytes) -> bytes:
+        """Like `respond`, for questions too: what went wrong is told, and the connection goes on."""
+        try:
+            request = _parse(line)
+            question = self._questions[request["ask"]]
+        except (Rejected, KeyError):
+            return self.respond(line)
+        try:
+            return _line({"v": VERSION, "answer": await question(request)})
+        except MeshtwinError as error:
+            return _line({"v": VERSION, "error": str(error), "kind": type(error).__name__})
+        except Exception as error:
+            return _internal(error)
 
 
-def _parse(line: bytes) -> str:
+def _parse(line: bytes) -> dict[str, Any]:
     try:
         request = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -123,10 +150,15 @@ def _parse(line: bytes) -> str:
         raise Rejected(RejectReason.MALFORMED, "a request is one JSON object a line")
     if request.get("v") != VERSION or isinstance(request.get("v"), bool):
         raise Rejected(RejectReason.FOREIGN_VERSION, f"this agent speaks version {VERSION}")
-    ask = request.get("ask")
-    if not isinstance(ask, str):
+    if not isinstance(request.get("ask"), str):
         raise Rejected(RejectReason.INVALID, '"ask" names what is wanted')
-    return ask
+    return request
+
+
+def _internal(error: Exception) -> bytes:
+    """An answer's own bug must not end the interface that would show it; its details stay in the log."""
+    _log.exception("api-answer-failed")
+    return _line({"v": VERSION, "error": f"internal: {type(error).__name__}"})
 
 
 def _line(document: dict[str, Any]) -> bytes:

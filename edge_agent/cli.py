@@ -193,9 +193,9 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
 
 
 def _cell(value: Any) -> str:
+    if value is None or value in ("", [], {}):
+        return "-"
     match value:
-        case None | [] | {} | "":
-            return "-"
         case bool():
             return "yes" if value else "no"
         case float():

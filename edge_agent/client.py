@@ -13,8 +13,8 @@ from edge_agent.api import VERSION
 MAX_ANSWER_BYTES: Final = 16 << 20
 
 
-def ask(path: Path, name: str, timeout: float = 5.0) -> Any:
-    """The agent's answer to `name`.
+def ask(path: Path, name: str, timeout: float = 5.0, **fields: Any) -> Any:
+    """The agent's answer to `name`; `fields` go with the request.
 
     Raises Unavailable (no agent there), TimedOut, or Rejected (it cannot or will not answer).
     """
@@ -22,7 +22,7 @@ def ask(path: Path, name: str, timeout: float = 5.0) -> Any:
         connection.settimeout(timeout)
         try:
             connection.connect(str(path))
-            connection.sendall(json.dumps({"v": VERSION, "ask": name}).encode() + b"\n")
+            connection.sendall(json.dumps({"v": VERSION, "ask": name, **fields}).encode() + b"\n")
             line = _read_line(connection)
         except TimeoutError as error:
             raise TimedOut(f"the agent at {path} did not answer within {timeout:g} s") from error

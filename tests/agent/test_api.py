@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -30,16 +31,27 @@ ANSWERS: dict[str, Callable[[], Any]] = {
 }
 
 
+async def echo(request: dict[str, Any]) -> Any:
+    match request.get("word"):
+        case "late":
+            raise TimedOut("too late")
+        case "bug":
+            raise RuntimeError("secret detail")
+    return request.get("word")
+
+
+QUESTIONS = {"echo": echo}
+
+
 @asynccontextmanager
 async def serving(path: Path, idle_s: float = 30.0) -> AsyncIterator[LocalApi]:
-    api = LocalApi(path, ANSWERS, idle_s)
+    api = LocalApi(path, ANSWERS, idle_s, QUESTIONS)
     async with asyncio.TaskGroup() as owner:
         task = owner.create_task(api.run())
-        while not path.exists():
-            await asyncio.sleep(0)
+        await api.serving.wait()
         yield api
         task.cancel()
-    assert not path.exists()
+    assert path.name not in os.listdir(path.parent)
 
 
 async def exchange(path: Path, *lines: bytes) -> list[Any]:
@@ -58,7 +70,7 @@ async def test_a_client_gets_its_answer(tmp_path: Path) -> None:
     async with serving(path):
         assert await asyncio.to_thread(ask, path, "status") == {"gateway": "gw-1", "nodes": [1, 2]}
         assert len(await asyncio.to_thread(ask, path, "large")) == 500_000
-        with pytest.raises(Rejected, match="known: broken, large, status"):
+        with pytest.raises(Rejected, match="known: broken, echo, large, status"):
             await asyncio.to_thread(ask, path, "nothing")
 
 
@@ -116,6 +128,19 @@ async def test_a_failing_answer_tells_no_details(tmp_path: Path) -> None:
     async with serving(path):
         (answer,) = await exchange(path, b'{"v": 1, "ask": "broken"}\n')
         assert answer["error"] == "internal: RuntimeError"
+
+
+async def test_a_question_takes_further_keys_and_tells_its_errors(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    async with serving(path):
+        assert await asyncio.to_thread(ask, path, "echo", 5.0, word="hello") == "hello"
+        late, bug = await exchange(
+            path,
+            b'{"v": 1, "ask": "echo", "word": "late"}\n',
+            b'{"v": 1, "ask": "echo", "word": "bug"}\n',
+        )
+        assert (late["error"], late["kind"]) == ("too late", "TimedOut")
+        assert bug["error"] == "internal: RuntimeError"
 
 
 async def test_an_idle_client_is_let_go(tmp_path: Path) -> None:
