@@ -12,7 +12,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -29,18 +28,11 @@ from coordinator.ingest.ingest import Ingest
 from coordinator.ingest.subscriber import Endpoint
 from coordinator.installation import refresh
 from coordinator.repository.store import Repository
+from coordinator.version import meshtwin_version
 
 REFRESH_S: Final = 6 * 3600.0
 
 log = get_logger(__name__)
-
-
-def meshtwin_version() -> str:
-    """The installed version, or "unknown" in a bare source tree."""
-    try:
-        return version("meshtwin")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def serve(state: Path) -> None:

@@ -74,7 +74,9 @@ def _present(sources: Sources) -> APIRouter:
     def sites() -> list[models.Site]:
         found = shown()
         names = {gateway.site for gateway in found if gateway.site}
-        return views.sites(found, {name: len(recent_links(name, RECENT_S)) for name in names})
+        now = clock.wall()
+        recent = {name: repository.count_links(name, now - RECENT_S, now + RECENT_S) for name in names}
+        return views.sites(found, recent)
 
     @router.get("/sites/{site}/topology")
     def topology(site: str, seconds: Window = RECENT_S) -> models.Topology:

@@ -39,6 +39,7 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At
 @app.command(epilog="Example: coordinator init --host 0.0.0.0 --name-of-broker mesh.example.org")
 def init(
     state: State = None,
+    name: Annotated[str | None, typer.Option(help="What this coordinator is called.")] = None,
     host: Annotated[str | None, typer.Option(help="Address the broker listens on.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the broker.")] = None,
     names: Annotated[
@@ -48,7 +49,7 @@ def init(
     """Make the authority, certificates, broker configuration and access list. Safe to repeat."""
     from coordinator.installation import InitOptions, initialise
 
-    options = InitOptions(host=host, port=port, names=tuple(names) if names else None)
+    options = InitOptions(name=name, host=host, port=port, names=tuple(names) if names else None)
     print(initialise(_folder(state), options))
 
 
@@ -71,9 +72,9 @@ def serve(state: State = None) -> None:
 @app.command()
 def version() -> None:
     """Print the version."""
-    from importlib.metadata import version as installed
+    from coordinator.version import meshtwin_version
 
-    print(f"coordinator {installed('meshtwin')}")
+    print(f"coordinator {meshtwin_version()}")
 
 
 @gateways.callback(epilog="Example: coordinator gateways --json | jq '.[] | select(.live | not) | .gateway'")

@@ -60,6 +60,7 @@ class Ingest:
         self._stop = Event()
         self._greet = Event()
         self._reject_log = RejectLog(log)
+        self._online: dict[str, bool] = {}
         self.counters = Counters()
 
     @property
@@ -125,6 +126,7 @@ class Ingest:
         if outcome is not None:
             self._acknowledge(batch, outcome)
             self._account(outcome)
+            self._tell_changes(batch)
 
     def _site_of(self) -> Callable[[str], str | None]:
         try:
@@ -163,6 +165,16 @@ class Ingest:
         # QoS 0: a lost one is repeated with the next message or the first duplicate.
         ack = encode(Ack(epoch=epoch, sequence=sequence))
         self._subscriber.publish(topics.of(site, gateway, Channel.ACK), ack)
+
+    def _tell_changes(self, batch: Batch) -> None:
+        for status in batch.statuses.values():
+            if self._online.get(status.gateway) != status.online:
+                self._online[status.gateway] = status.online
+                log.info(
+                    "gateway-online" if status.online else "gateway-offline",
+                    gateway=status.gateway,
+                    site=status.site,
+                )
 
     def _account(self, outcome: Outcome) -> None:
         counters = self.counters

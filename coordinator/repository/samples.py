@@ -132,7 +132,7 @@ class _Gathered:
     def samples(self) -> Samples:
         codes = KEY_COLUMNS[self.question.subject.kind]
         tables = [_table(parts, codes, self.question.metric, code) for code, parts in self.parts.items()]
-        empty = {name: np.empty(0, _dtype(code)) for name, code in codes.items()}
+        empty = {name: np.empty(0, dtype(code)) for name, code in codes.items()}
         keys = {name: np.concatenate([empty[name], *(t[name] for t in tables)]) for name in codes}
         values = [t[self.question.metric].astype(np.float64) for t in tables]
         value: NDArray[np.float64] = np.concatenate([np.empty(0, np.float64), *values])
@@ -149,12 +149,12 @@ class _Gathered:
 
 def _table(parts: dict[str, list[bytes]], codes: dict[str, str], metric: str, code: str) -> dict[str, Array]:
     return {
-        name: np.frombuffer(b"".join(part), _dtype(code if name == metric else codes[name]))
+        name: np.frombuffer(b"".join(part), dtype(code if name == metric else codes[name]))
         for name, part in parts.items()
     }
 
 
-def _dtype(code: str) -> np.dtype[Any]:
+def dtype(code: str) -> np.dtype[Any]:
     """The little-endian numpy type of a column's type code; `array` and numpy use the same letters."""
     return np.dtype("<" + code)
 

@@ -91,6 +91,11 @@ class Repository:
         """The newest value of every metric of every link, node, host or flow within t0 <= t < t1."""
         return latest.read(self._engine, Question(Subject(subject), "", t0, t1, site, gateway))
 
+    def count_links(self, site: str, t0: float, t1: float) -> int:
+        """How many different links of a site were measured within t0 <= t < t1."""
+        found = self.samples(Subject.LINK, "receiver", t0, t1, site).keys
+        return len({*zip(found["transmitter"].tolist(), found["receiver"].tolist(), strict=True)})
+
     def actions(
         self, site: str | None = None, t0: float = 0.0, t1: float = math.inf, limit: int = 100
     ) -> list[history.Action]:

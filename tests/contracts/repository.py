@@ -225,6 +225,30 @@ class RepositoryContract:
             (2, 2.0, 1.0),
         ]
 
+    def test_latest_joins_gateways_and_shapes_and_passes_over_absent_values(
+        self, repository: Repository
+    ) -> None:
+        absent = table((START + 9, 1, 2, float("nan"))) | {"rssi": array("b", [-70])}
+        other = links(1, table((START + 5, 1, 2, 0.5), (START + 5, 3, 2, 0.25)), gateway="gw-2")
+        repository.store(Batch(START, [one_link(1), links(2, absent), other]))
+        first, second = repository.latest("link", 0, 1e12, "office")
+        assert (first.values, first.t, first.gateway) == ({"pdr": 0.5, "rssi": -70}, START + 9, "gw-1")
+        assert first.times["pdr"] == START + 5
+        assert (second.key, second.values) == ({"transmitter": 3, "receiver": 2}, {"pdr": 0.25})
+        assert repository.count_links("office", 0, 1e12) == 2
+        assert repository.latest("link", 0, 1e12, "depot") == []
+
+    def test_hosts_are_known_by_who_measured(self, repository: Repository) -> None:
+        for gateway, load in (("gw-1", 0.25), ("gw-2", 0.75)):
+            body = encode_measurement(Kind.HOST, {"t": array("d", [START]), "load": array("f", [load])})
+            message = Incoming(gateway, 7, 1, "office", Kind.HOST.value, START, START, body)
+            repository.store(Batch(START, [message]))
+        found = repository.latest("host", 0, 1e12, "office")
+        assert [(f.gateway, f.key, f.values) for f in found] == [
+            ("gw-1", {}, {"load": 0.25}),
+            ("gw-2", {}, {"load": 0.75}),
+        ]
+
     def test_actions_tell_their_whole_story(self, repository: Repository) -> None:
         steps = [{"address": 3, "relay": 1}]
         repository.store(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -129,3 +130,29 @@ def test_the_coordinator_survives_the_brokers_death(site: Site, serving: Serving
     with site.sender() as sender:
         sender.deliver(messages(50))
     assert stored(site) == list(range(1, 51))
+
+
+def test_an_unavailable_database_holds_acknowledgements_back_until_it_returns(
+    site: Site, serving: Serving
+) -> None:
+    intruder = sqlite3.connect(site.state / "repository.db", timeout=20)
+    intruder.execute("ALTER TABLE streams RENAME TO hidden")
+    with site.sender() as sender:
+        sender.send(*messages(20))
+        wait_for(lambda: serving.get("health")["store_failures"] > 0, "the failure")
+        assert sender.acknowledged() == 0
+        intruder.execute("ALTER TABLE hidden RENAME TO streams")
+        intruder.close()
+        wait_for(lambda: sender.acknowledged() == 20, "the acknowledgement")
+    assert stored(site) == list(range(1, 21))
+
+
+def test_the_log_tells_when_gateways_come_and_go(site: Site, serving: Serving) -> None:
+    status = Status(site="office", gateway="gw-1", time=time.time(), online=True)
+    with site.sender() as sender:
+        sender.tell(status)
+        wait_for(lambda: "gateway-online" in serving.log.read_text(), "the arrival")
+        sender.tell(status)
+        sender.tell(status.model_copy(update={"online": False}))
+        wait_for(lambda: "gateway-offline" in serving.log.read_text(), "the departure")
+    assert serving.log.read_text().count("gateway-online gateway=gw-1 site=office") == 1
