@@ -94,15 +94,13 @@ def _survives_any_death(graph: Graph) -> bool:
 
 
 def _connected(graph: Graph, without: int | None) -> bool:
-    left = graph.keys() - {without}
-    seen: set[int] = set()
-    todo = [min(left)]
+    start = min(graph.keys() - {without})
+    seen, todo = {start, without}, [start]
     while todo:
-        node = todo.pop()
-        if node not in seen:
-            seen.add(node)
-            todo.extend(graph[node] & left - seen)
-    return seen == left
+        new = graph[todo.pop()] - seen
+        seen |= new
+        todo.extend(new)
+    return graph.keys() <= seen
 
 
 def _relay_set(graph: Graph, gateways: Iterable[int], random: Random) -> frozenset[int]:

@@ -1,4 +1,9 @@
-"""The link monitor of a whole simulated site: probes, reports and lost reports of every node."""
+"""The link monitor of a whole simulated site: probes, reports and lost reports of every node.
+
+As PROTOCOL.md has it, with two differences for dense sites, where each node hears dozens: a report takes the
+neighbours that wait longest instead of all, and a neighbour that is not heard so well may miss more than two
+probes before it counts as lost.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +22,11 @@ from firmware_bridge.virtual.node import VirtualNode
 if TYPE_CHECKING:
     from firmware_bridge.virtual.site import VirtualSite
 
-GRACE = 0.2
-"""Share of the period by which a probe may be late before it counts as missed."""
+GRACE, MIN_GRACE_S = 0.15, 0.1
+"""Share of the period by which a probe may be late before it counts as missed, and the least time."""
+
+GRACE_SPREAD = (1.0, 1.2)
+"""Not all neighbours of a dead node speak at once."""
 
 REPEAT_LOST_S = (0.2, 0.4)
 REPORT_MESSAGES = 4
@@ -31,8 +39,9 @@ class Monitoring:
     A probe slot of a dead node still happens: its neighbours miss the probe then.
     """
 
-    def __init__(self, site: VirtualSite) -> None:
+    def __init__(self, site: VirtualSite, at_first: MonitorStatus) -> None:
         self._site = site
+        self._at_first = at_first
         self.probes = 0
         # A slot of an older generation is void: the node's period has changed since.
         self._generation = dict.fromkeys(site.nodes, 0)
@@ -44,9 +53,11 @@ class Monitoring:
             self._site.after(delay, self._slot, node, self._generation[node.address])
 
     def restarted(self, node: VirtualNode) -> None:
-        """A node came back without its neighbour table."""
+        """A node came back without its neighbour table and settings."""
+        before, node.monitor = node.monitor, self._at_first
         node.counts = NeighbourCounts()
         node.probes = 0
+        self.changed(node, before)
 
     def changed(self, node: VirtualNode, before: MonitorStatus) -> None:
         """A node got other settings."""
@@ -55,8 +66,13 @@ class Monitoring:
         self._generation[node.address] += 1
         self.start(node)
         if not node.monitor.period_units:
-            for receiver in self._site.links.out.get(node.address, {}):
-                self._site.nodes[receiver].counts.forget(node.address)
+            node.counts = NeighbourCounts()
+            self.farewell(node)
+
+    def farewell(self, node: VirtualNode) -> None:
+        """A node tells its neighbours that it will probe no more."""
+        for receiver in self._site.links.out.get(node.address, {}):
+            self._site.nodes[receiver].counts.forget(node.address)
 
     def _slot(self, node: VirtualNode, generation: int) -> None:
         if generation != self._generation[node.address]:
@@ -65,8 +81,9 @@ class Monitoring:
         site.after(period, self._slot, node, generation)
         speaks = site.speaks(node.address)
         silent = self._probe(node, speaks)
+        grace = max(MIN_GRACE_S, GRACE * period)
         for receiver in silent:
-            site.after(GRACE * period, self._lost, receiver, node.address)
+            site.after(grace * site.random.uniform(*GRACE_SPREAD), self._lost, receiver, node.address)
         if speaks:
             self._count_probe(node)
 

@@ -12,7 +12,7 @@ from firmware_bridge.access.message import AccessMessage, Opaque
 from firmware_bridge.virtual.counting import NeighbourCounts
 
 TWICE = Transmit(2, 20)
-PROBING = MonitorStatus(period_units=10, report_every=10, transmissions=2)
+PROBING = MonitorStatus(period_units=10, report_every=5, transmissions=2)
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from common.mesh.addresses import ALL_NODES, is_unicast
 from common.mesh.configuration import Transmit
 from common.scenario import Scenario
 from firmware_bridge.access import catalogue
-from firmware_bridge.access.link_monitor import MONITOR_REPORTS, MonitorStatus, Restart
+from firmware_bridge.access.link_monitor import MONITOR_PROBES, MONITOR_REPORTS, MonitorStatus, Restart
 from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.virtual.flood import Arrival, flood
 from firmware_bridge.virtual.monitoring import Monitoring
@@ -102,7 +102,7 @@ class VirtualSite:
         self._agenda: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._entries = 0
         self._decay_scheduled = False
-        self.monitoring = Monitoring(self)
+        self.monitoring = Monitoring(self, monitor)
         self.traffic = Traffic(self)
         for node in self.nodes.values():
             self.monitoring.start(node)
@@ -166,6 +166,7 @@ class VirtualSite:
         """Stop listening; harmless when it did not."""
         if self._attached.get(address) is gateway:
             del self._attached[address]
+            self.monitoring.farewell(self.nodes[address])
         if not self._attached:
             self.origin = None
 
@@ -250,6 +251,8 @@ class VirtualSite:
             return set(self.nodes)
         if destination == MONITOR_REPORTS:
             return set(self._attached)
+        if destination == MONITOR_PROBES:
+            return {address for address, node in self.nodes.items() if node.monitored}
         return set(self.groups.get(destination, ()))
 
     def _arrive(self, address: int, packet: Packet) -> None:

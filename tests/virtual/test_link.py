@@ -101,8 +101,8 @@ async def test_one_gateway_goes_on_when_the_other_closes(two: Two) -> None:
     assert answer == build(OnOffStatus(True))
     seen = len([e for e in so_far(two.second) if isinstance(e, LostNeighbour)])
     await two.clock.advance(5.0)
-    lost = [e for e in so_far(two.second) if isinstance(e, LostNeighbour)][seen:]
-    assert {event.transmitter for event in lost} <= {1}
+    # It took its leave: nobody missed it.
+    assert len([e for e in so_far(two.second) if isinstance(e, LostNeighbour)]) == seen
 
 
 async def test_it_opens_again_after_a_close_without_living_through_the_time_between(two: Two) -> None:

@@ -9,7 +9,14 @@ from common.scenario import Flow, Node, Scenario
 from firmware_bridge.access import catalogue
 from firmware_bridge.access.config_state import RelaySet, RelayState, RelayStatus
 from firmware_bridge.access.generic_onoff import OnOffSet, OnOffStatus
-from firmware_bridge.access.link_monitor import Lost, MonitorSet, MonitorStatus, Report, Restart
+from firmware_bridge.access.link_monitor import (
+    MONITOR_PROBES,
+    Lost,
+    MonitorSet,
+    MonitorStatus,
+    Report,
+    Restart,
+)
 from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.virtual.site import Packet, VirtualSite
 
@@ -202,6 +209,19 @@ def test_monitoring_is_adapted_and_switched_off_by_message() -> None:
         if source == 1 and isinstance(message, Report)
         for entry in message.entries
     )
+
+
+def test_settings_come_to_all_by_group_and_do_not_survive_a_restart() -> None:
+    site, listener = square()
+    site.nodes[3].relay = True
+    slower = MonitorSet(20, 10, 1)
+    site.send(1, MONITOR_PROBES, build(slower))
+    site.advance(1.0)
+    assert {build(node.monitor) for node in site.nodes.values()} == {build(MonitorStatus(20, 10, 1))}
+    assert not [m for _, m in listener.messages() if isinstance(m, MonitorStatus)]
+    site.down(2)
+    site.up(2)
+    assert site.nodes[2].monitor == PROBING
 
 
 def test_nodes_without_the_link_monitor_send_heartbeats() -> None:
