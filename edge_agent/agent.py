@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from common.clock import Clock
-from common.errors import Corrupt, Misconfigured
+from common.errors import Corrupt, Misconfigured, Rejected, RejectReason
 from common.logs import get_logger
-from common.mesh.addresses import show
+from common.mesh.addresses import check_unicast, show
+from common.mesh.addresses import parse as parse_address
 from common.mesh.cdb import SiteFile
 from common.messages import ActionRecord, Event, Kind, encode
 from common.policy.actions import Action, Step
@@ -183,13 +184,17 @@ class Agent:
     def summary(self) -> dict[str, Any]:
         """What the agent thinks, for `edge-agent status`."""
         service = self.decider.service(self._peers.view())
-        scores = {name: round(score.mean, 4) for name, score in self.forecasting.scores.items()}
+        scores = {
+            name: round(score.mean, 4) if score.weight else None
+            for name, score in self.forecasting.scores.items()
+        }
         return {
             "site": self._config.gateway.site,
             "gateway": self._config.gateway.id,
             "address": show(self.site.gateway),
             "mesh": "up" if self.site.mesh_up else f"down: {self.site.down_reason}",
             "role": self.loop.role.value,
+            "learned": self.site.learned(self._clock.monotonic()),
             "forecaster": self.forecasting.best,
             "forecast_error": scores,
             "actions_confirmed": self._actions,
@@ -200,6 +205,20 @@ class Agent:
             ],
             "links": sum(1 for _ in self.site.links.items()),
         }
+
+    async def ping(self, node: object, timeout: object) -> float:
+        """Seconds of one round trip with a node given as `0x0105` or a number, for `edge-agent ping`.
+
+        Raises Rejected (no such node, bad values), TimedOut or Unavailable.
+        """
+        if isinstance(node, bool) or not isinstance(node, (int, str)):
+            raise Rejected(RejectReason.INVALID, '"node" is an address such as 0x0105')
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 10:
+            raise Rejected(RejectReason.OUT_OF_RANGE, '"timeout" lies above 0 and up to 10 seconds')
+        address = check_unicast(parse_address(str(node)))
+        if address not in self.site.nodes:
+            raise Rejected(RejectReason.OUT_OF_RANGE, f"this site has no node {show(address)}")
+        return await self.prober.round_trip(address, timeout)
 
     def counts(self) -> tuple[int, int]:
         """(nodes alive, nodes known)."""

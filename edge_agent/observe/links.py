@@ -84,8 +84,12 @@ class LinkBook:
         """(transmitter, receiver) and estimate of each link."""
         return self._links.items()
 
-    def report(self, report: NeighbourReport) -> None:
-        """Count a receiver's table. Links beyond the limit are refused and counted."""
+    def report(self, report: NeighbourReport, good_share: float) -> bool:
+        """Count a receiver's table; true when it told of a new link of at least `good_share`.
+
+        Links beyond the limit are refused and counted.
+        """
+        grew = False
         for row in report.neighbours:
             if row.expected <= 0 or row.transmitter == report.receiver:
                 continue
@@ -96,10 +100,12 @@ class LinkBook:
                     self.refused += 1
                     continue
                 estimate = self._links[key] = LinkEstimate()
+                grew = grew or row.heard >= good_share * row.expected
             estimate.transmissions = max(1, row.transmissions)
             estimate.rssi_dbm = row.rssi_dbm
             estimate.reported_at = report.t
             estimate.count(row.heard, row.expected)
+        return grew
 
     def shares_of(self, transmitter: int) -> dict[int, float]:
         """Receiver to share heard, of one transmitter's links."""

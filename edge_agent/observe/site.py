@@ -28,7 +28,12 @@ SILENT_WINDOW_PROBES = 2
 
 
 WARM_UP_S = 20.0
-"""Time to hear a few reports of every node before anything is concluded from silence."""
+"""Time to hear a few reports before anything is concluded from silence."""
+
+SETTLED_S = 12.0
+"""Once no further good link became known for so long, the graph is complete enough to plan with."""
+
+GOOD_SHARE = 0.5
 
 PATIENCE_S = 180.0
 """How long nodes that do not tell their configuration may hold up decisions."""
@@ -44,6 +49,8 @@ class SiteView:
         self.nodes = NodeBook(_known(site_file, now))
         self.mesh_up = False
         self.up_since = now
+        self._grew_at = now
+        self._has_learned = False
         self.down_reason = "not attached yet"
         self.changes = 0
         """Counts changes of any node's configuration or verdict: a version for snapshots."""
@@ -69,13 +76,18 @@ class SiteView:
         return self._graphs
 
     def learned(self, now: float) -> bool:
-        """Whether enough is known to decide: reports came in for a while, and every node that is heard of
-        told whether it relays."""
-        settled = now - self.up_since
-        if not self.mesh_up or settled < WARM_UP_S:
-            return False
-        return settled > PATIENCE_S or all(
-            address not in self.graphs()[0].nodes or record.configuration.relay is not None
+        """Whether enough is known to decide. An agent that starts must not mend what it merely does not
+        know yet: good links stopped turning up, and every node that is heard told whether it relays."""
+        if not self._has_learned and self.mesh_up:
+            waited = now - self.up_since
+            settled = waited >= WARM_UP_S and now - self._grew_at >= SETTLED_S and self._relays_known()
+            self._has_learned = settled or waited > PATIENCE_S
+        return self._has_learned and self.mesh_up
+
+    def _relays_known(self) -> bool:
+        heard = self.graphs()[0].nodes
+        return all(
+            address not in heard or record.configuration.relay is not None
             for address, record in self.nodes.items()
         )
 
@@ -146,7 +158,8 @@ class SiteView:
         return self._alive(event.source, event.t)
 
     def _report(self, event: NeighbourReport) -> bool:
-        self.links.report(event)
+        if self.links.report(event, GOOD_SHARE):
+            self._grew_at = event.t
         self._graphs = None
         urgent = self._alive(event.receiver, event.t)
         for row in event.neighbours:

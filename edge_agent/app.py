@@ -1,0 +1,204 @@
+"""Builds the agent from its configuration: the only module here that names concrete links and transports."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from importlib.metadata import version
+from random import Random
+from typing import Any
+
+from common import tls
+from common.clock import Clock, SystemClock
+from common.errors import Unavailable
+from common.logs import get_logger
+from common.mesh import cdb
+from common.mesh.cdb import SiteFile
+from common.messages import Status
+from edge_agent.agent import Agent
+from edge_agent.api import LocalApi
+from edge_agent.config import AgentConfig
+from edge_agent.observe.host import Host, HostObserver
+from edge_agent.observe.uplink import UplinkMeter
+from edge_agent.share.mqtt import BrokerLine
+from edge_agent.share.outbox import Outbox
+from edge_agent.share.peers import SitePeers
+from edge_agent.share.session import Endpoint
+from edge_agent.supervisor import Supervisor, single_instance, stopped_by_signals
+from firmware_bridge.link import MeshLink
+
+log = get_logger(__name__)
+
+RETRY_OPEN_S = 2.0
+CLOSE_LINK_S = 3.0
+
+
+async def run(config: AgentConfig) -> None:
+    """Be the agent until SIGTERM or SIGINT. Raises Misconfigured, PartFailed (an essential part ended)."""
+    clock = SystemClock()
+    with single_instance(config.gateway.state_dir):
+        async with AsyncExitStack() as stack:
+            site_file = None if config.mesh.site_file is None else cdb.read(config.mesh.site_file)
+            outbox = await stack.enter_async_context(_outbox(config, clock))
+            running = _Running(config, clock, site_file, outbox)
+            stack.push_async_callback(running.close_link)
+            supervisor = running.supervised()
+            with stopped_by_signals(supervisor):
+                log.info("agent-started", site=config.gateway.site, gateway=config.gateway.id)
+                await supervisor.run()
+    log.info("agent-stopped", gateway=config.gateway.id)
+
+
+class _Running:
+    """The parts of one agent, and what they tell each other."""
+
+    def __init__(self, config: AgentConfig, clock: Clock, site_file: SiteFile | None, outbox: Outbox) -> None:
+        self._config = config
+        self._clock = clock
+        self._outbox = outbox
+        self._link = make_link(config, site_file, clock)
+        meter = UplinkMeter()
+        self._line = BrokerLine(
+            _endpoint(config),
+            config.gateway.site,
+            outbox,
+            self._status,
+            config.status.period_s,
+            clock,
+            meter,
+            Random(),
+        )
+        self._peers = SitePeers(config.gateway.site, config.gateway.id, self._line, clock)
+        self._host = HostObserver(
+            Host(clock, config.gateway.state_dir, uplink=meter.metrics),
+            clock,
+            config.monitoring.host_period_s,
+            outbox.append,
+        )
+        self._agent = Agent(config, self._link, site_file, outbox, self._peers, clock)
+        self._api = LocalApi(config.socket, {"status": self._summary}, questions={"ping": self._ping})
+
+    def supervised(self) -> Supervisor:
+        """A supervisor that owns every part. Essential are those without which nothing is healed."""
+        supervisor = Supervisor(self._clock)
+        self._agent.recover()
+        parts = self._agent.parts()
+        reader = parts.pop("reader")
+        supervisor.essential("mesh", lambda: self._mesh(reader))
+        for name in ("decisions", "executor"):
+            supervisor.essential(name, parts.pop(name))
+        supervisor.essential("outbox", self._outbox.run)
+        for name, part in parts.items():
+            supervisor.optional(name, part)
+        supervisor.optional("broker", self._line.run)
+        supervisor.optional("peers", self._peers.run)
+        supervisor.optional("host", self._host.run)
+        supervisor.optional("api", self._api.run)
+        return supervisor
+
+    async def close_link(self) -> None:
+        """Detach from the mesh, in bounded time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_LINK_S):
+                await self._link.close()
+
+    async def _mesh(self, reader: Any) -> None:
+        """Attach, however long the daemon takes to come, then read events."""
+        complained = False
+        while True:
+            try:
+                await self._link.open()
+                break
+            except Unavailable as error:
+                if not complained:
+                    self._agent.announce("mesh-unavailable", reason=str(error)[:200])
+                complained = True
+                await self._clock.sleep(RETRY_OPEN_S)
+        await reader()
+
+    def _status(self) -> Status:
+        alive, known = self._agent.counts()
+        acting = self._agent.acting
+        homes: dict[str, list[int]] = {}
+        if acting:
+            for node, home in sorted(self._agent.decider.homes.items()):
+                homes.setdefault(home, []).append(node)
+        return Status(
+            site=self._config.gateway.site,
+            gateway=self._config.gateway.id,
+            time=self._clock.wall(),
+            online=True,
+            period_s=self._config.status.period_s,
+            version=version("meshtwin"),
+            address=self._config.gateway.address,
+            link=self._config.mesh.link,
+            mesh_up=self._agent.site.mesh_up,
+            acting=acting,
+            epoch=self._outbox.epoch,
+            oldest=self._outbox.acked + 1,
+            queued=self._outbox.queued,
+            dropped=self._outbox.dropped,
+            nodes_alive=alive,
+            nodes_known=known,
+            cpu_percent=self._host.last.get("cpu_percent"),
+            memory_percent=self._host.last.get("memory_percent"),
+            probe_period_s=self._config.monitoring.probe_period_s,
+            forecaster=self._agent.forecasting.best,
+            homes=homes,
+        )
+
+    def _summary(self) -> dict[str, Any]:
+        view = self._peers.view()
+        return {
+            **self._agent.summary(),
+            "version": version("meshtwin"),
+            "broker": "connected" if self._line.connected else "away",
+            "peers": {name: name in view.live for name in sorted(view.known)},
+            "outbox": {
+                "epoch": f"{self._outbox.epoch:016x}",
+                "queued": self._outbox.queued,
+                "acknowledged": self._outbox.acked,
+                "dropped": self._outbox.dropped,
+            },
+            "host": {name: round(value, 3) for name, value in self._host.last.items() if value == value},
+        }
+
+    async def _ping(self, request: dict[str, Any]) -> dict[str, float]:
+        seconds = await self._agent.ping(request.get("node"), request.get("timeout", 1.0))
+        return {"round_trip_s": round(seconds, 4)}
+
+
+def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> MeshLink:
+    """The link that the configuration asks for; its code is loaded only then."""
+    mesh, gateway = config.mesh, config.gateway
+    if mesh.link == "virtual":
+        from common import scenario
+        from firmware_bridge.virtual import VirtualLink, VirtualSite, virtual_site
+
+        if mesh.scenario is not None:
+            site = VirtualSite.from_scenario(scenario.read(mesh.scenario), gateways=[gateway.address])
+        else:
+            site = virtual_site(mesh.nodes, mesh.seed)
+        return VirtualLink(site, gateway.address, clock, control=mesh.control)
+    from firmware_bridge.bluez.attachment import DaemonPlace
+    from firmware_bridge.bluez_mesh import BluezMeshLink, BluezSettings
+
+    assert site_file is not None  # `load_config` refuses a bluez link without one
+    place = DaemonPlace(mesh.bus_address, mesh.daemon_pid)
+    return BluezMeshLink(BluezSettings(site_file, gateway.address, gateway.state_dir, place), clock)
+
+
+def main(config: AgentConfig) -> None:
+    """The daemon's body. Raises as `run` does."""
+    asyncio.run(run(config))
+
+
+def _outbox(config: AgentConfig, clock: Clock) -> Outbox:
+    cap = int(config.outbox.cap_mib * (1 << 20))
+    return Outbox(config.gateway.state_dir / "outbox.db", clock, cap, config.outbox.event_share)
+
+
+def _endpoint(config: AgentConfig) -> Endpoint:
+    broker = config.broker
+    context = tls.client_context(broker.ca, broker.certificate, broker.key)
+    return Endpoint(broker.host, broker.port, config.gateway.id, context)

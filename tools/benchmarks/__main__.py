@@ -1,0 +1,63 @@
+"""`tools/bench NAME [options]`: run a benchmark and print its result as one JSON object."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from common import logs
+from common.errors import MeshtwinError
+from tools.benchmarks import heal, outbox
+from tools.benchmarks.report import report
+
+Benchmark = Callable[[argparse.Namespace], Awaitable[dict[str, Any]]]
+BENCHMARKS: dict[str, Any] = {"heal": heal, "outbox": outbox}
+
+
+def main() -> int:
+    """Parse the command line and run."""
+    options = _parser().parse_args()
+    logs.configure(level="warning")
+    if options.list:
+        for name, module in BENCHMARKS.items():
+            print(f"{name:<14} {module.__doc__.splitlines()[0]}")
+        return 0
+    names = list(BENCHMARKS) if options.all else [options.name]
+    if names == [None]:
+        _parser().print_help()
+        return 2
+    try:
+        for name in names:
+            figures = asyncio.run(BENCHMARKS[name].run(options))
+            print(json.dumps(report(name, figures, options.quick)), flush=True)
+    except MeshtwinError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: everything that it started is stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tools/bench",
+        description="Measure a figure. Progress goes to standard error, the result to standard output.",
+        epilog="examples: tools/bench --list; tools/bench heal --quick; tools/bench --all --quick",
+    )
+    parser.add_argument("name", nargs="?", choices=list(BENCHMARKS), help="which benchmark")
+    parser.add_argument("--list", action="store_true", help="name the benchmarks")
+    parser.add_argument("--all", action="store_true", help="run every benchmark")
+    parser.add_argument("--quick", action="store_true", help="short soaks and outages")
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything random (default 1)")
+    heal.add_options(parser)
+    outbox.add_options(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

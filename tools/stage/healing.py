@@ -1,0 +1,108 @@
+"""Injure a site and measure how long until everybody answers again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.mesh.graph import Flooding, SiteGraph
+
+ROUND_TRIPS = 3
+PING_TIMEOUT_S = 0.4
+GIVE_UP_S = 30.0
+AT_ONCE = 4
+FIRST_SIGN_PAUSE_S = 0.1
+"""Between two questions before anybody answered: the questions must not crowd out the repair."""
+
+Ping = Callable[[int], Awaitable[bool]]
+
+
+class Site(Protocol):
+    """A site that can be injured. Addresses are unicast."""
+
+    name: str
+
+    async def graph(self) -> SiteGraph:
+        """The links that exist in truth."""
+
+    async def relays(self) -> frozenset[int]:
+        """The live nodes whose relay feature is on, as the nodes themselves have it."""
+
+    async def kill(self, node: int) -> float:
+        """Kill a node; the monotonic time at which it was done."""
+
+    async def revive(self, node: int) -> None:
+        """Bring a node back, with its keys and configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """One fault: `seconds` from the kill to the last cut-off node's third answer in a row; None if never."""
+
+    relay: int
+    cut_off: frozenset[int]
+    seconds: float | None
+
+
+def cut_off_by(
+    graph: SiteGraph, relays: frozenset[int], roots: Mapping[int, Iterable[int]], node: int
+) -> frozenset[int]:
+    """The nodes that lose their gateway when `node` dies. `roots` maps gateways to the nodes they serve."""
+    lost: set[int] = set()
+    for gateway, served in roots.items():
+        before = graph.flood_from(gateway, Flooding(relays, 8, 8))
+        after = graph.without([node]).flood_from(gateway, Flooding(relays - {node}, 8, 8))
+        lost |= {n for n in served if n in before and n not in after and n != node}
+    return frozenset(lost)
+
+
+def can_be_mended(
+    graph: SiteGraph,
+    changeable: frozenset[int],
+    relays: frozenset[int],
+    gateway: int,
+    dead: int,
+    lost: Iterable[int],
+) -> bool:
+    """Whether switching on nodes among `changeable` reaches all of `lost` again from `gateway`."""
+    everything = Flooding((relays | changeable) - {dead}, 8, 8)
+    reached = graph.without([dead]).flood_from(gateway, everything)
+    return all(node in reached for node in lost)
+
+
+async def measure(site: Site, relay: int, cut_off: frozenset[int], ping: Ping) -> Healed:
+    """Kill `relay` and wait until each node of `cut_off` answered three times in a row."""
+    killed_at = await site.kill(relay)
+    try:
+        async with asyncio.timeout(GIVE_UP_S):
+            await _first_sign(sorted(cut_off), ping)
+            await _everybody(cut_off, ping)
+    except TimeoutError:
+        return Healed(relay, cut_off, None)
+    return Healed(relay, cut_off, time.monotonic() - killed_at)
+
+
+async def _first_sign(nodes: list[int], ping: Ping) -> None:
+    """Wait until one of the nodes answers. A message sent before the kill took effect may still be
+    answered: `_everybody` asks again, three times."""
+    number = 0
+    while not await ping(nodes[number % len(nodes)]):
+        number += 1
+        await asyncio.sleep(FIRST_SIGN_PAUSE_S)
+
+
+async def _everybody(nodes: Iterable[int], ping: Ping) -> None:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def in_a_row(node: int) -> None:
+        answers = 0
+        while answers < ROUND_TRIPS:
+            async with gate:
+                answers = answers + 1 if await ping(node) else 0
+
+    async with asyncio.TaskGroup() as tasks:
+        for node in nodes:
+            tasks.create_task(in_a_row(node))
