@@ -180,3 +180,8 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(
     (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b" " * (2 << 20)))
     with pytest.raises(Misconfigured, match="larger"):
         read(tmp_path / "bomb.json.gz")
+
+
+def test_a_scenario_that_was_written_is_read_back_equal() -> None:
+    one = parse(json.dumps(document(flows=[flow(destination=0xC000)], groups={"0xC000": [1]})))
+    assert parse(one.model_dump_json(by_alias=True, exclude_none=True)) == one
