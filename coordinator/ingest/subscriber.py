@@ -10,6 +10,7 @@ import os
 import random
 import select
 import ssl
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.exception import MQTTException
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -113,8 +115,10 @@ class Subscriber:
         try:
             self._dial(client)
             self._client = client
-            self._failure = ""
             self._serve(client)
+        except (OSError, ValueError, IndexError, struct.error, MQTTException) as error:
+            # What paho lets through when the other side is no MQTT broker.
+            raise Unavailable(f"the broker's connection failed: {error!r}") from error
         finally:
             self._client = None
             self.connected = False
@@ -156,12 +160,15 @@ class Subscriber:
         sock: Any = client.socket()
         if sock is None:
             return MQTTErrorCode.MQTT_ERR_NO_CONN
-        writing = [sock] if client.want_write() else []
-        wait = 0.0 if sock.pending() else _TURN_S
-        readable, _, _ = select.select([sock, self._wake_r], writing, [], wait)
-        if self._wake_r in readable:
+        pending = bool(sock.pending())
+        poll = select.poll()
+        poll.register(self._wake_r, select.POLLIN)
+        poll.register(sock, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
+        ready = dict(poll.poll(0 if pending else _TURN_S * 1000))
+        if self._wake_r in ready:
             _drain(self._wake_r)
-        code = self._read(client) if sock in readable or not wait else MQTTErrorCode.MQTT_ERR_SUCCESS
+        readable = pending or bool(ready.get(sock.fileno(), 0) & ~select.POLLOUT)
+        code = self._read(client) if readable else MQTTErrorCode.MQTT_ERR_SUCCESS
         if code == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
             code = client.loop_write()
         return code if code != MQTTErrorCode.MQTT_ERR_SUCCESS else client.loop_misc()
@@ -204,6 +211,7 @@ class Subscriber:
         self, client: mqtt.Client, _: object, mid: int, codes: list[ReasonCode], __: Properties | None
     ) -> None:
         self.connected = True
+        self._failure = ""
         log.info("broker-connected", host=self._endpoint.host, port=self._endpoint.port)
         self._ready()
 
