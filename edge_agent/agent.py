@@ -14,6 +14,7 @@ from common.logs import get_logger
 from common.mesh.addresses import check_unicast, show
 from common.mesh.addresses import parse as parse_address
 from common.mesh.cdb import SiteFile
+from common.mesh.configuration import ConfigurationChange, NodeConfiguration
 from common.messages import ActionRecord, Event, Kind, encode
 from common.policy.actions import Action, Step
 from common.policy.lease import Role, View
@@ -74,6 +75,7 @@ class Agent:
     ) -> None:
         self._config = config
         self._clock = clock
+        self._link = link
         self._stream = stream
         self._peers = peers
         self._log = get_logger(__name__, gateway=config.gateway.id)
@@ -211,14 +213,31 @@ class Agent:
 
         Raises Rejected (no such node, bad values), TimedOut or Unavailable.
         """
-        if isinstance(node, bool) or not isinstance(node, (int, str)):
-            raise Rejected(RejectReason.INVALID, '"node" is an address such as 0x0105')
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 10:
             raise Rejected(RejectReason.OUT_OF_RANGE, '"timeout" lies above 0 and up to 10 seconds')
+        return await self.prober.round_trip(self._known_node(node), timeout)
+
+    async def set_relay(self, node: object, relay: object) -> NodeConfiguration:
+        """Switch a node's relay feature as the operator wants it, for `edge-agent relay`.
+
+        Raises Rejected, TimedOut, NotSupported or Unavailable. Should service suffer, the policy may well
+        switch a relay on again.
+        """
+        if not isinstance(relay, bool):
+            raise Rejected(RejectReason.INVALID, '"relay" is true or false')
+        change = ConfigurationChange(relay=relay)
+        configuration = await self._link.configure(self._known_node(node), change)
+        self.site.observe_configuration(configuration, self._clock.monotonic())
+        self.announce("operator-set-relay", node=show(configuration.address), relay=relay)
+        return configuration
+
+    def _known_node(self, node: object) -> int:
+        if isinstance(node, bool) or not isinstance(node, (int, str)):
+            raise Rejected(RejectReason.INVALID, '"node" is an address such as 0x0105')
         address = check_unicast(parse_address(str(node)))
         if address not in self.site.nodes:
             raise Rejected(RejectReason.OUT_OF_RANGE, f"this site has no node {show(address)}")
-        return await self.prober.round_trip(address, timeout)
+        return address
 
     def counts(self) -> tuple[int, int]:
         """(nodes alive, nodes known)."""

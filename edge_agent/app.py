@@ -13,6 +13,7 @@ from common.clock import Clock, SystemClock
 from common.errors import Unavailable
 from common.logs import get_logger
 from common.mesh import cdb
+from common.mesh.addresses import show
 from common.mesh.cdb import SiteFile
 from common.messages import Status
 from edge_agent.agent import Agent
@@ -76,7 +77,9 @@ class _Running:
             outbox.append,
         )
         self._agent = Agent(config, self._link, site_file, outbox, self._peers, clock)
-        self._api = LocalApi(config.socket, {"status": self._summary}, questions={"ping": self._ping})
+        self._api = LocalApi(
+            config.socket, {"status": self._summary}, questions={"ping": self._ping, "relay": self._relay}
+        )
 
     def supervised(self) -> Supervisor:
         """A supervisor that owns every part. Essential are those without which nothing is healed."""
@@ -167,6 +170,10 @@ class _Running:
         seconds = await self._agent.ping(request.get("node"), request.get("timeout", 1.0))
         return {"round_trip_s": round(seconds, 4)}
 
+    async def _relay(self, request: dict[str, Any]) -> dict[str, Any]:
+        configuration = await self._agent.set_relay(request.get("node"), request.get("relay"))
+        return {"node": show(configuration.address), "relay": configuration.relay}
+
 
 def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> MeshLink:
     """The link that the configuration asks for; its code is loaded only then."""
@@ -178,7 +185,7 @@ def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> 
         if mesh.scenario is not None:
             site = VirtualSite.from_scenario(scenario.read(mesh.scenario), gateways=[gateway.address])
         else:
-            site = virtual_site(mesh.nodes, mesh.seed)
+            site = virtual_site(mesh.nodes, mesh.seed, loss=mesh.loss)
         return VirtualLink(site, gateway.address, clock, control=mesh.control)
     from firmware_bridge.bluez.attachment import DaemonPlace
     from firmware_bridge.bluez_mesh import BluezMeshLink, BluezSettings

@@ -54,7 +54,8 @@ class MeshSection(Section):
 
     `bluez` is a bluetooth-meshd: `site_file` names the network, `bus_address` another D-Bus than the
     system's, `daemon_pid` one daemon of several on that bus. `virtual` is a simulated site: from `scenario`,
-    or made of `nodes` by `seed`; `control` is a Unix socket through which it can be injured.
+    or made of `nodes` by `seed`, with a further `loss` on every link; `control` is a Unix socket through
+    which it can be injured.
     """
 
     link: Literal["bluez", "virtual"] = "bluez"
@@ -65,6 +66,7 @@ class MeshSection(Section):
     control: Path | None = None
     nodes: int = Field(default=60, ge=2, le=1000)
     seed: int = Field(default=1, ge=0)
+    loss: float = Field(default=0.0, ge=0, lt=1)
 
 
 class BrokerSection(Section):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from random import Random
+from hashlib import shake_128
 
 LinkKey = tuple[int, int]
 """(transmitter, receiver), unicast addresses."""
@@ -158,7 +158,8 @@ def _draw(transmitter: int, receiver: int, chance: int) -> int:
     """
     if chance >= 1 << _CHANCE_BITS:
         return _ALL_WORLDS
-    planes = Random(transmitter << 16 | receiver).getrandbits(WORLDS * _CHANCE_BITS)
+    link = (transmitter << 16 | receiver).to_bytes(4, "big")
+    planes = int.from_bytes(shake_128(link).digest(WORLDS * _CHANCE_BITS // 8), "big")
     below = 0
     for bit in range(_CHANCE_BITS):
         zeros = ~(planes >> (bit * WORLDS)) & _ALL_WORLDS

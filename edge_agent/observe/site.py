@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from common.mesh.cdb import Node, SiteFile
 from common.mesh.configuration import NodeConfiguration
@@ -158,7 +159,9 @@ class SiteView:
         return self._alive(event.source, event.t)
 
     def _report(self, event: NeighbourReport) -> bool:
-        if self.links.report(event, GOOD_SHARE):
+        # Silence of the dead says nothing about their links: these are as good as before when they return.
+        counted = tuple(row for row in event.neighbours if row.heard or not self._is_doubted(row.transmitter))
+        if self.links.report(replace(event, neighbours=counted), GOOD_SHARE):
             self._grew_at = event.t
         self._graphs = None
         urgent = self._alive(event.receiver, event.t)
@@ -175,6 +178,10 @@ class SiteView:
                 self.nodes.lost(event.receiver, row.transmitter, event.t)
                 urgent = True
         return urgent
+
+    def _is_doubted(self, address: int) -> bool:
+        record = self.nodes.get(address)
+        return record is not None and (record.dead_since is not None or bool(record.lost_by))
 
     def _lost(self, event: LostNeighbour) -> bool:
         self._alive(event.receiver, event.t)
