@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from coordinator.broker.process import reload_broker
+from coordinator.broker.instance import reload_broker
 from coordinator.identity.authority import Usage
 from coordinator.identity.files import make_folder, write_file
 from coordinator.identity.fleet import Fleet, Issued, write_fleet
@@ -146,4 +146,8 @@ port = {found.config.broker.port}
 ca = "ca.crt"
 certificate = "gateway.crt"
 key = "gateway.key"
+
+# The network's Mesh Configuration Database, as the commissioning app exports it.
+# [mesh]
+# site_file = "site.json"
 """

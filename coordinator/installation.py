@@ -16,7 +16,7 @@ from common import config as toml
 from common.errors import Misconfigured
 from coordinator.broker.configuration import BrokerFiles
 from coordinator.broker.files import write_broker_files
-from coordinator.broker.process import reload_broker
+from coordinator.broker.instance import reload_broker
 from coordinator.config import DEFAULT_REPOSITORY, CoordinatorConfig, StatePaths, load_config
 from coordinator.identity.authority import Authority, authority_at
 from coordinator.identity.files import locked, make_folder, write_file

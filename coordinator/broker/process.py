@@ -1,13 +1,11 @@
-"""The broker's process: at most one per state folder, told from a lock that dies with it.
+"""Starting and stopping the broker's process: in place of this one, or as a child for tests and tools.
 
-The lock is an open file that mosquitto inherits, so that it is held exactly as long as the process lives;
-the process id inside the file is for signals. Writes no configuration.
+Writes no configuration; that there is only one is the business of `instance`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import random
 import shutil
@@ -23,9 +21,8 @@ from typing import NoReturn
 
 from common.errors import Misconfigured, TimedOut, Unavailable
 from coordinator.broker.configuration import BrokerFiles
-from coordinator.broker.persistence import set_aside_if_cut
+from coordinator.broker.instance import handles_reload, take_lock, write_pid
 from coordinator.config import StatePaths, load_config
-from coordinator.identity.files import make_folder
 from coordinator.identity.own import WILDCARDS
 
 _START_S = 15.0
@@ -41,42 +38,10 @@ def execute(state: Path) -> NoReturn:
     """
     files = BrokerFiles(StatePaths(state.absolute()).broker)
     command = _command(state)
-    lock = _take_lock(files)
-    _write_pid(lock, os.getpid())
+    lock = take_lock(files)
+    write_pid(lock, os.getpid())
     os.set_inheritable(lock, True)
     os.execv(command[0], command)
-
-
-def broker_pid(state: Path) -> int | None:
-    """The process id of the running broker of `state`, or None."""
-    path = BrokerFiles(StatePaths(state.absolute()).broker).pid
-    deadline = time.monotonic() + 1.0
-    while _is_held(path):
-        if pid := _read_pid(path):
-            return pid
-        if time.monotonic() > deadline:
-            break
-        time.sleep(_POLL_S)
-    return None
-
-
-def reload_broker(state: Path) -> bool:
-    """Let the running broker read access list and revocation list again; False when none runs here.
-
-    Connected clients stay connected; what they may do changes at once.
-    """
-    pid = broker_pid(state)
-    if pid is None or not _await_handler(pid):
-        return False
-    try:
-        os.kill(pid, signal.SIGHUP)
-    except ProcessLookupError:
-        return False
-    except PermissionError as error:
-        raise Misconfigured(
-            f"the broker (process {pid}) runs as another user", "run this command as that user"
-        ) from error
-    return True
 
 
 def free_port() -> int:
@@ -121,11 +86,11 @@ class BrokerProcess:
         Raises Unavailable (already running), Misconfigured (port taken, refused to start) or TimedOut.
         """
         command = _command(self._state)
-        lock = _take_lock(self._files)
+        lock = take_lock(self._files)
         try:
             self._check_port()
             self._process = _spawn(command, self._files.log, lock)
-            _write_pid(lock, self._process.pid)
+            write_pid(lock, self._process.pid)
         finally:
             os.close(lock)
         try:
@@ -184,7 +149,8 @@ class BrokerProcess:
             time.sleep(_POLL_S)
 
     def _accepts(self) -> bool:
-        if self._process is None or not _handles_reload(self._process.pid):
+        # Listening alone is not enough: a signal before it has its handlers would just end it.
+        if self._process is None or not handles_reload(self._process.pid):
             return False
         try:
             with socket.create_connection((self.host, self.port), timeout=1.0):
@@ -222,72 +188,3 @@ def _command(state: Path) -> list[str]:
 def _spawn(command: list[str], log: Path, lock: int) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=output, pass_fds=(lock,))
-
-
-def _take_lock(files: BrokerFiles) -> int:
-    """The descriptor whose lock says that a broker runs; its file is empty until the pid is known."""
-    make_folder(files.folder)
-    descriptor = os.open(files.pid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    # `_is_held` takes the lock for a moment: only a lock that stays is a broker.
-    for attempt in range(10):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_POLL_S * (attempt < 9))
-            continue
-        os.ftruncate(descriptor, 0)
-        set_aside_if_cut(files.data)
-        return descriptor
-    os.close(descriptor)
-    raise Unavailable(f"a broker runs already: process {_read_pid(files.pid) or 'unknown'}")
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _await_handler(pid: int) -> bool:
-    """Wait until the process can take SIGHUP; False when it ended.
-
-    A broker that is just starting has read its files but would die of the signal.
-    """
-    deadline = time.monotonic() + _START_S
-    while not _handles_reload(pid):
-        if not Path(f"/proc/{pid}").exists():
-            return False
-        if time.monotonic() > deadline:
-            raise TimedOut(f"the broker (process {pid}) does not come up within {_START_S} s")
-        time.sleep(_POLL_S)
-    return True
-
-
-def _handles_reload(pid: int) -> bool:
-    """True once the process has its own handler for SIGHUP (`SigCgt` in proc(5): a bit per signal)."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    caught = next((line for line in status.splitlines() if line.startswith("SigCgt:")), "SigCgt: 0")
-    return bool(int(caught.split()[1], 16) >> (signal.SIGHUP - 1) & 1)
-
-
-def _write_pid(descriptor: int, pid: int) -> None:
-    os.pwrite(descriptor, f"{pid}\n".encode(), 0)
-
-
-def _read_pid(path: Path) -> int | None:
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return None
-    return int(text) if text.strip().isdigit() else None

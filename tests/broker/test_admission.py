@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -95,6 +96,21 @@ def test_a_revoked_gateway_returns_with_a_new_certificate_only(bed: Testbed) -> 
         bed.client(early)
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_revoked_gateway_cannot_resume_an_earlier_tls_session(
+    bed: Testbed, version: ssl.TLSVersion
+) -> None:
+    """A resumed session shows no certificate again."""
+    context = bed.context(bed.state / "gateways" / "gw-a1", "gateway")
+    context.maximum_version = version
+    session = _say_connect(bed, context, None)
+    assert _say_connect(bed, context, session) is not None
+    revoke(bed.state, "gw-a1")
+    eventually(lambda: not _admitted(bed, "gw-a1"), "the revoked gateway is kept out")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        _say_connect(bed, context, session)
+
+
 def test_a_gateway_cannot_pose_as_the_broker(bed: Testbed, tmp_path: Path) -> None:
     """Its certificate is good for clients only, so no other gateway would talk to it as a server."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -104,6 +120,22 @@ def test_a_gateway_cannot_pose_as_the_broker(bed: Testbed, tmp_path: Path) -> No
     client.check_hostname = False
     with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
         _handshake(client, server)
+
+
+def _say_connect(
+    bed: Testbed, context: ssl.SSLContext, session: ssl.SSLSession | None
+) -> ssl.SSLSession | None:
+    """Open a connection, resuming `session`, and return its own session once the broker said CONNACK."""
+    with (
+        socket.create_connection((bed.broker.host, bed.broker.port), 10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as connection,
+    ):
+        # MQTT 5 CONNECT: clean start, keep alive 60 s, no properties, client id "x".
+        connection.sendall(bytes.fromhex("100e 0004 4d515454 05 02 003c 00 0001 78"))
+        if connection.recv(1) != b"\x20":
+            raise ConnectionError("no CONNACK")
+        assert connection.session_reused == (session is not None)
+        return connection.session
 
 
 def _handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> None:

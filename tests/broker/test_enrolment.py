@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import tomllib
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from common.errors import Corrupt, Rejected, RejectReason
+from common import config as toml
+from common.errors import Corrupt, Misconfigured, Rejected, RejectReason
 from common.tls import client_context
+from coordinator.config import load_config
 from coordinator.enrolment import enrol, revoke
 from coordinator.identity.authority import read_certificate
 from coordinator.identity.fleet import FleetView, read_fleet
 from coordinator.identity.requests import make_key, make_request
+from edge_agent.config import AgentConfig
 
 DAY = 86_400.0
 
@@ -31,9 +34,32 @@ def test_an_identity_folder_holds_all_that_a_gateway_needs(state: Path) -> None:
         "agent.toml",
     }
     client_context(*(done.folder / name for name in ("ca.crt", "gateway.crt", "gateway.key")))
-    document = tomllib.loads((done.folder / "agent.toml").read_text())
-    assert document["gateway"] == {"site": "site-a", "id": "gw-a3", "address": "0x0123"}
-    assert document["broker"]["host"] == "127.0.0.1"
+    config = toml.load(AgentConfig, done.folder / "agent.toml")
+    assert (config.gateway.site, config.gateway.id, config.gateway.address) == ("site-a", "gw-a3", 0x0123)
+    assert (config.broker.host, config.broker.port) == ("127.0.0.1", load_config(state).broker.port)
+
+
+def test_an_unknown_mesh_address_is_left_for_the_operator_to_fill_in(state: Path) -> None:
+    done = enrol(state, "site-a", "gw-a3")
+    with pytest.raises(Misconfigured, match=r"gateway\.address"):
+        toml.load(AgentConfig, done.folder / "agent.toml")
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "dialled"),
+    [
+        ("0.0.0.0", "[]", socket.gethostname()),
+        ("0.0.0.0", '["mesh.example", "192.0.2.7"]', "mesh.example"),
+        ("127.0.0.1", '["mesh.example"]', "mesh.example"),
+    ],
+)
+def test_gateways_are_told_a_name_that_the_broker_answers_to(
+    state: Path, host: str, names: str, dialled: str
+) -> None:
+    path = state / "coordinator.toml"
+    path.write_text(path.read_text().replace("127.0.0.1", host).replace("names = []", f"names = {names}"))
+    done = enrol(state, "site-a", "gw-a3", address=1)
+    assert toml.load(AgentConfig, done.folder / "agent.toml").broker.host == dialled
 
 
 def test_a_key_made_on_the_gateway_never_leaves_it(state: Path) -> None:

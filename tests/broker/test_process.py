@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import Misconfigured, Unavailable
-from coordinator.broker.process import BrokerProcess, broker_pid, execute, reload_broker, running_broker
+from coordinator.broker.instance import broker_pid, reload_broker
+from coordinator.broker.process import BrokerProcess, execute, running_broker
 from coordinator.config import load_config
 from coordinator.enrolment import enrol
 from coordinator.installation import InitOptions, initialise
