@@ -33,7 +33,6 @@ from firmware_bridge.access.config_state import NetworkTransmitGet, NetworkTrans
 from firmware_bridge.access.fields import ModelId
 from firmware_bridge.access.link_monitor import (
     Lost,
-    MonitorSet,
     Report,
     ReportEntry,
     ReportRssi,
@@ -44,7 +43,13 @@ from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.access.opcodes import check_payload, opcode_bytes, split
 from firmware_bridge.bluez.answers import Answers
 from firmware_bridge.bluez.attachment import DaemonPlace
-from firmware_bridge.bluez.commissioner import GATEWAY_MODELS, NETWORK_TRANSMIT, commission, gateway_plan
+from firmware_bridge.bluez.commissioner import (
+    GATEWAY_MODELS,
+    NETWORK_TRANSMIT,
+    NodePlan,
+    commission,
+    gateway_plan,
+)
 from firmware_bridge.bluez.configurator import Configurator
 from firmware_bridge.bluez.node import AttachedNode
 from firmware_bridge.bluez.own_node import OwnNode, Surroundings
@@ -102,18 +107,9 @@ class BluezMeshLink:
         self._up = False
 
     @property
-    def monitor_settings(self) -> link_monitor.MonitorStatus:
-        """How this gateway's own node monitors; `set_monitor` changes it."""
-        return self._own.monitor.settings
-
-    @property
     def events_dropped(self) -> int:
         """Events that nobody read in time."""
         return self._events.dropped
-
-    def set_monitor(self, wanted: MonitorSet) -> None:
-        """Change how this gateway's own node monitors."""
-        self._own.monitor.apply(wanted)
 
     async def open(self) -> None:
         if self._owner is not None:
@@ -179,6 +175,10 @@ class BluezMeshLink:
                 return
         raise TimedOut(f"{show(address)} did not answer a restart message")
 
+    async def commission(self, address: int, plan: NodePlan) -> None:
+        """Make a provisioned node ready, see `bluez.commissioner`; not a method of `MeshLink`."""
+        await commission(self._own.client, address, plan)
+
     async def _run(self) -> None:
         await self._own.run()
 
@@ -227,23 +227,28 @@ class BluezMeshLink:
             return  # The daemon lets a node hear what it sends to its own groups.
         match parsed:
             case Report(entries=entries) | ReportRssi(entries=entries):
-                self._events.put(NeighbourReport(t, source, tuple(_count(entry) for entry in entries)))
+                self._tell(NeighbourReport(t, source, tuple(_count(entry) for entry in entries)))
             case Lost(transmitter=transmitter, missed=missed):
-                self._events.put(LostNeighbour(t, source, transmitter, missed))
+                self._tell(LostNeighbour(t, source, transmitter, missed))
             case _:
-                self._events.put(Message(t, source, destination, payload))
+                self._tell(Message(t, source, destination, payload))
+
+    def _tell(self, event: Event) -> None:
+        """Queue an event; while the node is being made ready nothing counts yet."""
+        if self._up:
+            self._events.put(event)
 
     def _stated(self, configuration: NodeConfiguration) -> None:
-        self._events.put(NodeStatus(self._clock.monotonic(), configuration))
+        self._tell(NodeStatus(self._clock.monotonic(), configuration))
 
     # What the own node's monitor finds, see `monitor.Listener`.
 
     def counted(self, counts: tuple[NeighbourCount, ...]) -> None:
-        self._events.put(NeighbourReport(self._clock.monotonic(), self._settings.address, counts))
+        self._tell(NeighbourReport(self._clock.monotonic(), self._settings.address, counts))
 
     def lost(self, loss: Loss) -> None:
         t = self._clock.monotonic()
-        self._events.put(LostNeighbour(t, self._settings.address, loss.transmitter, loss.missed))
+        self._tell(LostNeighbour(t, self._settings.address, loss.transmitter, loss.missed))
 
 
 def _count(entry: ReportEntry) -> NeighbourCount:
