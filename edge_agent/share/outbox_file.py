@@ -34,7 +34,11 @@ _PRAGMAS = (
     "PRAGMA cell_size_check=ON",
     "PRAGMA trusted_schema=OFF",
 )
-_USAGE = f"SELECT {TELEMETRY}, count(*), sum(length(body)) FROM rows WHERE sequence <= ? GROUP BY 1"
+# Without GROUP BY, which would carry every body through a sorter only to measure it.
+_USAGE = (
+    f"SELECT count(*), total(length(body)), total({TELEMETRY}), total(iif({TELEMETRY}, length(body), 0))"
+    " FROM rows WHERE sequence <= ?"
+)
 _OLDEST = f"SELECT sequence, time, kind, body FROM rows WHERE sequence > ? AND {TELEMETRY}"
 _ROWS = "SELECT sequence, time, kind, body, crc FROM rows WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _TOMBSTONES = "SELECT first, last, kind, rows, cause, time, crc FROM tombstones WHERE "
@@ -125,9 +129,9 @@ class OutboxFile:
     def usage(self, until: int = MAX_SEQUENCE) -> Usage:
         """Bytes held by rows up to sequence `until`. Raises Unavailable or Corrupt."""
         with _translated():
-            found = self._run(_USAGE, until)
-        held = {bool(raw): (size or 0) + count * ROW_OVERHEAD_BYTES for raw, count, size in found}
-        return Usage(telemetry=held.get(True, 0), events=held.get(False, 0))
+            ((count, size, raw_count, raw_size),) = self._run(_USAGE, until)
+        telemetry = int(raw_size + raw_count * ROW_OVERHEAD_BYTES)
+        return Usage(telemetry, int(size + count * ROW_OVERHEAD_BYTES) - telemetry)
 
     def checkpoint(self) -> None:
         """Make every commit so far survive a power failure. Safe from another thread; may take long.

@@ -86,6 +86,10 @@ class PeerTable:
                 return {node: home for home, nodes in status.homes.items() for node in nodes}
         return None
 
+    def relays(self, now: float) -> dict[str, frozenset[int]]:
+        """The nodes that each live peer believes to relay."""
+        return {status.gateway: frozenset(status.relays) for status in self.live(now) if status.mesh_up}
+
 
 class StatusSource(Protocol):
     """Where statuses come from: the broker line."""
@@ -122,3 +126,7 @@ class SitePeers:
     def homes(self) -> Mapping[int, str] | None:
         """The homes that the acting gateway announces; None when there is none, or it is this one."""
         return self.table.homes(self._clock.monotonic())
+
+    def relays(self) -> Mapping[str, frozenset[int]]:
+        """The nodes that each live peer believes to relay."""
+        return self.table.relays(self._clock.monotonic())

@@ -151,6 +151,7 @@ class Session:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
+        client.on_socket_open = _send_at_once
         # With it paho leaves all writing to its own thread; otherwise `publish` writes in the caller's.
         client.on_socket_register_write = _leave_to_thread
         return client
@@ -226,6 +227,11 @@ def _limits() -> Properties:
     properties.MaximumPacketSize = MAX_PACKET_BYTES
     properties.SessionExpiryInterval = 0
     return properties
+
+
+def _send_at_once(client: paho.Client, _: Any, connection: Any) -> None:
+    """Small packets must not wait for the answers to earlier ones: 40 ms each with Nagle's algorithm."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _leave_to_thread(*_: object) -> None:
