@@ -81,9 +81,9 @@ class Authority:
     ) -> bytes:
         """The PEM revocation list, valid as long as the authority; `after` is the former list's time.
 
-        A broker that reads a new list keeps the old one too, and OpenSSL believes the later of the two by
-        their times in whole seconds: so the new one is always later. And OpenSSL refuses *every* client
-        once the list is past its next update, so that is far away.
+        The new list is always later, whatever the clock did: whoever holds two lists believes the later
+        one (RFC 5280, 6.3.3). And OpenSSL refuses *every* client once the list is past its next update, so
+        that is far away.
         """
         issued = _moment(now) - SKEW
         if after is not None:

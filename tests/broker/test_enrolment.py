@@ -212,7 +212,7 @@ def test_the_revocation_list_names_every_certificate_of_a_revoked_gateway(state:
 
 
 def test_each_revocation_list_is_later_than_the_one_before(state: Path) -> None:
-    """Even when the clock stands still or goes back; the broker's OpenSSL believes the later one."""
+    """Even when the clock stands still or goes back: whoever holds two lists believes the later one."""
     times = []
     for gateway, now in (("gw-a1", 1_800_000_000.0), ("gw-a2", 1_800_000_000.0), ("gw-b1", 1_790_000_000.0)):
         revoke(state, gateway, now=now)
