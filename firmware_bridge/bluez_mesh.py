@@ -86,9 +86,14 @@ class BluezMeshLink:
     """See `firmware_bridge.link.MeshLink`. Events wait in an `EventQueue`."""
 
     def __init__(
-        self, settings: BluezSettings, clock: Clock | None = None, random: Random | None = None
+        self,
+        settings: BluezSettings,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        open_timeout_s: float = OPEN_TIMEOUT_S,
     ) -> None:
         self._settings = settings
+        self._open_timeout_s = open_timeout_s
         self._clock = clock or SystemClock()
         self._random = random or Random()
         self._log = get_logger(__name__, mesh_address=show(settings.address))
@@ -119,7 +124,7 @@ class BluezMeshLink:
         self._opened = asyncio.get_running_loop().create_future()
         self._owner = asyncio.create_task(self._run())
         try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
+            async with asyncio.timeout(self._open_timeout_s):
                 await self._opened
         except TimeoutError:
             await self.close()
@@ -133,6 +138,7 @@ class BluezMeshLink:
         if owner is not None:
             owner.cancel()
             await asyncio.gather(owner, return_exceptions=True)
+        self._up = False
         self._events.close()
 
     def events(self) -> AsyncIterator[Event]:
@@ -180,7 +186,13 @@ class BluezMeshLink:
         await commission(self._own.client, address, plan)
 
     async def _run(self) -> None:
-        await self._own.run()
+        """The link's own task. A bug in it ends the events, so that the consumer's owner notices."""
+        try:
+            await self._own.run()
+        except Exception as error:
+            self._log.exception("mesh-link-failed")
+            self.detached(Unavailable(f"the link failed: {error}"))
+            self._events.close()
 
     # What the own node's daemon brings, see `own_node.Role`.
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from dbus_fast import Message, Variant
 
+from common.errors import MeshtwinError
 from firmware_bridge.access.fields import ModelId
 from firmware_bridge.bluez.bus import Reply
 
@@ -78,12 +79,20 @@ class Application:
                 self._receiver.model_configured()
                 return _EMPTY
             case ("JoinComplete", [token]):
-                self._token_received(token)
+                self._keep(token)
                 return _EMPTY
             case ("JoinFailed", [reason]):
                 self.join_failure = str(reason)
                 return _EMPTY
         return None
+
+    def _keep(self, token: int) -> None:
+        """Store the token; a daemon that is told of a failure drops the node again."""
+        try:
+            self._token_received(token)
+        except MeshtwinError as error:
+            self.join_failure = str(error)
+            raise
 
     def _objects(self) -> dict[str, dict[str, dict[str, Variant]]]:
         composition = self._composition

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
 
-from common.errors import Unavailable
+from common.errors import MeshtwinError, Unavailable
 from common.logs import get_logger
 from firmware_bridge.bluez.errors import from_reply, translated
 
@@ -23,7 +23,7 @@ Handler = Callable[[Message], Reply | None]
 
 _DAEMON: Final = "org.freedesktop.DBus"
 _DAEMON_PATH: Final = "/org/freedesktop/DBus"
-CALL_TIMEOUT_S: Final = 5.0
+CALL_TIMEOUT_S: Final = 3.0
 
 _log = get_logger(__name__)
 
@@ -63,12 +63,15 @@ class Bus:
         return self._connected().unique_name or ""
 
     def serve(self, handler: Handler) -> None:
-        """Answer method calls. An exception in the handler is a bug and becomes an error reply."""
+        """Answer method calls. An error of ours becomes an error reply, any other one is a bug."""
 
         def adapter(message: Message) -> Message | bool | None:
             if message.message_type is not MessageType.METHOD_CALL:
                 return None
-            reply = handler(message)
+            try:
+                reply = handler(message)
+            except MeshtwinError as error:
+                return Message.new_error(message, "org.bluez.mesh.Error.Failed", type(error).__name__)
             if reply is None:
                 return None
             return Message.new_method_return(message, reply[0], reply[1])

@@ -24,6 +24,10 @@ class InUse(Unavailable):
     """The daemon has this node already: attached by someone else, or imported before."""
 
 
+class Silent(Unavailable):
+    """The daemon is there but does not answer: it hangs, and so does our node's network."""
+
+
 def from_reply(name: str, detail: str) -> MeshtwinError:
     """Our error for a D-Bus error reply."""
     text = f"{name.rpartition('.')[2]}: {detail}"
@@ -54,7 +58,7 @@ def translated() -> Iterator[None]:
     except DBusError as error:
         raise from_reply(str(error.type), error.text) from error
     except TimeoutError as error:
-        raise Unavailable("bluetooth-meshd does not answer on D-Bus") from error
+        raise Silent("bluetooth-meshd does not answer on D-Bus") from error
     except (OSError, EOFError) as error:
         raise Unavailable(f"the message bus cannot be reached: {error or type(error).__name__}") from error
 

@@ -15,6 +15,7 @@ from common.logs import Logger
 from firmware_bridge.access import link_monitor
 from firmware_bridge.access.link_monitor import Lost, MonitorSet, MonitorStatus, Probe, ReportEntry
 from firmware_bridge.access.message import AccessMessage, build
+from firmware_bridge.bluez.errors import Silent
 from firmware_bridge.bluez.node import AttachedNode
 from firmware_bridge.link import NeighbourCount
 from firmware_bridge.neighbours import Loss, NeighbourTable, ProbeSchedule
@@ -130,6 +131,8 @@ class LinkMonitor:
                 await self._set_transmissions(settings.transmissions)
                 self._published_transmissions = settings.transmissions
             await node.publish(link_monitor.SERVER, build(probe))
+        except Silent:
+            raise  # A daemon that hangs has to be attached to anew.
         except MeshtwinError as error:
             # Not commissioned yet, or the daemon is going; the next probe tries again.
             self._published_transmissions = 0

@@ -1,13 +1,14 @@
 """A small site of real nodes for tests: daemons over the lab's air, a site file, lamps in this process.
 
-Node 0 of the lab is the gateway 0x0001; node *i* is the lamp 0x0100 + *i*.
+Node 0 of the lab is the gateway 0x0001; node *i* is the lamp 0x0100 + *i*, unless a test makes it a second
+gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -65,10 +66,10 @@ def site_document(count: int, seed: int = 1) -> dict[str, object]:
 class RealSite:
     """`async with RealSite(folder, topology)`: attached, but neither commissioned nor is `link` open."""
 
-    def __init__(self, folder: Path, topology: Topology, lamps: bool = True) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, topology: Topology, lamps: Iterable[int] | None = None) -> None:
+        self.folder = folder
         self._topology = topology
-        self._with_lamps = lamps
+        self._lamp_nodes = tuple(range(1, topology.nodes) if lamps is None else lamps)
         self._lamps: asyncio.Task[None] | None = None
         self.lab = Lab(folder / "lab", topology.nodes, topology)
         self._stack = AsyncExitStack()
@@ -76,13 +77,13 @@ class RealSite:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.lab)
-            path = self._folder / "site.json"
+            path = self.folder / "site.json"
             path.write_text(json.dumps(site_document(self._topology.nodes)))
             path.chmod(0o600)
             self.site = cdb.read(path)
             self.link = self.new_link()
             stack.push_async_callback(self.link.close)
-            if self._with_lamps:
+            if self._lamp_nodes:
                 self._lamps = asyncio.create_task(self._run_lamps(path))
                 stack.push_async_callback(self._stop_lamps)
             self._stack = stack.pop_all()
@@ -97,16 +98,17 @@ class RealSite:
         """Where a node's daemon is now."""
         return DaemonPlace(self.lab.bus_address, self.lab.daemon_pid(index))
 
-    def new_link(self) -> BluezMeshLink:
-        """Another link of the gateway; one may be open at a time."""
-        settings = BluezSettings(self.site, GATEWAY, self._folder / "gateway", self.place(0))
-        return BluezMeshLink(settings, SystemClock(), Random(3))
+    def new_link(self, index: int = 0) -> BluezMeshLink:
+        """A link of the gateway on a node of the lab; one a node may be open at a time."""
+        state = self.folder / f"gateway-{index}"
+        settings = BluezSettings(self.site, address_of(index), state, self.place(index))
+        return BluezMeshLink(settings, SystemClock(), Random(3 + index))
 
     async def commission(self, relays: tuple[int, ...] = ()) -> None:
         """Make all lamps ready over the air, from the open link. Every node has to hear the gateway now,
         or a relay that is ready before."""
         async with asyncio.TaskGroup() as tasks:
-            for index in range(1, self._topology.nodes):
+            for index in self._lamp_nodes:
                 address = address_of(index)
                 plan = NodePlan(
                     self.site.app_keys[0],
@@ -120,15 +122,15 @@ class RealSite:
 
     async def hasten(self, settings: MonitorSet) -> None:
         """Set how everybody monitors, the gateway's own node too."""
-        for address in map(address_of, range(self._topology.nodes)):
+        for address in map(address_of, (0, *self._lamp_nodes)):
             await insist(partial(self._set_monitor, address, settings), TimedOut)
 
     async def _set_monitor(self, address: int, settings: MonitorSet) -> None:
         await self.link.request(address, build(settings), MonitorStatus.OPCODE, 0.5)
 
     async def _run_lamps(self, path: Path) -> None:
-        daemons = {address_of(i): self.place(i) for i in range(1, self._topology.nodes)}
-        settings = node_app.Settings(path, self._folder / "lamps", daemons)
+        daemons = {address_of(i): self.place(i) for i in self._lamp_nodes}
+        settings = node_app.Settings(path, self.folder / "lamps", daemons)
         await node_app.run(settings, seed=5, restart_hook=self._restart_daemon)
 
     async def _restart_daemon(self, address: int) -> None:
