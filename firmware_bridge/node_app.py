@@ -52,6 +52,7 @@ class Lamp:
         self._log = surroundings.log.bind(node=show(address))
         self._restart_hook = restart_hook
         self._restart = asyncio.Event()
+        self._detach = asyncio.Event()
         # Tokens of restarts that were obeyed, so that a repeated message reboots once.
         self._restarts: OrderedDict[tuple[int, int], None] = OrderedDict()
         self.own = OwnNode(replace(surroundings, log=self._log), address, NODE_MODELS, self)
@@ -59,17 +60,30 @@ class Lamp:
 
     async def run(self) -> None:
         """Be a lamp until cancelled."""
-        await self.own.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.own.run())
+            tasks.create_task(self._reboot_when_told())
 
     async def serve(self, node: AttachedNode) -> None:
         self._log.info("node-attached")
-        self._restart.clear()
-        await self._restart.wait()
-        await self._clock.sleep(_RESTART_DELAY_S)
-        self._log.info("node-restarts")
-        self.on = False
-        if self._restart_hook is not None:
-            await self._restart_hook(node.address)
+        self._detach.clear()
+        await self._detach.wait()
+
+    async def _reboot_when_told(self) -> None:
+        """Not a part of `serve`, which ends when the hook takes the daemon away."""
+        while True:
+            await self._restart.wait()
+            self._restart.clear()
+            await self._clock.sleep(_RESTART_DELAY_S)
+            self._log.info("node-restarts")
+            self.on = False
+            if self._restart_hook is None:
+                self._detach.set()
+                continue
+            try:
+                await self._restart_hook(self.own.address)
+            except MeshtwinError as error:
+                self._log.warning("node-restart-failed", error=error)
 
     def detached(self, error: MeshtwinError) -> None:
         self._log.debug("node-detached", error=error)
