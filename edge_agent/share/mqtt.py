@@ -10,27 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from common import topics
 from common.clock import Clock
-from common.codec import Value, unpack
-from common.errors import Rejected, RejectReason, Unavailable
+from common.errors import Unavailable
 from common.logs import get_logger
-from common.messages import Ack, Envelope, Status, decode, encode
-from common.topics import Channel, Topic
+from common.messages import Ack, Envelope, Status, encode
+from common.topics import Channel
 from edge_agent.observe.uplink import UplinkMeter
-from edge_agent.share.inbox import Inbox
+from edge_agent.share.incoming import Incoming
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.outbox_rows import Entry
 from edge_agent.share.session import Acknowledged, Connected, Ended, Endpoint, Received, Session, Told
 from edge_agent.share.window import Window
 
-STATUSES: Final = 512
-INSTRUCTIONS: Final = 64
 # On their way to the broker at once, in publications and bytes: small, so that a status is never far behind.
 IN_FLIGHT: Final = 32
 IN_FLIGHT_BYTES: Final = 256 * 1024
@@ -45,24 +41,6 @@ RETRY_LAST_S: Final = 10.0
 COMPLAIN_EVERY_S: Final = 60.0
 
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PeerStatus:
-    """A status that came in at monotonic time `t`; `retained` when the broker had kept it."""
-
-    status: Status
-    retained: bool
-    t: float
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """What the coordinator sent on `command` or `desired`, unpacked and not yet checked further."""
-
-    channel: Channel
-    value: dict[str, Value]
-    t: float
 
 
 class BrokerLine:
@@ -96,9 +74,10 @@ class BrokerLine:
         self._wake = asyncio.Event()
         self._told: deque[Told] = deque()
         self._complained: dict[str, float] = {}
-        self.statuses: Inbox[PeerStatus] = Inbox(STATUSES)
-        self.instructions: Inbox[Instruction] = Inbox(INSTRUCTIONS)
-        self.rejected: Counter[RejectReason] = Counter()
+        self._incoming = Incoming(site, endpoint.client_id, self._take_ack)
+        self.statuses = self._incoming.statuses
+        self.instructions = self._incoming.instructions
+        self.rejected = self._incoming.rejected
         self.refused = 0
         self.connected = False
         self._attached_at = 0.0
@@ -158,7 +137,7 @@ class BrokerLine:
         self.connected, self._attached_at = True, now
         self._meter.connected(now)
         self._window.begin(self._outbox.acked, now)
-        session.subscribe(self._topics())
+        session.subscribe(self._incoming.topics())
         _log.info("broker-connected", host=self._endpoint.host, queued=self._outbox.queued)
         status_due = now
         while True:
@@ -212,9 +191,10 @@ class BrokerLine:
                     if refused is not None:
                         self.refused += 1
                         self._complain("broker-refused-publication", reason=refused)
-                case Received() as received:
+                case Received(topic, payload, retained):
                     self._meter.heard(now)
-                    self._take(received, now)
+                    if (error := self._incoming.take(topic, payload, retained, now)) is not None:
+                        self._complain("message-rejected", reason=error, topic=topic[:120])
                 case Ended(reason):
                     raise Unavailable(reason)
                 case Connected():
@@ -222,41 +202,6 @@ class BrokerLine:
 
     def _is_silent(self, now: float) -> bool:
         return self._meter.silent_for(now) > SILENT_PERIODS * self._period
-
-    def _take(self, received: Received, now: float) -> None:
-        try:
-            topic = topics.parse(received.topic)
-            if topic.site != self._site:
-                raise Rejected(RejectReason.FORGED, f"topic of site {topic.site}")
-            self._dispatch(topic, received, now)
-        except Rejected as error:
-            self.rejected[error.reason] += 1
-            self._complain("message-rejected", reason=error, topic=received.topic[:120])
-
-    def _dispatch(self, topic: Topic, received: Received, now: float) -> None:
-        if topic.channel is Channel.STATUS:
-            self._take_status(topic, received, now)
-        elif topic.gateway != self._gateway:
-            raise Rejected(RejectReason.FORGED, f"addressed to {topic.gateway}")
-        elif topic.channel is Channel.ACK:
-            self._take_ack(decode(Ack, received.payload), now)
-        elif topic.channel in (Channel.COMMAND, Channel.DESIRED):
-            value = unpack(received.payload)
-            if not isinstance(value, dict):
-                raise Rejected(RejectReason.INVALID, f"{topic.channel.value} is not a map")
-            self.instructions.put(Instruction(topic.channel, value, now))
-        else:
-            raise Rejected(RejectReason.INVALID, f"channel {topic.channel.value} is not served")
-
-    def _take_status(self, topic: Topic, received: Received, now: float) -> None:
-        if not received.payload:
-            # An empty retained message is how a broker's memory of a gateway is erased.
-            return
-        status = decode(Status, received.payload)
-        if (status.site, status.gateway) != (topic.site, topic.gateway):
-            raise Rejected(RejectReason.FORGED, f"names {status.gateway} on the topic of {topic.gateway}")
-        if status.gateway != self._gateway:
-            self.statuses.put(PeerStatus(status, received.retained, now))
 
     def _take_ack(self, ack: Ack, now: float) -> None:
         if self._outbox.acknowledge(ack.epoch, ack.sequence):
@@ -267,7 +212,7 @@ class BrokerLine:
         if outbox.epoch != self._epoch:
             self._epoch = outbox.epoch
             window.begin(outbox.acked, now)
-        if window.rewind_if_overdue(outbox.acked, now):
+        if window.rewind_if_overdue(outbox.acked, now) and window.is_patient:
             self._complain("coordinator-silent", unacknowledged=outbox.queued)
         while (room := min(window.room(outbox.acked), IN_FLIGHT - self._meter.outstanding)) > 0:
             entries = outbox.pending(window.sent_to, room)
@@ -315,10 +260,6 @@ class BrokerLine:
             period_s=self._period,
         )
         return self._own(Channel.STATUS), encode(gone)
-
-    def _topics(self) -> list[str]:
-        own = [self._own(channel) for channel in (Channel.ACK, Channel.COMMAND, Channel.DESIRED)]
-        return [*own, topics.of(self._site, "+", Channel.STATUS)]
 
     def _own(self, channel: Channel) -> str:
         return topics.of(self._site, self._gateway, channel)

@@ -18,11 +18,12 @@ from typing import Final, Self
 
 from common.clock import Clock
 from common.codec import MAX_MESSAGE_BYTES
-from common.errors import Corrupt, Misconfigured, Unavailable
+from common.errors import Corrupt, Unavailable
 from common.logs import get_logger
 from common.messages import MAX_TIME, MEASUREMENTS, Event, Kind, encode
-from edge_agent.share.outbox_file import IN_MEMORY, Batch, OutboxFile, set_aside
-from edge_agent.share.outbox_rows import Entry, State, Usage, cost, size_of
+from edge_agent.share.outbox_file import IN_MEMORY, Batch
+from edge_agent.share.outbox_rows import Entry, State, Usage, boot_id, cost, size_of
+from edge_agent.share.salvage import open_or_replace, rescue, set_aside
 from edge_agent.share.tombstones import UNKNOWN, Cause, Tombstone, join
 from edge_agent.share.waiting import GROUP_S, Waiting, grave_of
 
@@ -38,7 +39,6 @@ RETRY_FIRST_S: Final = 1.0
 RETRY_LAST_S: Final = 30.0
 EVICT_AT_ONCE: Final = 64
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = get_logger(__name__)
 
 
@@ -194,28 +194,12 @@ class Outbox:
         self.flush()
         self._file.close()
 
-    def _open(self, lost: str | None = None) -> None:
-        fresh = State(self._make_epoch(), boot=self._boot)
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                self._file = OutboxFile(self._path, fresh)
-            except Corrupt as error:
-                lost = str(error)
-                _log.error("outbox-lost", reason=lost, kept=set_aside(self._path).name)
-                self._file = OutboxFile(self._path, fresh)
-        except PermissionError as error:
-            raise Misconfigured(f"{self._path.parent} cannot be made", "correct gateway.state_dir") from error
-        except (Unavailable, OSError) as error:
-            lost = f"kept in memory: {error}"
-            self._open_in_memory(fresh, error)
-        self._take_over(lost)
-
-    def _open_in_memory(self, fresh: State, error: Exception) -> None:
-        _log.error("outbox-in-memory", reason=error, fix="free the disk, then restart the agent")
-        self.disk_errors += 1
-        self._file = OutboxFile(IN_MEMORY, fresh)
-        self._caps = Usage(min(self._caps.telemetry, MEMORY_BYTES), min(self._caps.events, MEMORY_BYTES))
+    def _open(self, why: str | None = None) -> None:
+        self._file, lost = open_or_replace(self._path, State(self._make_epoch(), boot=self._boot))
+        if self._file.path == IN_MEMORY:
+            self.disk_errors += 1
+            self._caps = Usage(min(self._caps.telemetry, MEMORY_BYTES), min(self._caps.events, MEMORY_BYTES))
+        self._take_over(lost or why)
 
     def _take_over(self, lost: str | None) -> None:
         state = self._file.state
@@ -238,7 +222,7 @@ class Outbox:
 
     def _start_again(self, reason: str, rescue_after: int | None = None) -> None:
         """Give the file up, and go on in a new epoch with what was never handed to anybody."""
-        rescued = [] if rescue_after is None else self._rescue(rescue_after)
+        rescued = [] if rescue_after is None else rescue(self._file, rescue_after)
         self._file.close()
         try:
             kept = set_aside(self._path).name if self._file.path != IN_MEMORY else ""
@@ -250,16 +234,6 @@ class Outbox:
         for entry in [*rescued, *waiting.entries]:
             self.append(Kind(entry.kind), entry.body, entry.time)
         self._committed()
-
-    def _rescue(self, after: int) -> list[Entry]:
-        rescued: list[Entry] = []
-        try:
-            while sum(map(size_of, rescued)) < MEMORY_BYTES and (found := self._file.read(after, 200)):
-                rescued += [entry for entry in found if entry.kind != Kind.DROPPED]
-                after = found[-1].sequence
-        except (Unavailable, Corrupt) as error:
-            _log.warning("outbox-rescue-ended", reason=error, rescued=len(rescued))
-        return rescued
 
     def _take(self, entry: Entry, is_raw: bool) -> None:
         if not is_raw and self._usage.events + size_of(entry) > self._caps.events:
@@ -366,11 +340,3 @@ class Outbox:
             _log.error("outbox-disk-trouble", reason=error, waiting=len(self._waiting.entries))
         self._retry_s = min(RETRY_LAST_S, self._retry_s * 2 or RETRY_FIRST_S)
         self._retry_at = self._clock.monotonic() + self._retry_s
-
-
-def boot_id() -> bytes:
-    """Sixteen bytes that name this run of the machine; zeros where it has no such name."""
-    try:
-        return bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))
-    except (OSError, ValueError):
-        return bytes(16)

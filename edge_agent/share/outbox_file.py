@@ -221,26 +221,6 @@ class OutboxFile:
             raise
 
 
-def set_aside(path: Path, keep: int = 2) -> Path:
-    """Move a closed file that cannot be trusted out of the way. Its log and the oldest such files go.
-
-    Raises Unavailable.
-    """
-    name = f"{path.name}.corrupt-"
-    try:
-        ends = [p.name.removeprefix(name) for p in path.parent.glob(f"{name}*")]
-        taken = sorted(int(end) for end in ends if end.isdecimal())
-        aside = path.with_name(f"{name}{(taken[-1] if taken else 0) + 1}")
-        for number in taken[: max(0, len(taken) + 1 - keep)]:
-            path.with_name(f"{name}{number}").unlink(missing_ok=True)
-        path.replace(aside)
-        for tail in ("-wal", "-shm"):
-            path.with_name(path.name + tail).unlink(missing_ok=True)
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be set aside: {error.strerror}") from error
-    return aside
-
-
 def _create_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

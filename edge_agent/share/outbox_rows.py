@@ -1,6 +1,6 @@
 """How an envelope and a tombstone lie in the outbox file: columns, checksums, and what is told of a lost one.
 
-Pure; `outbox_file` does the reading and writing.
+`outbox_file` does the reading and writing.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
@@ -26,6 +27,7 @@ SCHEMA: Final = (
 )
 TELEMETRY: Final = "kind IN (" + ", ".join(f"'{kind.value}'" for kind in sorted(MEASUREMENTS)) + ")"
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _STATE = struct.Struct("<Qqqq16s")
 _ROW_HEAD = struct.Struct("<qd")
 
@@ -69,6 +71,14 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.telemetry + other.telemetry, self.events + other.events)
+
+
+def boot_id() -> bytes:
+    """Sixteen bytes that name this run of the machine; zeros where it has no such name."""
+    try:
+        return bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))
+    except (OSError, ValueError):
+        return bytes(16)
 
 
 def size_of(entry: Entry) -> int:

@@ -15,7 +15,7 @@ from common.clock import Clock
 from common.messages import Status
 from common.policy.lease import LEASE_PERIODS, View
 from edge_agent.share.inbox import Inbox
-from edge_agent.share.mqtt import PeerStatus
+from edge_agent.share.incoming import PeerStatus
 
 MAX_PEERS: Final = 256
 # A peer that says it reports once an hour must not look alive for three hours after its death.

@@ -55,6 +55,11 @@ class Window:
         """When an acknowledgement will be overdue; None while none is due."""
         return self._deadline if self.sent_to > acked else None
 
+    @property
+    def is_patient(self) -> bool:
+        """Whether the waits have reached their longest: the coordinator has been silent for a while."""
+        return self._timeout >= LAST_TIMEOUT_S
+
     def rewind_if_overdue(self, acked: int, now: float) -> bool:
         """Go back to the first unacknowledged one when its time is over; True when that happened."""
         if self.sent_to <= acked or now < self._deadline:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -16,21 +15,20 @@ import pytest
 
 from common import tls, topics
 from common.clock import SystemClock
-from common.messages import Event, Kind, Status, decode, encode
+from common.errors import RejectReason
+from common.messages import Event, Kind, encode
 from common.topics import Channel
 from coordinator.broker.process import BrokerProcess, free_port
 from coordinator.enrolment import enrol
 from coordinator.installation import InitOptions, initialise
-from edge_agent.observe.uplink import UplinkMeter
-from edge_agent.share.mqtt import BrokerLine
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.session import Endpoint
 from tests.agent.conftest import host_body
 from tests.agent.consumer import Consumer
+from tests.agent.gateway import SITE, Gateway, endpoint, running
 
 pytestmark = pytest.mark.broker
 DEADLINE_S = 30.0
-SITE = "hall"
 
 
 @pytest.fixture
@@ -56,48 +54,6 @@ def open_consumer(state: Path, broker: BrokerProcess) -> Iterator[Callable[[], C
             return stack.enter_context(Consumer(state, broker.port))
 
         yield opened
-
-
-def endpoint(state: Path, port: int, gateway: str = "gw-1", identity: str | None = None) -> Endpoint:
-    folder = state / "gateways" / (identity or gateway)
-    context = tls.client_context(state / "pki" / "ca.crt", folder / "gateway.crt", folder / "gateway.key")
-    return Endpoint("127.0.0.1", port, gateway, context)
-
-
-class Gateway:
-    """An outbox and its line, running."""
-
-    def __init__(self, end: Endpoint, outbox: Outbox) -> None:
-        self.name = end.client_id
-        self.outbox = outbox
-        self.meter = UplinkMeter()
-        self.line = BrokerLine(
-            end, SITE, outbox, self.status, 0.2, SystemClock(), self.meter, random.Random(1)
-        )
-
-    def status(self) -> Status:
-        return Status(
-            site=SITE,
-            gateway=self.name,
-            time=time.time(),
-            online=True,
-            period_s=0.2,
-            epoch=self.outbox.epoch,
-            queued=self.outbox.queued,
-        )
-
-
-@asynccontextmanager
-async def running(end: Endpoint, folder: Path) -> AsyncIterator[Gateway]:
-    async with Outbox(folder / f"{end.client_id}.db", SystemClock()) as outbox:
-        gateway = Gateway(end, outbox)
-        async with asyncio.TaskGroup() as owner:
-            tasks = [owner.create_task(gateway.line.run()), owner.create_task(outbox.run())]
-            try:
-                yield gateway
-            finally:
-                for task in tasks:
-                    task.cancel()
 
 
 async def eventually(condition: Callable[[], bool], what: str) -> None:
@@ -182,11 +138,34 @@ async def test_a_broker_that_hangs_is_noticed_and_left(
         os.kill(broker.pid, signal.SIGSTOP)
         try:
             tell(gateway.outbox, 50)
+            # Before the peers' leases end, so that nobody takes silence for the others' death.
+            await eventually(lambda: gateway.line.attached_s is None, "the silence is noticed")
+            assert gateway.line.connected
             await eventually(lambda: not gateway.line.connected, "the hung broker is noticed")
         finally:
             os.kill(broker.pid, signal.SIGCONT)
         await eventually(lambda: gateway.outbox.queued == 0, "the outbox drains")
         check_whole(consumer, gateway.outbox.epoch, 50)
+        assert gateway.line.attached_s is not None
+
+
+async def test_an_outbox_that_begins_anew_while_draining_goes_on_in_its_new_epoch(
+    state: Path, broker: BrokerProcess, open_consumer: Callable[[], Consumer], tmp_path: Path
+) -> None:
+    consumer = open_consumer()
+    async with running(endpoint(state, broker.port), tmp_path) as gateway:
+        tell(gateway.outbox, 100)
+        await eventually(lambda: gateway.outbox.queued == 0, "the outbox drains")
+        first = gateway.outbox.epoch
+        gateway.outbox._file._database.execute("DROP TABLE rows")
+        tell(gateway.outbox, 100)
+        await eventually(lambda: gateway.outbox.queued == 0, "the outbox drains again")
+        second = gateway.outbox.epoch
+        assert second != first
+        # The new epoch begins with the event that says so.
+        assert sorted(sequence for epoch, sequence in consumer.stored if epoch == second) == list(
+            range(1, 102)
+        )
 
 
 async def test_peers_see_each_other_and_a_polite_goodbye(
@@ -254,8 +233,10 @@ async def test_hostile_messages_are_counted_and_the_line_stays(
 async def test_a_peer_cannot_speak_for_another_in_its_status(
     state: Path, broker: BrokerProcess, tmp_path: Path
 ) -> None:
-    async with running(endpoint(state, broker.port, "gw-2"), tmp_path) as second:
-        async with running(endpoint(state, broker.port, "gw-1"), tmp_path) as first:
-            first.name = "gw-9"
-            await eventually(lambda: second.line.rejected["forged"] > 0, "the forgery is counted")  # type: ignore[index]
-        assert decode(Status, encode(first.status())).gateway == "gw-9"
+    async with (
+        running(endpoint(state, broker.port, "gw-2"), tmp_path) as second,
+        running(endpoint(state, broker.port, "gw-1"), tmp_path) as first,
+    ):
+        first.name = "gw-9"
+        forged = RejectReason.FORGED
+        await eventually(lambda: second.line.rejected[forged] > 0, "the forgery is counted")

@@ -8,7 +8,7 @@ from common.clock import ManualClock
 from common.messages import Status
 from common.policy.lease import View
 from edge_agent.share.inbox import Inbox
-from edge_agent.share.mqtt import PeerStatus
+from edge_agent.share.incoming import PeerStatus
 from edge_agent.share.peers import MAX_PEERS, PeerTable, SitePeers
 
 WALL = 1_700_000_000.0

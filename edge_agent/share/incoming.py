@@ -1,0 +1,96 @@
+"""What comes in from the broker: checked, counted when hostile, and handed to whom it concerns.
+
+No connection and no clock of its own; `mqtt` feeds it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from common import topics
+from common.codec import Value, unpack
+from common.errors import Rejected, RejectReason
+from common.messages import Ack, Status, decode
+from common.topics import Channel, Topic
+from edge_agent.share.inbox import Inbox
+
+STATUSES: Final = 512
+INSTRUCTIONS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """A status that came in at monotonic time `t`; `retained` when the broker had kept it."""
+
+    status: Status
+    retained: bool
+    t: float
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What the coordinator sent on `command` or `desired`, unpacked and not yet checked further."""
+
+    channel: Channel
+    value: dict[str, Value]
+    t: float
+
+
+class Incoming:
+    """Sorts the messages for one gateway. Acknowledgements go to `acknowledge`, with the time they came."""
+
+    def __init__(self, site: str, gateway: str, acknowledge: Callable[[Ack, float], None]) -> None:
+        self._site = site
+        self._gateway = gateway
+        self._acknowledge = acknowledge
+        self.statuses: Inbox[PeerStatus] = Inbox(STATUSES)
+        self.instructions: Inbox[Instruction] = Inbox(INSTRUCTIONS)
+        self.rejected: Counter[RejectReason] = Counter()
+
+    def topics(self) -> list[str]:
+        """What to subscribe to."""
+        own = (Channel.ACK, Channel.COMMAND, Channel.DESIRED)
+        everybody = topics.of(self._site, "+", Channel.STATUS)
+        return [*(topics.of(self._site, self._gateway, channel) for channel in own), everybody]
+
+    def take(self, topic: str, payload: bytes, retained: bool, now: float) -> Rejected | None:
+        """Sort one message; what was wrong with it, counted, or None."""
+        try:
+            parsed = topics.parse(topic)
+            if parsed.site != self._site:
+                raise Rejected(RejectReason.FORGED, f"topic of site {parsed.site}")
+            if parsed.channel is Channel.STATUS:
+                self._take_status(parsed, payload, retained, now)
+            elif parsed.gateway != self._gateway:
+                raise Rejected(RejectReason.FORGED, f"addressed to {parsed.gateway}")
+            else:
+                self._take_own(parsed.channel, payload, now)
+        except Rejected as error:
+            self.rejected[error.reason] += 1
+            return error
+        return None
+
+    def _take_own(self, channel: Channel, payload: bytes, now: float) -> None:
+        match channel:
+            case Channel.ACK:
+                self._acknowledge(decode(Ack, payload), now)
+            case Channel.COMMAND | Channel.DESIRED:
+                value = unpack(payload)
+                if not isinstance(value, dict):
+                    raise Rejected(RejectReason.INVALID, f"{channel.value} is not a map")
+                self.instructions.put(Instruction(channel, value, now))
+            case _:
+                raise Rejected(RejectReason.INVALID, f"channel {channel.value} is not served")
+
+    def _take_status(self, topic: Topic, payload: bytes, retained: bool, now: float) -> None:
+        if not payload:
+            # An empty retained message is how a broker's memory of a gateway is erased.
+            return
+        status = decode(Status, payload)
+        if (status.site, status.gateway) != (topic.site, topic.gateway):
+            raise Rejected(RejectReason.FORGED, f"names {status.gateway} on the topic of {topic.gateway}")
+        if status.gateway != self._gateway:
+            self.statuses.put(PeerStatus(status, retained, now))
