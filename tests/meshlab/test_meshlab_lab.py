@@ -40,7 +40,7 @@ async def test_nothing_but_storage_and_logs_is_left_behind(tmp_path: Path) -> No
     async with Lab(tmp_path, 1) as lab:
         sockets = Path(lab.state()["sockets"])
         assert _mode(sockets) == 0o700
-    assert not os.path.exists(sockets)
+    assert not _is_there(sockets)
     assert set(os.listdir(tmp_path)) == {"0", "air.log", "bus.log", "lab.lock", "mesh-main.conf"}
 
 
@@ -197,7 +197,7 @@ async def test_nothing_survives_a_lab_that_was_killed(foreground: Foreground, tm
     with pytest.raises(Unavailable):
         LabClient.attach(tmp_path)
     async with Lab(tmp_path, 1):
-        assert not os.path.exists(foreground.state["sockets"])
+        assert not _is_there(Path(foreground.state["sockets"]))
 
 
 async def test_another_process_reaches_a_running_lab(foreground: Foreground, tmp_path: Path) -> None:
@@ -230,6 +230,10 @@ def _command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists()
 
 
 def _exists(pid: int) -> bool:

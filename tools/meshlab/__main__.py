@@ -19,12 +19,16 @@ from common import logs
 from common.errors import MeshtwinError
 from tools.meshlab.client import LabClient
 from tools.meshlab.lab import Lab
+from tools.meshlab.meshsite import MeshSite
+from tools.meshlab.sitefile import SitePlan
 from tools.meshlab.topology import Topology
 
 EXAMPLES = """
 Examples:
 
   python -m tools.meshlab up --count 12 --topology grid:4x3:0.1
+
+  python -m tools.meshlab up --topology grid:4x3:0.1 --gateways 2 --relay 5 --relay 6
 
   python -m tools.meshlab status
 
@@ -57,14 +61,28 @@ def up(
     topology: Annotated[
         str, typer.Option(help="A file, or a shape: full, star, line:5:0.1, grid:4x3:0.1.")
     ] = "full",
+    gateways: Annotated[
+        int | None,
+        typer.Option(min=1, help="Make a configured mesh; so many nodes, the first, are gateways."),
+    ] = None,
+    relay: Annotated[list[int] | None, typer.Option(help="A node that relays; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(help="Of the losses.")] = 1,
     debug: Annotated[bool, typer.Option(help="Let the daemons log every packet.")] = False,
     folder: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Run a lab until Ctrl-C, or until `down` in another shell."""
-    logs.configure()
-    _run(_up(Lab(folder, count, Topology.parse(topology, count), seed, debug=debug), as_json))
+    """Run a lab until Ctrl-C, or until `down` in another shell: bare daemons, or with --gateways a mesh.
+
+    A mesh has its keys in FOLDER/site.json, and a gateway's link finds its node imported when it takes
+    FOLDER/gateway-INDEX for its state folder.
+    """
+    logs.configure("warning")
+    links = Topology.parse(topology, count)
+    if gateways is None:
+        _run(_up(Lab(folder, count, links, seed, debug=debug), as_json))
+    else:
+        plan = SitePlan(count, gateways, frozenset(relay or ()))
+        _run(_up_as_mesh(MeshSite(folder, plan, links, seed, debug=debug), as_json))
 
 
 @app.command(epilog="Example: python -m tools.meshlab down")
@@ -140,12 +158,27 @@ def stats(folder: Folder = HERE, as_json: Json = False) -> None:
 
 
 async def _up(lab: Lab, as_json: bool) -> None:
+    _end_on_signal(lab)
+    async with lab:
+        _say_up(lab, as_json)
+        await lab.run()
+
+
+async def _up_as_mesh(site: MeshSite, as_json: bool) -> None:
+    _end_on_signal(site.lab)
+    async with site:
+        _say_up(site.lab, as_json)
+        await site.run()
+
+
+def _end_on_signal(lab: Lab) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, lab.end)
-    async with lab:
-        text = f"{lab.count} nodes up on {lab.bus_address}; Ctrl-C ends them"
-        print(json.dumps(lab.state()) if as_json else text, flush=True)
-        await lab.run()
+
+
+def _say_up(lab: Lab, as_json: bool) -> None:
+    text = f"{lab.count} nodes up on {lab.bus_address}; Ctrl-C ends them"
+    print(json.dumps(lab.state()) if as_json else text, flush=True)
 
 
 async def _status(client: LabClient, as_json: bool) -> None:

@@ -88,11 +88,10 @@ class LabClient:
     async def restart(self, index: int) -> None:
         """Start a daemon again, killing it first if it is up; return when it answers, under a new bus name.
 
-        It keeps its storage; clients have to attach again. Raises TimedOut.
+        It keeps its storage; clients have to attach again. A caller that is cancelled, for instance because
+        the daemon that it used is gone, has nevertheless restarted it. Raises TimedOut.
         """
-        await self.kill(index)
-        await self._air("forget", node=index)
-        await self._lab("spawn", node=index)
+        await self._lab("restart", node=index)
         await self.ready([index])
 
     async def pause(self, index: int) -> None:

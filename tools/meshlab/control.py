@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,17 +24,18 @@ from common.errors import (
 )
 from tools.meshlab.commands import MAX_LINE, Handler, answer
 
+_NOW_SECONDS = 2.0
 _KINDS: dict[str, type[MeshtwinError]] = {
     kind.__name__: kind for kind in (Misconfigured, NotSupported, TimedOut, Unavailable)
 }
 
 
 @asynccontextmanager
-async def serving(socket: Path, handlers: Mapping[str, Handler]) -> AsyncIterator[None]:
-    """Answer commands at `socket` while the context lasts. Handlers run on the event loop, one at a time."""
+async def serving(socket_path: Path, handlers: Mapping[str, Handler]) -> AsyncIterator[None]:
+    """Answer commands there while the context lasts. Handlers run on the event loop, one at a time."""
     connections: set[asyncio.Transport] = set()
     server = await asyncio.get_running_loop().create_unix_server(
-        lambda: _Connection(handlers, connections), str(socket)
+        lambda: _Connection(handlers, connections), str(socket_path)
     )
     try:
         yield
@@ -68,27 +70,43 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-async def call(socket: Path, command: str, timeout: float = 10.0, **arguments: Any) -> Any:
+async def call(socket_path: Path, command: str, timeout: float = 10.0, **arguments: Any) -> Any:
     """Send a command and return its result.
 
-    Raises Unavailable when nobody answers at `socket`, TimedOut after `timeout` seconds, and what the other
-    side raised.
+    Raises Unavailable when nobody answers at `socket_path`, TimedOut after `timeout` seconds, and what the
+    other side raised.
     """
-    line = json.dumps({"do": command, **arguments}).encode() + b"\n"
     try:
         async with asyncio.timeout(timeout):
-            reply = await _exchange(socket, line)
+            reply = await _exchange(socket_path, _line(command, arguments))
     except TimeoutError as error:
         raise TimedOut(f"no answer to {command!r} within {timeout:g} s") from error
     except (OSError, ValueError) as error:
-        raise Unavailable(f"nobody answers at {socket}: {error}") from error
-    if "error" in reply:
-        raise _error(reply["error"])
-    return reply.get("result")
+        raise Unavailable(f"nobody answers at {socket_path}: {error}") from error
+    return _result(reply)
 
 
-async def _exchange(socket: Path, line: bytes) -> dict[str, Any]:
-    reader, writer = await asyncio.open_unix_connection(str(socket), limit=MAX_LINE)
+def call_now(socket_path: Path, command: str, **arguments: Any) -> Any:
+    """The same without an event loop, for what must not be interrupted: it blocks, for a millisecond or so.
+
+    Raises what `call` raises.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_NOW_SECONDS)
+            connection.connect(str(socket_path))
+            connection.sendall(_line(command, arguments))
+            with connection.makefile("rb") as replies:
+                reply = json.loads(replies.readline())
+    except TimeoutError as error:
+        raise TimedOut(f"no answer to {command!r} within {_NOW_SECONDS:g} s") from error
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"nobody answers at {socket_path}: {error}") from error
+    return _result(reply)
+
+
+async def _exchange(socket_path: Path, line: bytes) -> dict[str, Any]:
+    reader, writer = await asyncio.open_unix_connection(str(socket_path), limit=MAX_LINE)
     try:
         writer.write(line)
         await writer.drain()
@@ -100,6 +118,16 @@ async def _exchange(socket: Path, line: bytes) -> dict[str, Any]:
             await writer.wait_closed()
         except OSError:
             pass  # the other side was faster
+
+
+def _line(command: str, arguments: Mapping[str, Any]) -> bytes:
+    return json.dumps({"do": command, **arguments}).encode() + b"\n"
+
+
+def _result(reply: dict[str, Any]) -> Any:
+    if "error" in reply:
+        raise _error(reply["error"])
+    return reply.get("result")
 
 
 def _error(told: dict[str, Any]) -> MeshtwinError:

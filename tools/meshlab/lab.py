@@ -28,7 +28,7 @@ from tools.meshlab import bus, programs, shim
 from tools.meshlab.child import Child
 from tools.meshlab.client import LOCK_FILE, READY_SECONDS, STATE_FILE, LabClient
 from tools.meshlab.commands import Arguments, Handler, whole
-from tools.meshlab.control import serving
+from tools.meshlab.control import call_now, serving
 from tools.meshlab.daemons import Daemons
 from tools.meshlab.poll import listens, until
 from tools.meshlab.topology import Topology
@@ -63,6 +63,7 @@ class Lab(LabClient):
         self._debug = debug
         self._cache = cache
         self._down = asyncio.Event()
+        self._essential: list[Child] = []
 
     async def __aenter__(self) -> Lab:
         """Return when every daemon answers.
@@ -79,6 +80,15 @@ class Lab(LabClient):
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    @property
+    def essential(self) -> tuple[Child, ...]:
+        """The processes that `run` watches over."""
+        return tuple(self._essential)
+
+    def watch(self, child: Child) -> None:
+        """Let `run` watch over another process, too."""
+        self._essential.append(child)
+
     def end(self) -> None:
         """Let `run` return."""
         self._down.set()
@@ -86,10 +96,10 @@ class Lab(LabClient):
     async def run(self) -> None:
         """Watch over the processes that all nodes need, until `end`, or `down` from any process.
 
-        Raises Unavailable when the air or the bus has ended.
+        Raises Unavailable when one of them, the air or the bus for instance, has ended.
         """
         while not self._down.is_set():
-            for child in (self._air_process, self._bus_process):
+            for child in self._essential:
                 if not child.alive:
                     raise Unavailable(f"{child.name} ended: {child.last_words()}")
             try:
@@ -110,6 +120,7 @@ class Lab(LabClient):
         stack.push_async_callback(self._bus_process.stop)
         self._air_process = self._start_air()
         stack.push_async_callback(self._air_process.stop)
+        self._essential = [self._air_process, self._bus_process]
         await self._listening(self._bus_process, self._sockets / "bus")
         await self._listening(self._air_process, self._sockets / "air")
         self._daemons = Daemons(
@@ -149,7 +160,7 @@ class Lab(LabClient):
 
     def _handlers(self) -> dict[str, Handler]:
         return {
-            "spawn": lambda arguments: self._change(self._daemons.spawn, arguments),
+            "restart": lambda arguments: self._change(self._restart, arguments),
             "kill": lambda arguments: self._change(self._daemons.kill, arguments),
             "pause": lambda arguments: self._change(self._daemons.pause, arguments),
             "resume": lambda arguments: self._change(self._daemons.resume, arguments),
@@ -160,6 +171,12 @@ class Lab(LabClient):
     def _change(self, action: Callable[[int], None], arguments: Arguments) -> None:
         action(whole(arguments, "node"))
         self._write_state()
+
+    def _restart(self, index: int) -> None:
+        """In one go, and with the old name forgotten before a new daemon can tell its own."""
+        self._daemons.kill(index)
+        call_now(self._sockets / "air", "forget", node=index)
+        self._daemons.spawn(index)
 
     def _usage(self) -> dict[str, Any]:
         nodes = self._daemons.usages()
