@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from common import files
 from common.errors import Corrupt
+
+# The line's end tells a whole file from a cut one.
+_TOKEN = re.compile(r"[0-9a-f]{16}\n")
 
 
 class TokenStore:
@@ -22,14 +26,10 @@ class TokenStore:
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise Corrupt(f"the token of node {uuid.hex()} cannot be read") from error
-        try:
-            token = int(text.strip(), 16)
-        except ValueError:
-            token = 0
-        if not 0 < token < 1 << 64:
+        if not _TOKEN.fullmatch(text):
             # The text is not repeated: it is nearly a secret.
             raise Corrupt(f"the token of node {uuid.hex()} is damaged")
-        return token
+        return int(text, 16)
 
     def write(self, uuid: bytes, token: int) -> None:
         """Store a token; a crash leaves the old one or the new one. Raises Misconfigured."""
