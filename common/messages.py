@@ -166,6 +166,8 @@ class Status(Message):
     memory_percent: float | None = None
     probe_period_s: float | None = None
     forecaster: str = Field(default="naive", max_length=64)
+    # The nodes that it believes to relay: where peers disagree, each asks the node itself.
+    relays: list[Address] = Field(default_factory=list, max_length=8192)
     # Which gateway is home to which node. Filled by the actor alone; the others adopt it.
     homes: dict[str, list[int]] = Field(default_factory=dict, max_length=256)
 

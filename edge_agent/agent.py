@@ -60,6 +60,9 @@ class Peers(Protocol):
     def homes(self) -> Mapping[int, str] | None:
         """The homes that the acting gateway announces; None when there is none, or it is this one."""
 
+    def relays(self) -> Mapping[str, frozenset[int]]:
+        """The nodes that each live peer believes to relay."""
+
 
 class Agent:
     """The stages of one gateway. Run every coroutine of `parts`, each in its own task."""
@@ -103,7 +106,7 @@ class Agent:
             refuse=self._refuse,
             new_id=self._new_id,
         )
-        self.reader = EventReader(link, self.site, wake, self.forecasting.score, self.announce)
+        self.reader = EventReader(link, self.site, wake, self.forecasting.score, self.announce, clock)
         self.loop = DecisionLoop(
             self.decider,
             self.forecasting,
@@ -127,6 +130,7 @@ class Agent:
         )
         self._survey = Survey(self.prober, self.site, clock, busy=lambda: bool(self.executor.pending))
         self._resumed: list[Entry] = []
+        self._believed: dict[str, frozenset[int]] = {}
         self._actions = 0
 
     @property
@@ -205,6 +209,7 @@ class Agent:
                 self._node_row(address, record, service.of(address))
                 for address, record in sorted(self.site.nodes.items())
             ],
+            "reports_per_s": round(self.reader.reports_per_s(self._clock.monotonic()), 2),
             "links": sum(1 for _ in self.site.links.items()),
         }
 
@@ -214,7 +219,7 @@ class Agent:
         Raises Rejected (no such node, bad values), TimedOut or Unavailable.
         """
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 10:
-            raise Rejected(RejectReason.OUT_OF_RANGE, '"timeout" lies above 0 and up to 10 seconds')
+            raise Rejected(RejectReason.OUT_OF_RANGE, '"timeout_s" lies above 0 and up to 10 seconds')
         return await self.prober.round_trip(self._known_node(node), timeout)
 
     async def set_relay(self, node: object, relay: object) -> NodeConfiguration:
@@ -260,6 +265,7 @@ class Agent:
         kept: dict[int, str] = dict(self.decider.homes)
         while True:
             await self._clock.sleep(HOMES_PERIOD_S)
+            self._compare_relays()
             announced = self._peers.homes()
             if self.acting:
                 self.decider.assign_homes(self._peers.view(), self._peers.addresses())
@@ -268,6 +274,15 @@ class Agent:
             if self.decider.homes != kept:
                 kept = dict(self.decider.homes)
                 self._save_homes(kept)
+
+    def _compare_relays(self) -> None:
+        """Where a peer believes otherwise of a node's relay feature than before, ask the node again."""
+        own = self.site.relays()
+        for peer, believed in self._peers.relays().items():
+            if self._believed.get(peer) != believed:
+                self._believed[peer] = believed
+                for address in believed ^ own:
+                    self.site.reread(address)
 
     def _save_homes(self, homes: Mapping[int, str]) -> None:
         try:

@@ -148,6 +148,7 @@ class _Running:
             probe_period_s=self._config.monitoring.probe_period_s,
             forecaster=self._agent.forecasting.best,
             homes=homes,
+            relays=sorted(self._agent.site.relays()),
         )
 
     def _summary(self) -> dict[str, Any]:
@@ -167,7 +168,7 @@ class _Running:
         }
 
     async def _ping(self, request: dict[str, Any]) -> dict[str, float]:
-        seconds = await self._agent.ping(request.get("node"), request.get("timeout", 1.0))
+        seconds = await self._agent.ping(request.get("node"), request.get("timeout_s", 1.0))
         return {"round_trip_s": round(seconds, 4)}
 
     async def _relay(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +184,9 @@ def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> 
         from firmware_bridge.virtual import VirtualLink, VirtualSite, virtual_site
 
         if mesh.scenario is not None:
-            site = VirtualSite.from_scenario(scenario.read(mesh.scenario), gateways=[gateway.address])
+            site = VirtualSite.from_scenario(
+                scenario.read(mesh.scenario), loss=mesh.loss, gateways=[gateway.address]
+            )
         else:
             site = virtual_site(mesh.nodes, mesh.seed, loss=mesh.loss)
         return VirtualLink(site, gateway.address, clock, control=mesh.control)

@@ -54,8 +54,8 @@ class MeshSection(Section):
 
     `bluez` is a bluetooth-meshd: `site_file` names the network, `bus_address` another D-Bus than the
     system's, `daemon_pid` one daemon of several on that bus. `virtual` is a simulated site: from `scenario`,
-    or made of `nodes` by `seed`, with a further `loss` on every link; `control` is a Unix socket through
-    which it can be injured.
+    or made of `nodes` by `seed`, every link with a further `loss`; `control` is a Unix socket through which
+    it can be injured.
     """
 
     link: Literal["bluez", "virtual"] = "bluez"

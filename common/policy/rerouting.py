@@ -25,8 +25,8 @@ CLEAR_GAIN = 0.03
 TTL_MARGIN = 2
 """Spare hops above the longest path: floods do not always take the best one."""
 
-DEFAULT_TTL = 7
-"""Assumed where a node's default TTL is not known yet."""
+UNKNOWN_TTL = 127
+"""Assumed where a node's default TTL is not known: a change needs knowledge, not the lack of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,11 @@ class _Site:
 
     def within_ttl(self, service: Service) -> Service:
         """The service that remains of `service` with the default TTLs as they are."""
-        limit = max((self.ttl.get(gateway, DEFAULT_TTL) for gateway in self.gateways), default=DEFAULT_TTL)
+        limit = max((self.ttl.get(gateway, UNKNOWN_TTL) for gateway in self.gateways), default=UNKNOWN_TTL)
         heard = {
             node: delivery
             for node, delivery in service.delivery.items()
-            if service.hops[node] <= min(limit, self.ttl.get(node, DEFAULT_TTL))
+            if service.hops[node] <= min(limit, self.ttl.get(node, UNKNOWN_TTL))
         }
         return Service(heard, service.hops)
 
@@ -262,7 +262,7 @@ def _steps(
     short = [
         address
         for address in sorted(gained | {state.gateway}, key=lambda n: (outwards.get(n, 0), n))
-        if longest > site.ttl.get(address, DEFAULT_TTL) and address in state.changeable
+        if longest > site.ttl.get(address, UNKNOWN_TTL) and address in state.changeable
     ]
     turned_on = sorted(chosen, key=lambda n: (outwards.get(n, len(outwards)), n))
     own = [Step(address, ttl) for address in short if address == state.gateway]

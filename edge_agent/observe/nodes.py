@@ -24,6 +24,12 @@ class NodeRecord:
     unanswered: int = 0
     dead_since: float | None = None
     hops: int | None = None
+    round_trip_s: float | None = None
+
+    def took(self, round_trip_s: float) -> None:
+        """Smooth the time that its answers take."""
+        last = self.round_trip_s
+        self.round_trip_s = round_trip_s if last is None else last + 0.3 * (round_trip_s - last)
 
     def alive_sign(self, t: float) -> None:
         """Something at time `t` proves that the node lives."""

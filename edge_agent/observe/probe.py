@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 
 from common.clock import Clock
-from common.errors import MeshtwinError, NotSupported, Rejected, TimedOut
+from common.errors import MeshtwinError, NotSupported, Rejected, TimedOut, Unavailable
 from common.logs import get_logger
 from common.mesh.configuration import ConfigurationChange
 from edge_agent.observe.flows import LIGHTING
@@ -22,9 +22,11 @@ log = get_logger(__name__)
 LAMP_QUESTION = (build(OnOffGet()), OnOffStatus.OPCODE)
 MONITOR_QUESTION = (build(MonitorGet()), MonitorStatus.OPCODE)
 ANSWER_TIMEOUT_S = 1.0
-SUSPECT_TIMEOUT_S = 0.35
-SUSPECT_STAGGER_S = 0.15
 SUSPECT_QUESTIONS = 2
+# A suspect's answer is waited for as long as its answers take, and somewhat longer.
+SUSPECT_PATIENCE = 3.0
+SUSPECT_TIMEOUTS_S = (0.15, 0.5)
+SUSPECT_STAGGER = 0.4
 REREAD_S = 900.0
 
 
@@ -35,6 +37,7 @@ class Prober:
         self._link = link
         self._site = site
         self._clock = clock
+        self._reading: set[int] = set()
 
     async def ask(self, address: int, timeout: float = ANSWER_TIMEOUT_S) -> float | None:
         """One round trip; its time in seconds, or None when no answer came or none could be asked for."""
@@ -62,15 +65,18 @@ class Prober:
             raise
         end = self._clock.monotonic()
         self._site.answered(address, end)
+        if record is not None:
+            record.took(end - start)
         self._count(address, end - start)
         return end - start
 
     async def question(self, address: int) -> bool:
         """Ask a suspect twice in quick succession; true when it answered."""
+        timeout = self._suspect_timeout(address)
 
         async def staggered(number: int) -> float | None:
-            await self._clock.sleep(number * SUSPECT_STAGGER_S)
-            return await self.ask(address, SUSPECT_TIMEOUT_S)
+            await self._clock.sleep(number * SUSPECT_STAGGER * timeout)
+            return await self.ask(address, timeout)
 
         asked = [asyncio.ensure_future(staggered(number)) for number in range(SUSPECT_QUESTIONS)]
         try:
@@ -82,6 +88,13 @@ class Prober:
             for task in asked:
                 task.cancel()
 
+    def _suspect_timeout(self, address: int) -> float:
+        record = self._site.nodes.get(address)
+        least, most = SUSPECT_TIMEOUTS_S
+        if record is None or record.round_trip_s is None:
+            return most
+        return min(most, max(least, SUSPECT_PATIENCE * record.round_trip_s))
+
     def unread(self) -> bool:
         """Whether some node has not told its configuration yet, or since it came back."""
         return any(r.read_at is None and r.dead_since is None for _, r in self._site.nodes.items())
@@ -91,15 +104,17 @@ class Prober:
         address = self._most_urgent()
         if address is None:
             return None
-        record = self._site.nodes[address]
+        self._reading.add(address)
         try:
             configuration = await self._link.configure(address, ConfigurationChange())
-        except (TimedOut, Rejected, NotSupported) as error:
+            self._site.observe_configuration(configuration, self._clock.monotonic())
+        except (TimedOut, Rejected, NotSupported, Unavailable) as error:
             log.debug("survey-failed", node=address, reason=error)
             # Its turn comes again, after the others'.
+            record = self._site.nodes[address]
             record.read_at = (record.read_at or 0.0) + REREAD_S / 10
-            return address
-        self._site.observe_configuration(configuration, self._clock.monotonic())
+        finally:
+            self._reading.discard(address)
         return address
 
     def _most_urgent(self) -> int | None:
@@ -107,7 +122,9 @@ class Prober:
         due = [
             (record.read_at if record.read_at is not None else -1.0, address)
             for address, record in self._site.nodes.items()
-            if record.dead_since is None and (record.read_at is None or now - record.read_at > REREAD_S)
+            if record.dead_since is None
+            and address not in self._reading
+            and (record.read_at is None or now - record.read_at > REREAD_S)
         ]
         return min(due)[1] if due else None
 

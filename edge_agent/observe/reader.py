@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from common.logs import get_logger
+from common.clock import Clock
 from edge_agent.observe.site import SiteView
 from firmware_bridge.link import LinkDown, LinkUp, MeshLink, NeighbourReport
-
-log = get_logger(__name__)
 
 
 class EventReader:
@@ -25,19 +23,25 @@ class EventReader:
         wake: asyncio.Event,
         before_report: Callable[[NeighbourReport], None],
         announce: Callable[..., None],
+        clock: Clock,
     ) -> None:
         self._link = link
         self._site = site
         self._wake = wake
         self._before_report = before_report
         self._announce = announce
-        self.events = 0
+        self._begun = clock.monotonic()
+        self._reports = 0
+
+    def reports_per_s(self, now: float) -> float:
+        """Neighbour reports that arrived, per second since the start: most of monitoring's load here."""
+        return self._reports / max(1.0, now - self._begun)
 
     async def run(self) -> None:
         """Read until the link is closed."""
         async for event in self._link.events():
-            self.events += 1
             if isinstance(event, NeighbourReport):
+                self._reports += 1
                 self._before_report(event)
             elif isinstance(event, LinkUp):
                 self._announce("mesh-up", address=event.address)

@@ -81,14 +81,16 @@ class SiteView:
         know yet: good links stopped turning up, and every node that is heard told whether it relays."""
         if not self._has_learned and self.mesh_up:
             waited = now - self.up_since
-            settled = waited >= WARM_UP_S and now - self._grew_at >= SETTLED_S and self._relays_known()
+            settled = (
+                waited >= WARM_UP_S and now - self._grew_at >= SETTLED_S and self._configurations_known()
+            )
             self._has_learned = settled or waited > PATIENCE_S
         return self._has_learned and self.mesh_up
 
-    def _relays_known(self) -> bool:
+    def _configurations_known(self) -> bool:
         heard = self.graphs()[0].nodes
         return all(
-            address not in heard or record.configuration.relay is not None
+            address not in heard or None not in (record.configuration.relay, record.configuration.default_ttl)
             for address, record in self.nodes.items()
         )
 
@@ -108,8 +110,12 @@ class SiteView:
         )
 
     def suspects(self) -> list[int]:
-        """The nodes that some receiver lost and that are not held dead yet."""
-        return [a for a, record in self.nodes.items() if record.lost_by and record.dead_since is None]
+        """The other nodes that some receiver lost and that are not held dead yet."""
+        return [
+            address
+            for address, record in self.nodes.items()
+            if record.lost_by and record.dead_since is None and address != self.gateway
+        ]
 
     def verdict(self, address: int, now: float) -> Verdict:
         """Judge one node by what is known now."""
@@ -134,6 +140,12 @@ class SiteView:
             self.changes += 1
         record.read_at = t
         self._alive(configuration.address, t)
+
+    def reread(self, address: int) -> None:
+        """Have a node's configuration read again soon."""
+        record = self.nodes.get(address)
+        if record is not None:
+            record.read_at = None
 
     def answered(self, address: int, t: float) -> None:
         """A node answered a question."""

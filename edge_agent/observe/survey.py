@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from common.clock import Clock
@@ -9,8 +10,9 @@ from edge_agent.observe.probe import Prober
 from edge_agent.observe.site import SiteView
 
 PERIOD_S = 2.0
-FIRST_PERIOD_S = 0.1
-"""Between two nodes whose configuration is not known at all: decisions wait for it."""
+FIRST_PERIOD_S = 0.05
+FIRST_AT_ONCE = 4
+"""Nodes whose configuration is not known at all are read quickly, some at once: decisions wait for them."""
 
 
 class Survey:
@@ -26,11 +28,19 @@ class Survey:
     async def run(self) -> None:
         """Survey until cancelled."""
         while True:
-            await self._clock.sleep(FIRST_PERIOD_S if self._prober.unread() else PERIOD_S)
+            unread = self._prober.unread()
+            await self._clock.sleep(FIRST_PERIOD_S if unread else PERIOD_S)
             if not self._site.mesh_up or self._busy():
                 continue
-            if await self._prober.survey_once() is None:
+            if unread:
+                await self._read_at_once()
+            elif await self._prober.survey_once() is None:
                 await self._ask_next()
+
+    async def _read_at_once(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(FIRST_AT_ONCE):
+                tasks.create_task(self._prober.survey_once())
 
     async def _ask_next(self) -> None:
         """A round trip with the node that was asked longest ago: delivery seen as users see it."""

@@ -59,6 +59,9 @@ class KnownPeers:
     def addresses(self) -> Mapping[str, int]:
         return self.live
 
+    def relays(self) -> Mapping[str, frozenset[int]]:
+        return {}
+
     def homes(self) -> Mapping[int, str] | None:
         return self.announced
 

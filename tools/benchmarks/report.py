@@ -15,9 +15,7 @@ PACKAGES = ("meshtwin", "paho-mqtt", "pydantic", "msgpack", "sqlalchemy", "dbus-
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def report(
-    name: str, figures: Mapping[str, Any], quick: bool, inputs: Iterable[Path] = ()
-) -> dict[str, Any]:
+def report(name: str, figures: Mapping[str, Any], quick: bool, inputs: Iterable[Path] = ()) -> dict[str, Any]:
     """A benchmark's result in the form that docs/benchmarks.md quotes."""
     return {
         "name": name,

@@ -25,6 +25,7 @@ class Fleet:
         self.port = free_port()
         self.agents: dict[str, Daemon] = {}
         self._logs = folder / "logs"
+        self._states: dict[str, Path] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -46,15 +47,27 @@ class Fleet:
         await self.coordinator.start()
 
     async def add_agent(
-        self, site: str, gateway: str, address: int, tables: dict[str, dict[str, Any]]
+        self,
+        site: str,
+        gateway: str,
+        address: int,
+        tables: dict[str, dict[str, Any]],
+        state: Path | None = None,
     ) -> None:
-        """Enrol a gateway, write its configuration and start its agent. `tables` are further TOML tables."""
+        """Enrol a gateway, write its configuration and start its agent. `tables` are further TOML tables,
+        `state` its state folder when it brings one."""
         await command("coordinator", "gateways", "enrol", site, gateway, "--state", str(self.state), "--json")
         identity = self.state / "gateways" / gateway
         home = self.folder / "agents" / gateway
         home.mkdir(parents=True)
+        self._states[gateway] = state or home / "state"
         config = {
-            "gateway": {"site": site, "id": gateway, "address": address, "state_dir": str(home / "state")},
+            "gateway": {
+                "site": site,
+                "id": gateway,
+                "address": address,
+                "state_dir": str(self._states[gateway]),
+            },
             "broker": {
                 "host": "127.0.0.1",
                 "port": self.port,
@@ -74,11 +87,11 @@ class Fleet:
         await self.agents[gateway].start()
 
     async def ask_agent(
-        self, gateway: str, question: str, timeout: float = 30.0, **fields: Any
+        self, gateway: str, question: str, within_s: float = 30.0, **fields: Any
     ) -> dict[str, Any]:
         """One question on the agent's Unix socket."""
-        path = self.folder / "agents" / gateway / "state" / "agent.sock"
-        answer: dict[str, Any] = await asyncio.to_thread(agent_client.ask, path, question, timeout, **fields)
+        path = self._states[gateway] / "agent.sock"
+        answer: dict[str, Any] = await asyncio.to_thread(agent_client.ask, path, question, within_s, **fields)
         return answer
 
     async def ask_coordinator(self, path: str, **question: Any) -> Any:

@@ -17,6 +17,12 @@ AT_ONCE = 4
 FIRST_SIGN_PAUSE_S = 0.1
 """Between two questions before anybody answered: the questions must not crowd out the repair."""
 
+TRANSMISSIONS = 2
+"""Network transmit and relay retransmit of the sites on the stage."""
+
+SERVED, CUT_OFF = 0.9, 0.2
+"""Delivery that counts as service, and as none: weak links let a few messages through everywhere."""
+
 Ping = Callable[[int], Awaitable[bool]]
 
 
@@ -53,10 +59,10 @@ def cut_off_by(
     """The nodes that lose their gateway when `node` dies. `roots` maps gateways to the nodes they serve."""
     lost: set[int] = set()
     for gateway, served in roots.items():
-        before = graph.flood_from(gateway, Flooding(relays, 8, 8))
-        after = graph.without([node]).flood_from(gateway, Flooding(relays - {node}, 8, 8))
-        lost |= {n for n in served if n in before and n not in after and n != node}
-    return frozenset(lost)
+        before = _delivery(graph, gateway, relays)
+        after = _delivery(graph.without([node]), gateway, relays - {node})
+        lost |= {n for n in served if before.get(n, 0.0) >= SERVED and after.get(n, 0.0) < CUT_OFF}
+    return frozenset(lost - {node})
 
 
 def can_be_mended(
@@ -68,9 +74,15 @@ def can_be_mended(
     lost: Iterable[int],
 ) -> bool:
     """Whether switching on nodes among `changeable` reaches all of `lost` again from `gateway`."""
-    everything = Flooding((relays | changeable) - {dead}, 8, 8)
-    reached = graph.without([dead]).flood_from(gateway, everything)
-    return all(node in reached for node in lost)
+    reached = _delivery(graph.without([dead]), gateway, (relays | changeable) - {dead})
+    return all(reached.get(node, 0.0) >= SERVED for node in lost)
+
+
+def _delivery(graph: SiteGraph, gateway: int, relays: frozenset[int]) -> dict[int, float]:
+    """The worse direction between the gateway and each node."""
+    flooding = Flooding(relays, TRANSMISSIONS, TRANSMISSIONS)
+    down, up = graph.flood_from(gateway, flooding), graph.flood_to(gateway, flooding)
+    return {node: min(down[node].delivery, up[node].delivery) for node in down.keys() & up.keys()}
 
 
 async def measure(site: Site, relay: int, cut_off: frozenset[int], ping: Ping) -> Healed:

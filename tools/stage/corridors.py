@@ -1,0 +1,66 @@
+"""A site for the stage as a scenario: sixty nodes along two corridors, each with one working path.
+
+    row 0   o o o o … o        a node hears its neighbours in all eight directions;
+    row 1   R R R R … R        rows 1 and 3 relay, the others could;
+    row 2   o … G o … o        the gateway, in the middle, hears both corridors
+    row 3   R R R R … R
+    row 4   o o o o … o
+
+Whichever relay dies, the rest of its corridor and what listens to it is cut off, and a node beside it can
+bridge the gap. Sites that the simulator scatters at random are too well meshed for that.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+ROWS: Final = 5
+COLUMNS: Final = 12
+RELAY_ROWS: Final = (1, 3)
+GATEWAY_PLACE: Final = (2, 5)
+GATEWAY: Final = 1
+ATTENUATION_DB: Final = 60
+"""Of the links that there are: near certain reception."""
+
+TTL: Final = 15
+
+
+def write(path: Path, seed: int) -> Path:
+    """Write the scenario file; its path."""
+    path.write_text(json.dumps(document(seed)))
+    return path
+
+
+def document(seed: int) -> dict[str, Any]:
+    """The scenario as JSON: 60 nodes, addresses 1 (the gateway) to 60."""
+    places = {(row, column): _address(row, column) for row in range(ROWS) for column in range(COLUMNS)}
+    return {
+        "nodes": [
+            {"address": address, "x": 8.0 * column, "y": 8.0 * row, "relay": row in RELAY_ROWS}
+            for (row, column), address in sorted(places.items(), key=lambda item: item[1])
+        ],
+        "links": [
+            [here, there, ATTENUATION_DB]
+            for (row, column), here in places.items()
+            for (other_row, other_column), there in places.items()
+            if here != there and abs(row - other_row) <= 1 and abs(column - other_column) <= 1
+        ],
+        "configuration": {
+            "ttl": TTL,
+            "network_transmit": {"count": 2, "interval_ms": 20},
+            "relay_retransmit": {"count": 2, "interval_ms": 20},
+        },
+        "duration_s": 3600,
+        "seed": seed,
+    }
+
+
+def _address(row: int, column: int) -> int:
+    """The gateway has the lowest address; the others follow row by row."""
+    plain = row * COLUMNS + column + 1
+    middle = GATEWAY_PLACE[0] * COLUMNS + GATEWAY_PLACE[1] + 1
+    if plain == middle:
+        return GATEWAY
+    return plain + 1 if plain < middle else plain

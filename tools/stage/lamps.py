@@ -1,0 +1,114 @@
+"""Real mesh nodes on the stage: twelve lamps and two gateways, some relays that are needed, others spare.
+
+gw-a1 ─ L0  L1  L2  L3 ─ gw-a2        a lamp hears its neighbours in all eight directions;
+      ─ L4  L5  L6  L7 ─              the middle row relays, the others could;
+      ─ L8  L9 L10 L11 ─              each gateway hears the column beside it
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Self
+
+from common.mesh.graph import SiteGraph
+from tools.meshlab.meshsite import MeshSite
+from tools.meshlab.sitefile import SitePlan
+from tools.meshlab.topology import Pair, Topology
+from tools.stage.fleet import Fleet
+
+GATEWAYS: Final = 2
+COLUMNS: Final = 4
+ROWS: Final = 3
+MIDDLE: Final = 1
+
+
+def lamp(row: int, column: int) -> int:
+    """The lab's index of a lamp."""
+    return GATEWAYS + row * COLUMNS + column
+
+
+def topology(loss: float) -> Topology:
+    """The picture above, with the same loss on every link."""
+    return Topology.from_links(GATEWAYS + ROWS * COLUMNS, _pairs(), loss)
+
+
+def plan() -> SitePlan:
+    """Addresses, and the middle row as relays."""
+    relays = frozenset(lamp(MIDDLE, column) for column in range(COLUMNS))
+    return SitePlan(GATEWAYS + ROWS * COLUMNS, GATEWAYS, relays, name="site A")
+
+
+def _pairs() -> Iterator[Pair]:
+    for row in range(ROWS):
+        yield 0, lamp(row, 0)
+        yield 1, lamp(row, COLUMNS - 1)
+        for column in range(COLUMNS):
+            for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+                if row + down < ROWS and 0 <= column + right < COLUMNS:
+                    yield lamp(row, column), lamp(row + down, column + right)
+
+
+class LampStage:
+    """`async with LampStage(folder, loss) as stage`: nodes up, provisioned and configured."""
+
+    name = "site-a"
+
+    def __init__(self, folder: Path, loss: float = 0.1, seed: int = 1) -> None:
+        self.plan = plan()
+        self.ready_s = float("nan")
+        self._site = MeshSite(folder, self.plan, topology(loss), seed)
+        self._fleet: Fleet | None = None
+
+    async def __aenter__(self) -> Self:
+        begun = time.monotonic()
+        await self._site.__aenter__()
+        self.ready_s = time.monotonic() - begun
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._site.__aexit__(None, None, None)
+
+    def address(self, index: int) -> int:
+        """A node's unicast address."""
+        return self.plan.address_of(index)
+
+    async def add_agents(self, fleet: Fleet, **tables: dict[str, object]) -> None:
+        """Start the agents gw-a1 and gw-a2 on the lab's first two daemons."""
+        self._fleet = fleet
+        for index in self.plan.gateway_indices:
+            mesh = {
+                "link": "bluez",
+                "site_file": str(self._site.site_file),
+                "bus_address": self._site.lab.bus_address,
+                "daemon_pid": self._site.lab.daemon_pid(index),
+            }
+            await fleet.add_agent(
+                self.name,
+                f"gw-a{index + 1}",
+                self.address(index),
+                {"mesh": mesh, **tables},
+                self._site.gateway_state(index),
+            )
+
+    async def graph(self) -> SiteGraph:
+        """The links that exist in truth, by address."""
+        links = (await self._site.lab.topology()).links
+        return SiteGraph({(self.address(a), self.address(b)): 1.0 - loss for (a, b), loss in links.items()})
+
+    async def relays(self) -> frozenset[int]:
+        """The live relays, as the first gateway read them from the nodes."""
+        assert self._fleet is not None
+        status = await self._fleet.ask_agent("gw-a1", "status")
+        return frozenset(int(n["address"], 16) for n in status["nodes"] if n["relay"] and n["alive"])
+
+    async def kill(self, node: int) -> float:
+        """SIGKILL for the node's daemon; the monotonic time of it."""
+        killed_at = time.monotonic()
+        await self._site.lab.kill(self.plan.index_of(node))
+        return killed_at
+
+    async def revive(self, node: int) -> None:
+        """Start the node's daemon again: it keeps its storage, and its lamp attaches by itself."""
+        await self._site.lab.restart(self.plan.index_of(node))
