@@ -14,7 +14,7 @@ from firmware_bridge.link import NeighbourCount
 
 # A window's counts have five bits on air.
 COUNT_MAX: Final = 31
-_HISTORY_BITS: Final = 16
+_HISTORY_BITS: Final = 32
 _HISTORY_MASK: Final = (1 << _HISTORY_BITS) - 1
 # A sequence that jumps further than this belongs to a transmitter that started anew.
 _SEQUENCE_JUMP: Final = 1024
@@ -23,21 +23,45 @@ _SEQUENCE_JUMP: Final = 1024
 @dataclass(frozen=True, slots=True)
 class Detection:
     """When silence becomes a loss. `grace` is a share of the transmitter's period, at least `least_grace_s`:
-    repeated transmissions take their time however short the period is."""
+    repeated transmissions take their time however short the period is. An answer may take `answer_s`."""
 
     grace: float = 0.15
     least_grace_s: float = 0.1
-    misses: int = 2
+    answer_s: float = 0.25
+    most_questions: int = 4
+    false_alarm: float = 0.002
     good_share: float = 0.7
     least_outcomes: int = 4
     repeat_s: tuple[float, float] = (0.2, 0.4)
     forget_after: int = 30
     limit: int = 64
 
+    def questions(self, share: float) -> int:
+        """How many questions have to stay without an answer before a missed probe becomes a loss.
+
+        As many as make a false alarm rare: the chance of a missed probe, times that of every question or its
+        answer being lost too. Nobody is believed to be heard better than 99 in 100.
+        """
+        heard = min(share, 0.99)
+        chance = 1.0 - heard
+        for number in range(1, self.most_questions):
+            chance *= 1.0 - heard * heard
+            if chance <= self.false_alarm:
+                return number
+        return self.most_questions
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A probe of a usually good transmitter is overdue: ask it for a sign of life now."""
+
+    transmitter: int
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A usually good transmitter went silent; `share_before` is what was heard of it, 0 to 1."""
+    """A usually good transmitter is silent. `missed` counts probes and questions in a row; `share_before` is
+    what was heard of it before, 0 to 1."""
 
     transmitter: int
     missed: int
@@ -60,7 +84,14 @@ class _Neighbour:
     expected: int = 1
     rssi_sum: int = 0
     rssi_count: int = 0
+    asked: int = 0
+    ask_at: float | None = None
+    lost: bool = False
     repeat_at: float | None = None
+
+    def reassure(self) -> None:
+        """The transmitter lives: neither in doubt nor lost."""
+        self.asked, self.ask_at, self.lost, self.repeat_at = 0, None, False, None
 
     def share(self) -> float:
         """Share heard before the misses of this moment."""
@@ -126,12 +157,17 @@ class NeighbourTable:
             neighbour.rssi_sum += rssi_dbm
             neighbour.rssi_count += 1
 
-    def tick(self, now: float) -> list[Loss]:
-        """Count the probes that are overdue at `now`; the losses to tell at once."""
-        losses = [loss for neighbour in self._neighbours.values() for loss in self._overdue(neighbour, now)]
+    def alive(self, transmitter: int) -> None:
+        """A transmitter answered a question, ours or another neighbour's. Its missed probes stay missed."""
+        if transmitter in self._neighbours:
+            self._neighbours[transmitter].reassure()
+
+    def tick(self, now: float) -> list[Doubt | Loss]:
+        """Count the probes that are overdue at `now`; whom to ask and which losses to tell, at once."""
+        found = [item for neighbour in self._neighbours.values() for item in self._overdue(neighbour, now)]
         for gone in [n for n in self._neighbours.values() if n.missed > self._detection.forget_after]:
             del self._neighbours[gone.transmitter]
-        return losses
+        return found
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do, should nothing be heard until then."""
@@ -171,7 +207,8 @@ class NeighbourTable:
         on_time = not restarted and abs(now - due) < self._grace(neighbour)
         # Follow the transmitter's rhythm slowly: one arrival may be late by a queue or a jitter.
         neighbour.start = due + 0.3 * (now - due) if on_time else now
-        neighbour.sequence, neighbour.missed, neighbour.repeat_at = sequence, 0, None
+        neighbour.sequence, neighbour.missed = sequence, 0
+        neighbour.reassure()
 
     @staticmethod
     def _forgive(neighbour: _Neighbour) -> None:
@@ -179,16 +216,30 @@ class NeighbourTable:
         neighbour.history |= 1
         neighbour.heard = min(neighbour.heard + 1, neighbour.expected)
 
-    def _overdue(self, neighbour: _Neighbour, now: float) -> Iterator[Loss]:
+    def _overdue(self, neighbour: _Neighbour, now: float) -> Iterator[Doubt | Loss]:
         while now >= self._miss_at(neighbour) and neighbour.missed <= self._detection.forget_after:
             neighbour.record(False)
             neighbour.missed += 1
-            if neighbour.missed == self._detection.misses and self._is_good(neighbour):
-                neighbour.repeat_at = now + self._random.uniform(*self._detection.repeat_s)
-                yield Loss(neighbour.transmitter, neighbour.missed, neighbour.share())
+            if not neighbour.lost and neighbour.ask_at is None and self._is_good(neighbour):
+                neighbour.ask_at = now
+        if neighbour.ask_at is not None and now >= neighbour.ask_at:
+            yield self._ask_or_give_up(neighbour, now)
         if neighbour.repeat_at is not None and now >= neighbour.repeat_at:
             neighbour.repeat_at = None
-            yield Loss(neighbour.transmitter, neighbour.missed, neighbour.share())
+            yield self._loss(neighbour)
+
+    def _ask_or_give_up(self, neighbour: _Neighbour, now: float) -> Doubt | Loss:
+        if neighbour.asked < self._detection.questions(neighbour.share()):
+            neighbour.asked += 1
+            neighbour.ask_at = now + self._detection.answer_s
+            return Doubt(neighbour.transmitter)
+        neighbour.ask_at, neighbour.lost = None, True
+        neighbour.repeat_at = now + self._random.uniform(*self._detection.repeat_s)
+        return self._loss(neighbour)
+
+    @staticmethod
+    def _loss(neighbour: _Neighbour) -> Loss:
+        return Loss(neighbour.transmitter, neighbour.missed + neighbour.asked, neighbour.share())
 
     def _is_good(self, neighbour: _Neighbour) -> bool:
         enough = neighbour.outcomes - neighbour.missed >= self._detection.least_outcomes
@@ -205,6 +256,8 @@ class NeighbourTable:
     def _deadlines(self) -> Iterator[float]:
         for neighbour in self._neighbours.values():
             yield self._miss_at(neighbour)
+            if neighbour.ask_at is not None:
+                yield neighbour.ask_at
             if neighbour.repeat_at is not None:
                 yield neighbour.repeat_at
 

@@ -50,6 +50,8 @@ _UNDERSTOOD: tuple[type[AccessMessage], ...] = (
     health.AttentionSet,
     health.AttentionStatus,
     link_monitor.Probe,
+    link_monitor.ProbeRequest,
+    link_monitor.ProbeAnswer,
     link_monitor.Report,
     link_monitor.ReportRssi,
     link_monitor.Lost,

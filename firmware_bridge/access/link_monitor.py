@@ -35,18 +35,18 @@ _ENTRY = struct.Struct("<HBB")
 _ENTRY_RSSI = struct.Struct("<HBBb")
 _LOST = struct.Struct("<HBB")
 _SETTINGS = struct.Struct("<BBB")
-_RESTART = struct.Struct("<H")
+_WORD = struct.Struct("<H")
 _RESTART_STATUS = struct.Struct("<HB")
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """Heard by direct neighbours only. `period_units` are 100 ms; 0 says that this was the last one."""
+class _Sign:
+    """A sign of life to direct neighbours. `period_units` are 100 ms."""
 
     sequence: int
     period_units: int
     transmissions: int
-    OPCODE: ClassVar[int] = vendor_opcode(0x01, COMPANY)
+    OPCODE: ClassVar[int]
 
     def __post_init__(self) -> None:
         check_range(self.sequence, 0, 0xFFFF, "probe sequence")
@@ -59,6 +59,36 @@ class Probe:
     @classmethod
     def parse(cls, parameters: bytes) -> Self:
         return cls(*take(_PROBE, parameters, cls.__name__))
+
+
+class Probe(_Sign):
+    """Sent once a period and counted. A period of 0 says that this was the last one."""
+
+    OPCODE = vendor_opcode(0x01, COMPANY)
+
+
+class ProbeAnswer(_Sign):
+    """Sent when a neighbour asked, with the sequence of the last probe; not counted."""
+
+    OPCODE = vendor_opcode(0x0B, COMPANY)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRequest:
+    """A neighbour that missed a probe of `transmitter` asks it for a sign of life."""
+
+    transmitter: int
+    OPCODE: ClassVar[int] = vendor_opcode(0x0A, COMPANY)
+
+    def __post_init__(self) -> None:
+        check_unicast(self.transmitter)
+
+    def parameters(self) -> bytes:
+        return _WORD.pack(self.transmitter)
+
+    @classmethod
+    def parse(cls, parameters: bytes) -> Self:
+        return cls(*take(_WORD, parameters, cls.__name__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +177,10 @@ def reports(entries: Iterable[ReportEntry]) -> list[Report | ReportRssi]:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A usually good transmitter went silent. `share_octet` is the share heard before, 255 for all."""
+    """A usually good transmitter went silent: `missed` probes and questions of ours in a row.
+
+    `share_octet` is the share of its probes heard before, 255 for all.
+    """
 
     transmitter: int
     missed: int
@@ -227,11 +260,11 @@ class Restart:
         check_range(self.token, 0, 0xFFFF, "restart token")
 
     def parameters(self) -> bytes:
-        return _RESTART.pack(self.token)
+        return _WORD.pack(self.token)
 
     @classmethod
     def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_RESTART, parameters, cls.__name__))
+        return cls(*take(_WORD, parameters, cls.__name__))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,17 +13,27 @@ from common.clock import Clock
 from common.errors import MeshtwinError
 from common.logs import Logger
 from firmware_bridge.access import link_monitor
-from firmware_bridge.access.link_monitor import Lost, MonitorSet, MonitorStatus, Probe, ReportEntry
+from firmware_bridge.access.link_monitor import (
+    Lost,
+    MonitorSet,
+    MonitorStatus,
+    Probe,
+    ProbeAnswer,
+    ProbeRequest,
+    ReportEntry,
+)
 from firmware_bridge.access.message import AccessMessage, build
 from firmware_bridge.bluez.errors import Silent
 from firmware_bridge.bluez.node import AttachedNode
 from firmware_bridge.link import NeighbourCount
-from firmware_bridge.neighbours import Loss, NeighbourTable, ProbeSchedule
+from firmware_bridge.neighbours import Doubt, Loss, NeighbourTable, ProbeSchedule
 
 # Look again at least this often: the settings may have changed.
 _LONGEST_SLEEP_S: Final = 0.5
 # A process that woke this late has probes waiting on its sockets: hear them before judging.
 _LATE_S: Final = 0.05
+# Neighbours of one node doubt it in the same moment: one answer is for all.
+_ANSWER_PAUSE_S: Final = 0.1
 
 
 class Listener(Protocol):
@@ -62,6 +72,7 @@ class LinkMonitor:
         self._schedule: ProbeSchedule | None = None
         self._probes_to_report = 0
         self._published_transmissions = 0
+        self._answers_again = 0.0
         self.settings = MonitorStatus()
 
     def received(self, source: int, probe: Probe) -> None:
@@ -70,6 +81,18 @@ class LinkMonitor:
             period = probe.period_units * link_monitor.PERIOD_UNIT_S
             now = self._clock.monotonic()
             self._table.heard(source, probe.sequence, period, probe.transmissions, now)
+
+    def answered(self, source: int) -> None:
+        """A neighbour gave a sign of life when it was asked, by us or another."""
+        self._table.alive(source)
+
+    def sign_of_life(self) -> ProbeAnswer | None:
+        """The answer to a neighbour that asks; None while a recent one still speaks for us, or when off."""
+        now = self._clock.monotonic()
+        if not self.settings.period_units or now < self._answers_again:
+            return None
+        self._answers_again = now + _ANSWER_PAUSE_S
+        return ProbeAnswer(self._sequence, self.settings.period_units, self.settings.transmissions)
 
     def apply(self, wanted: MonitorSet) -> MonitorStatus:
         """Take new settings; they hold within half a second."""
@@ -110,8 +133,11 @@ class LinkMonitor:
                 self._forget()
                 await self._probe(node)
             return
-        for loss in self._table.tick(now):
-            await self._tell(node, loss)
+        for found in self._table.tick(now):
+            if isinstance(found, Doubt):
+                await self._publish(node, ProbeRequest(found.transmitter))
+            else:
+                await self._tell(node, found)
         if self._schedule is None:
             self._schedule = ProbeSchedule(self.settings.period_s, now, self._random)
         elif now >= self._schedule.due:
@@ -125,12 +151,14 @@ class LinkMonitor:
     async def _probe(self, node: AttachedNode) -> None:
         settings = self.settings
         self._sequence = (self._sequence + 1) & 0xFFFF
-        probe = Probe(self._sequence, settings.period_units, settings.transmissions)
+        await self._publish(node, Probe(self._sequence, settings.period_units, settings.transmissions))
+
+    async def _publish(self, node: AttachedNode, message: AccessMessage) -> None:
         try:
-            if self._published_transmissions != settings.transmissions:
-                await self._set_transmissions(settings.transmissions)
-                self._published_transmissions = settings.transmissions
-            await node.publish(link_monitor.SERVER, build(probe))
+            if self._published_transmissions != self.settings.transmissions:
+                await self._set_transmissions(self.settings.transmissions)
+                self._published_transmissions = self.settings.transmissions
+            await node.publish(link_monitor.SERVER, build(message))
         except Silent:
             raise  # A daemon that hangs has to be attached to anew.
         except MeshtwinError as error:

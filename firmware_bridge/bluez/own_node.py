@@ -16,7 +16,7 @@ from common.logs import Logger
 from common.mesh.cdb import AppKey, SiteFile
 from firmware_bridge.access import catalogue, link_monitor
 from firmware_bridge.access.fields import ModelId
-from firmware_bridge.access.link_monitor import MonitorGet, MonitorSet, Probe
+from firmware_bridge.access.link_monitor import MonitorGet, MonitorSet, Probe, ProbeAnswer, ProbeRequest
 from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.bluez.application import Application, Composition
 from firmware_bridge.bluez.attachment import Attachment, DaemonPlace, NodeIdentity
@@ -80,7 +80,8 @@ class OwnNode:
         composition = Composition(link_monitor.COMPANY, 1, models)
         self._application = Application(composition, self, self._attachment.keep_token)
         self._attached: AttachedNode | None = None
-        self._replies: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(32)
+        # Destination and payload; without a destination it is the link monitor's publication.
+        self._replies: asyncio.Queue[tuple[int | None, bytes]] = asyncio.Queue(32)
         self.address = address
         self.key_index = given.app_key().index
         self.client = ConfigClient(self.node, given.clock)
@@ -103,6 +104,9 @@ class OwnNode:
     def reply(self, destination: int, message: AccessMessage) -> None:
         """Answer a message, from where nothing may wait. A full queue drops the answer, counted: the one
         who asked asks again."""
+        self._queue(destination, message)
+
+    def _queue(self, destination: int | None, message: AccessMessage) -> None:
         try:
             self._replies.put_nowait((destination, build(message)))
         except asyncio.QueueFull:
@@ -127,7 +131,10 @@ class OwnNode:
         while True:
             destination, payload = await self._replies.get()
             try:
-                await node.send(destination, payload, self.key_index)
+                if destination is None:
+                    await node.publish(link_monitor.SERVER, payload)
+                else:
+                    await node.send(destination, payload, self.key_index)
             except MeshtwinError as error:
                 self._log.debug("reply-not-sent", error=error)
 
@@ -148,6 +155,10 @@ class OwnNode:
         match parsed:
             case Probe():
                 self.monitor.received(source, parsed)
+            case ProbeAnswer():
+                self.monitor.answered(source)
+            case ProbeRequest():
+                self._give_sign_of_life(parsed)
             case MonitorGet():
                 self.reply(source, self.monitor.settings)
             case MonitorSet():
@@ -156,6 +167,12 @@ class OwnNode:
                     self.reply(source, settings)
             case _:
                 self._role.message(source, destination, payload, parsed)
+
+    def _give_sign_of_life(self, request: ProbeRequest) -> None:
+        if request.transmitter == self.address:
+            answer = self.monitor.sign_of_life()
+            if answer is not None:
+                self._queue(None, answer)
 
     def device_message_received(self, source: int, remote: bool, payload: bytes) -> None:
         try:

@@ -118,6 +118,8 @@ messages: st.SearchStrategy[AccessMessage] = st.one_of(
     of(health.AttentionSet, octets),
     of(health.AttentionStatus, octets),
     of(link_monitor.Probe, words, octets, st.integers(1, 8)),
+    of(link_monitor.ProbeRequest, unicasts),
+    of(link_monitor.ProbeAnswer, words, octets, st.integers(1, 8)),
     of(link_monitor.Report, tables(rssi=False)),
     of(link_monitor.ReportRssi, tables(rssi=True)),
     of(link_monitor.Lost, unicasts, st.integers(1, 255), octets),
@@ -246,6 +248,8 @@ def test_reports_are_cut_into_unsegmented_messages(
     "message",
     [
         link_monitor.Probe(0xFFFF, 255, 8),
+        link_monitor.ProbeRequest(0x7FFF),
+        link_monitor.ProbeAnswer(0xFFFF, 255, 8),
         link_monitor.Lost(0x7FFF, 255, 255),
         link_monitor.MonitorSet(255, 30, 8),
         link_monitor.Restart(0xFFFF),
