@@ -5,13 +5,11 @@ Served from one handler instead of dbus-fast's service classes: cheaper per mess
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from dbus_fast import Message, Variant
 
-from common.errors import MeshtwinError
 from firmware_bridge.access.fields import ModelId
 from firmware_bridge.bluez.bus import Reply
 
@@ -47,19 +45,26 @@ class Composition:
     models: tuple[ModelId, ...]
 
 
-class Application:
-    """One node's objects. `token_received` is called before the daemon is told that we have the token:
-    a crash in between leaves no node that nobody can attach to."""
+class Joining(Protocol):
+    """Who waits for the outcome of an import."""
 
-    def __init__(
-        self, composition: Composition, receiver: Receiver, token_received: Callable[[int], None]
-    ) -> None:
+    def joined(self, token: int) -> None:
+        """Keep the token. Called before the daemon is told that we have it: a crash in between leaves no
+        node that nobody can attach to. An error of ours makes the daemon drop the node again."""
+
+    def join_failed(self, reason: str) -> None:
+        """The daemon refuses the node."""
+
+
+class Application:
+    """One node's objects."""
+
+    def __init__(self, composition: Composition, receiver: Receiver, joining: Joining) -> None:
         self._composition = composition
         self._receiver = receiver
-        self._token_received = token_received
+        self._joining = joining
         # Only this bus name may call; set when the daemon was found.
         self.daemon: str | None = None
-        self.join_failure: str | None = None
 
     def handle(self, message: Message) -> Reply | None:
         """Answer a call to one of our objects; None for everything else."""
@@ -79,20 +84,12 @@ class Application:
                 self._receiver.model_configured()
                 return _EMPTY
             case ("JoinComplete", [token]):
-                self._keep(token)
+                self._joining.joined(token)
                 return _EMPTY
             case ("JoinFailed", [reason]):
-                self.join_failure = str(reason)
+                self._joining.join_failed(str(reason))
                 return _EMPTY
         return None
-
-    def _keep(self, token: int) -> None:
-        """Store the token; a daemon that is told of a failure drops the node again."""
-        try:
-            self._token_received(token)
-        except MeshtwinError as error:
-            self.join_failure = str(error)
-            raise
 
     def _objects(self) -> dict[str, dict[str, dict[str, Variant]]]:
         composition = self._composition

@@ -16,6 +16,7 @@ from dbus_fast import Variant
 from common.clock import Clock
 from common.errors import Corrupt, MeshtwinError, Misconfigured, Unavailable
 from common.logs import Logger
+from common.mesh.addresses import show
 from common.mesh.cdb import Secret, SiteFile
 from firmware_bridge.bluez.application import ROOT, Application
 from firmware_bridge.bluez.bus import Bus
@@ -28,6 +29,7 @@ _PATH: Final = "/org/bluez/mesh"
 _NETWORK: Final = "org.bluez.mesh.Network1"
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
+_JOIN_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class NodeIdentity:
             uuid = b""
         if len(uuid) != 16:
             raise Misconfigured(
-                f"node 0x{address:04x} of the site file has no UUID of 16 bytes", "export it again"
+                f"node {show(address)} of the site file has no UUID of 16 bytes", "export it again"
             )
         return cls(uuid, address, node.device_key, net_key.key, net_key.index)
 
@@ -84,12 +86,29 @@ class Attachment:
         self._clock = clock
         self._log = log
         self._pids: dict[str, int] = {}
-        self._token: int | None = None
+        self._joined: asyncio.Future[int] | None = None
 
-    def keep_token(self, token: int) -> None:
-        """Remember the token of a fresh import; for `Application`."""
-        self._tokens.write(self._identity.uuid, token)
-        self._token = token
+    def joined(self, token: int) -> None:
+        """Store the token of a fresh import; for `Application`. Raises Misconfigured."""
+        try:
+            self._tokens.write(self._identity.uuid, token)
+        except MeshtwinError as error:
+            self._settle_import(error)
+            raise
+        self._settle_import(token)
+
+    def join_failed(self, reason: str) -> None:
+        """The daemon refuses the node; for `Application`."""
+        problem = f"the daemon refuses the node: {reason}"
+        self._settle_import(Misconfigured(problem, "check the keys of the site file"))
+
+    def _settle_import(self, outcome: int | MeshtwinError) -> None:
+        if self._joined is None or self._joined.done():
+            return
+        if isinstance(outcome, MeshtwinError):
+            self._joined.set_exception(outcome)
+        else:
+            self._joined.set_result(outcome)
 
     async def run(
         self,
@@ -129,29 +148,39 @@ class Attachment:
                 raise first_error(errors) from None
 
     async def _find_and_attach(self, bus: Bus, application: Application) -> tuple[str, str]:
+        """The daemon and the node's path on it. A node without a token is imported."""
         token = self._stored_token()
-        problem: MeshtwinError = Unavailable(f"no bluetooth-meshd is at {self._place}")
-        for daemon, certain in await self._candidates(bus, token):
-            application.daemon = daemon
-            try:
-                return daemon, await self._attach(bus, daemon, token, application, certain)
-            except NotKnown:
-                continue
-            except MeshtwinError as error:
-                if certain:
+        meant = await self._meant(bus)
+        if token is not None:
+            others = await self._others(bus) if self._place.pid is not None else []
+            for daemon in [*meant, *others]:
+                application.daemon = daemon
+                try:
+                    return daemon, await self._attach(bus, daemon, token)
+                except NotKnown:
+                    continue  # another node's daemon, or one that lost its storage
+                except InUse:
                     raise
-                problem = error if isinstance(error, InUse) else problem
-        raise problem
+                except MeshtwinError:
+                    if daemon in meant:
+                        raise
+        if not meant:
+            raise Unavailable(f"no bluetooth-meshd is at {self._place}")
+        if token is not None:
+            self._log.warning("node-unknown-to-daemon", node=show(self._identity.address))
+        application.daemon = meant[0]
+        return meant[0], await self._attach(bus, meant[0], await self._import(bus, meant[0]))
 
-    async def _candidates(self, bus: Bus, token: int | None) -> list[tuple[str, bool]]:
-        """Daemons to try; `True` for the one that is meant, where a node may be imported."""
+    async def _meant(self, bus: Bus) -> list[str]:
+        """The daemon that the place names, if it is there: the one where a node may be imported."""
         if self._place.pid is None:
-            return [(await bus.owner(SERVICE), True)]
-        names = [(name, await self._pid(bus, name)) for name in await bus.names()]
-        meant = [(name, True) for name, pid in names if pid == self._place.pid]
-        if meant or token is None:
-            return meant
-        return [(name, False) for name, pid in names if pid not in (0, os.getpid())]
+            return [await bus.owner(SERVICE)]
+        return [name for name in await bus.names() if await self._pid(bus, name) == self._place.pid]
+
+    async def _others(self, bus: Bus) -> list[str]:
+        """Who else may be our daemon, back under another pid."""
+        strangers = (0, os.getpid(), self._place.pid)
+        return [name for name in await bus.names() if await self._pid(bus, name) not in strangers]
 
     async def _pid(self, bus: Bus, name: str) -> int:
         """The pid of a unique name, 0 if it left meanwhile; unique names are never used again."""
@@ -164,50 +193,39 @@ class Attachment:
                 return 0
         return self._pids[name]
 
-    async def _attach(
-        self, bus: Bus, daemon: str, token: int | None, application: Application, certain: bool
-    ) -> str:
-        if token is None:
-            token = await self._import(bus, daemon, application)
-        try:
-            path, _ = await bus.call(daemon, _PATH, _NETWORK, "Attach", "ot", [ROOT, token])
-        except NotKnown:
-            if not certain:
-                raise
-            self._log.warning("node-unknown-to-daemon", node=f"0x{self._identity.address:04x}")
-            token = await self._import(bus, daemon, application)
-            path, _ = await bus.call(daemon, _PATH, _NETWORK, "Attach", "ot", [ROOT, token])
+    async def _attach(self, bus: Bus, daemon: str, token: int) -> str:
+        path, _ = await bus.call(daemon, _PATH, _NETWORK, "Attach", "ot", [ROOT, token])
         return str(path)
 
-    async def _import(self, bus: Bus, daemon: str, application: Application) -> int:
+    async def _import(self, bus: Bus, daemon: str) -> int:
+        """Make the node known to the daemon; its token, which is stored by then."""
         who = self._identity
-        self._token, application.join_failure = None, None
         flags = {"IvUpdate": Variant("b", False), "KeyRefresh": Variant("b", False)}
         key, net_key = who.device_key.reveal(), who.net_key.reveal()
         body = [ROOT, who.uuid, key, net_key, who.net_key_index, flags, who.iv_index, who.address]
+        self._joined = asyncio.get_running_loop().create_future()
         try:
             await bus.call(daemon, _PATH, _NETWORK, "Import", "oayayayqa{sv}uq", body)
+            # The daemon then calls JoinComplete with the token, or JoinFailed.
+            async with asyncio.timeout(_JOIN_TIMEOUT_S):
+                return await self._joined
         except InUse as error:
             raise Misconfigured(
-                f"the daemon knows node 0x{who.address:04x}, but its token is lost",
+                f"the daemon knows node {show(who.address)}, but its token is lost",
                 "remove the node's folder from the daemon's storage, and restart the daemon",
             ) from error
-        # JoinComplete comes as a call of the daemon, usually before or right after the reply.
-        for _ in range(500):
-            if self._token is not None:
-                return self._token
-            if application.join_failure is not None:
-                raise Misconfigured(
-                    f"the daemon refuses the node: {application.join_failure}", "check its keys"
-                )
-            await self._clock.sleep(0.01)
-        raise Unavailable("the daemon imports the node but gives no token")
+        except TimeoutError as error:
+            raise Unavailable("the daemon imports the node but gives no token") from error
+        finally:
+            joined, self._joined = self._joined, None
+            if joined.done() and not joined.cancelled():
+                joined.exception()  # seen, even where the call failed first
 
     def _stored_token(self) -> int | None:
         try:
             return self._tokens.read(self._identity.uuid)
         except Corrupt as error:
-            self._log.warning("token-corrupt", node=f"0x{self._identity.address:04x}", error=error)
+            self._log.warning("token-corrupt", node=show(self._identity.address), error=error)
             return None
 
 

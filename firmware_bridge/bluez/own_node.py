@@ -78,7 +78,7 @@ class OwnNode:
         self._identity = NodeIdentity.of(given.site, address)
         self._attachment = Attachment(self._identity, given.place, given.tokens, given.clock, given.log)
         composition = Composition(link_monitor.COMPANY, 1, models)
-        self._application = Application(composition, self, self._attachment.keep_token)
+        self._application = Application(composition, self, self._attachment)
         self._attached: AttachedNode | None = None
         # Destination and payload; without a destination it is the link monitor's publication.
         self._replies: asyncio.Queue[tuple[int | None, bytes]] = asyncio.Queue(32)

@@ -166,6 +166,7 @@ class Heard:
     """A receiver that keeps what it is told."""
 
     def __init__(self) -> None:
+        self.tokens: list[int] = []
         self.messages: list[tuple[int, int, int, bytes]] = []
         self.device_messages: list[tuple[int, bool, bytes]] = []
 
@@ -178,6 +179,12 @@ class Heard:
     def model_configured(self) -> None:
         pass
 
+    def joined(self, token: int) -> None:
+        self.tokens.append(token)
+
+    def join_failed(self, reason: str) -> None:
+        pass
+
 
 def _call(member: str, signature: str, *body: object, sender: str = ":1.7") -> Message:
     return Message(
@@ -186,9 +193,9 @@ def _call(member: str, signature: str, *body: object, sender: str = ":1.7") -> M
 
 
 def test_the_daemon_is_heard_and_nobody_else() -> None:
-    heard, tokens = Heard(), list[int]()
+    heard = Heard()
     composition = Composition(0x05F1, 1, (link_monitor.SERVER,))
-    application = Application(composition, heard, tokens.append)
+    application = Application(composition, heard, heard)
     application.daemon = ":1.7"
     said = _call("MessageReceived", "qqvay", 0x0105, 0, Variant("q", 0xC100), b"\x82\x01")
     assert application.handle(said) == ("", [])
@@ -197,12 +204,12 @@ def test_the_daemon_is_heard_and_nobody_else() -> None:
     assert application.handle(forged) is None
     assert application.handle(_call("JoinComplete", "t", 5, sender=":1.9")) is None
     assert len(heard.messages) == 1
-    assert tokens == []
+    assert heard.tokens == []
 
 
 def test_a_virtual_destination_and_a_strange_call_do_no_harm() -> None:
     heard = Heard()
-    application = Application(Composition(0x05F1, 1, ()), heard, lambda token: None)
+    application = Application(Composition(0x05F1, 1, ()), heard, heard)
     application.daemon = ":1.7"
     label = _call("MessageReceived", "qqvay", 0x0105, 0, Variant("ay", bytes(16)), b"\x82\x01")
     assert application.handle(label) == ("", [])
@@ -212,7 +219,8 @@ def test_a_virtual_destination_and_a_strange_call_do_no_harm() -> None:
 
 
 def test_the_objects_say_what_the_node_is_made_of() -> None:
-    application = Application(Composition(0x05F1, 1, (link_monitor.SERVER,)), Heard(), lambda token: None)
+    heard = Heard()
+    application = Application(Composition(0x05F1, 1, (link_monitor.SERVER,)), heard, heard)
     application.daemon = ":1.7"
     reply = application.handle(_call("GetManagedObjects", ""))
     assert reply is not None

@@ -241,3 +241,24 @@ async def test_an_address_that_the_site_file_does_not_have_is_misconfigured(tmp_
     async with RealSite(tmp_path, Topology.star(2)) as site:
         with pytest.raises(Misconfigured):
             BluezMeshLink(BluezSettings(site.site, 0x0777, tmp_path / "other", site.place(0)))
+
+
+async def test_a_token_that_cannot_be_stored_leaves_no_orphan_in_the_daemon(tmp_path: Path) -> None:
+    async with RealSite(tmp_path, Topology.star(2), lamps=()) as site:
+        obstacle = tmp_path / "gateway-0"
+        obstacle.write_text("a file where a folder should be")
+        with pytest.raises(Misconfigured):
+            await site.link.open()
+        obstacle.unlink()
+        # The daemon dropped the node when it heard that its token was not kept.
+        await insist(site.link.open, Misconfigured)
+
+
+async def test_configuration_gets_through_a_bad_link_by_repeating(tmp_path: Path) -> None:
+    async with RealSite(tmp_path, Topology.star(2)) as site:
+        await site.link.open()
+        await site.commission()
+        await site.lab.set_loss(0, 1, 0.4, both_ways=True)
+        for on in (True, False, True):
+            stated = await site.link.configure(LAMP, ConfigurationChange(relay=on))
+            assert stated.relay is on
