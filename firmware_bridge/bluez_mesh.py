@@ -26,7 +26,7 @@ from common.errors import (
 from common.logs import get_logger
 from common.mesh import addresses
 from common.mesh.addresses import check_unicast, show
-from common.mesh.cdb import Node, SiteFile
+from common.mesh.cdb import SiteFile
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration, Transmit
 from firmware_bridge.access import link_monitor
 from firmware_bridge.access.config_state import NetworkTransmitGet, NetworkTransmitSet, NetworkTransmitStatus
@@ -166,7 +166,7 @@ class BluezMeshLink:
 
     async def restart(self, address: int) -> None:
         check_unicast(address)
-        if address == self._settings.address or not _restarts(self._settings.site.node(address)):
+        if address == self._settings.address or not self._has_monitor(address):
             raise NotSupported(f"{show(address)} has no link monitor that restarts it")
         token = self._random.randrange(1 << 16)
         for wait in _RESTART_WAITS_S:
@@ -201,7 +201,13 @@ class BluezMeshLink:
         for other in self._settings.site.live_nodes():
             key = other.device_key.reveal()
             await node.import_device_key(other.unicast_address, max(1, len(other.elements)), key)
-        await commission(self._own.client, self._settings.address, gateway_plan(self._app_key))
+        try:
+            await commission(self._own.client, self._settings.address, gateway_plan(self._app_key))
+        except Rejected as error:
+            raise Misconfigured(
+                f"the gateway's own node does not fit the site file: {error}",
+                "remove the node's folder from the daemon's storage and its token, and restart the daemon",
+            ) from error
         await self._quicken()
         self._up = True
         self._events.put(LinkUp(self._clock.monotonic(), self._settings.address))
@@ -211,6 +217,13 @@ class BluezMeshLink:
             await asyncio.Event().wait()
         finally:
             self._answers.fail(Unavailable("bluetooth-meshd went away"))
+
+    def _has_monitor(self, address: int) -> bool:
+        """Whether a node has the link monitor; a site file that lists no models of it leaves that open."""
+        nodes = (node for node in self._settings.site.live_nodes() if node.unicast_address == address)
+        elements = (element for node in nodes for element in node.elements)
+        models = [ModelId.from_site_file(model.model_id) for element in elements for model in element.models]
+        return not models or link_monitor.SERVER in models
 
     async def _quicken(self) -> None:
         """Replace the network transmit state that a fresh daemon starts with: ten packets a second."""
@@ -225,8 +238,10 @@ class BluezMeshLink:
         if self._up:
             self._up = False
             self._events.put(LinkDown(self._clock.monotonic(), str(error)))
-        if isinstance(error, Misconfigured) and self._opened is not None and not self._opened.done():
-            self._opened.set_exception(error)
+        if isinstance(error, Misconfigured):
+            self._log.warning("mesh-misconfigured", error=error)
+            if self._opened is not None and not self._opened.done():
+                self._opened.set_exception(error)
 
     def device_message(self, source: int, parsed: AccessMessage | Opaque) -> None:
         self._configurator.note(source, parsed)
@@ -265,9 +280,3 @@ class BluezMeshLink:
 
 def _count(entry: ReportEntry) -> NeighbourCount:
     return NeighbourCount(entry.transmitter, entry.heard, entry.expected, entry.transmissions, entry.rssi_dbm)
-
-
-def _restarts(node: Node) -> bool:
-    """Whether a node has the link monitor; a site file without models leaves it open."""
-    models = [ModelId.from_site_file(model.model_id) for part in node.elements for model in part.models]
-    return not models or link_monitor.SERVER in models

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from common.clock import SystemClock
 from common.errors import TimedOut
@@ -45,7 +45,7 @@ def index_of(address: int) -> int:
     return 0 if address == GATEWAY else address - 0x0100
 
 
-def site_document(count: int, seed: int = 1) -> dict[str, object]:
+def site_document(count: int, seed: int = 1) -> dict[str, Any]:
     """A Mesh Configuration Database with keys of its own."""
     random = Random(seed)
     return {

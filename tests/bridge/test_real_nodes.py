@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TypeVar
 
 import pytest
 
-from common.errors import Misconfigured, TimedOut, Unavailable
+from common.errors import Misconfigured, NotSupported, TimedOut, Unavailable
+from common.mesh import cdb
 from common.mesh.configuration import ConfigurationChange
 from firmware_bridge.access.generic_onoff import OnOffGet, OnOffSet, OnOffStatus
 from firmware_bridge.access.link_monitor import (
@@ -27,7 +29,7 @@ from firmware_bridge.access.opcodes import opcode_bytes
 from firmware_bridge.bluez.attachment import DaemonPlace
 from firmware_bridge.bluez_mesh import BluezMeshLink, BluezSettings
 from firmware_bridge.link import Event, LinkDown, LinkUp, LostNeighbour, MeshLink, NeighbourReport
-from tests.bridge.real_site import GATEWAY, RealSite, address_of, eventually, insist
+from tests.bridge.real_site import GATEWAY, RealSite, address_of, eventually, insist, site_document
 from tools.meshlab.topology import Topology
 
 pytestmark = pytest.mark.meshlab
@@ -262,3 +264,25 @@ async def test_configuration_gets_through_a_bad_link_by_repeating(tmp_path: Path
         for on in (True, False, True):
             stated = await site.link.configure(LAMP, ConfigurationChange(relay=on))
             assert stated.relay is on
+
+
+async def test_a_node_without_link_monitor_in_the_site_file_is_not_asked_to_restart(tmp_path: Path) -> None:
+    document = site_document(2)
+    document["nodes"][1]["elements"] = [{"index": 0, "models": [{"modelId": "1000"}]}]
+    site = cdb.parse(json.dumps(document))
+    link = BluezMeshLink(BluezSettings(site, GATEWAY, tmp_path, DaemonPlace("unix:path=/nonexistent/bus")))
+    with pytest.raises(NotSupported):
+        await link.restart(LAMP)
+
+
+async def test_a_site_file_with_another_key_is_the_operators_to_mend(tmp_path: Path) -> None:
+    async with RealSite(tmp_path, Topology.star(2), lamps=()) as site:
+        await site.link.open()
+        await site.link.close()
+        (key,) = site.site.app_keys
+        other = site.site.model_copy(
+            update={"app_keys": (key.model_copy(update={"key": cdb.Secret(bytes(16))}),)}
+        )
+        settings = BluezSettings(other, GATEWAY, tmp_path / "gateway-0", site.place(0))
+        with pytest.raises(Misconfigured, match="does not fit the site file"):
+            await BluezMeshLink(settings).open()
