@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from common.clock import Clock
-from common.errors import Corrupt, Misconfigured, Rejected, RejectReason
+from common.errors import Corrupt, Misconfigured
 from common.logs import get_logger
-from common.mesh.addresses import check_unicast, show
-from common.mesh.addresses import parse as parse_address
+from common.mesh.addresses import show
 from common.mesh.cdb import SiteFile
-from common.mesh.configuration import ConfigurationChange, NodeConfiguration
-from common.messages import ActionRecord, Event, Kind, encode
-from common.policy.actions import Action, Step
+from common.messages import Event, Kind, encode
+from common.policy.actions import Action
 from common.policy.lease import Role, View
+from common.policy.rerouting import Service
 from edge_agent import state_file
-from edge_agent.act.executor import Executor, State
+from edge_agent.act.diary import Diary
+from edge_agent.act.executor import Executor
 from edge_agent.act.journal import Entry, Journal
 from edge_agent.config import AgentConfig
 from edge_agent.decide.decider import Decider
@@ -32,6 +32,7 @@ from edge_agent.observe.reader import EventReader
 from edge_agent.observe.site import SiteView
 from edge_agent.observe.survey import Survey
 from edge_agent.observe.telemetry import Telemetry
+from edge_agent.operator import Operator
 from firmware_bridge.link import MeshLink
 
 HOMES_PERIOD_S = 5.0
@@ -78,7 +79,6 @@ class Agent:
     ) -> None:
         self._config = config
         self._clock = clock
-        self._link = link
         self._stream = stream
         self._peers = peers
         self._log = get_logger(__name__, gateway=config.gateway.id)
@@ -94,6 +94,8 @@ class Agent:
         )
         wake = asyncio.Event()
         self.prober = Prober(link, self.site, clock)
+        self.operator = Operator(link, self.site, self.prober, clock, self.announce)
+        self.diary = Diary(stream.append, clock, self._log)
         self._journal = Journal(config.gateway.state_dir / "actions.json")
         self.executor = Executor(
             link,
@@ -101,7 +103,7 @@ class Agent:
             self.prober,
             self._journal,
             clock,
-            announce=self.announce_action,
+            announce=self.diary.tell,
             may_act=self._may_act,
             refuse=self._refuse,
             new_id=self._new_id,
@@ -131,7 +133,6 @@ class Agent:
         self._survey = Survey(self.prober, self.site, clock, busy=lambda: bool(self.executor.pending))
         self._resumed: list[Entry] = []
         self._believed: dict[str, frozenset[int]] = {}
-        self._actions = 0
 
     @property
     def acting(self) -> bool:
@@ -150,7 +151,7 @@ class Agent:
         except Corrupt as error:
             self.announce("state-lost", file="actions.json", reason=str(error)[:200])
         for entry in self._resumed:
-            self.announce_action(entry.id, entry.action, "applied", "taken up after a restart", None)
+            self.diary.tell(entry.id, entry.action, "applied", "taken up after a restart", None)
 
     def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """The coroutines to run, by name."""
@@ -168,25 +169,6 @@ class Agent:
         self._log.info(name, **fields)
         self._stream.append(Kind.EVENT, encode(Event(name=name, fields=fields)), self._clock.wall())
 
-    def announce_action(
-        self, action_id: str, action: Action, state: State, detail: str, seconds: float | None
-    ) -> None:
-        """Log a step in an action's life and put it into the durable stream."""
-        self._log.info(f"action-{state}", id=action_id, cause=action.cause, detail=detail, seconds=seconds)
-        record = ActionRecord(
-            id=action_id,
-            state=state,
-            kind=action.kind.value,
-            cause=action.cause[:256],
-            expected=str(action.expected),
-            priority=int(action.priority),
-            steps=[_plain_step(step) for step in action.steps[:512]],
-            detail=detail[:512],
-            seconds=seconds,
-        )
-        self._stream.append(Kind.ACTION, encode(record), self._clock.wall())
-        self._actions += state == "confirmed"
-
     def summary(self) -> dict[str, Any]:
         """What the agent thinks, for `edge-agent status`."""
         service = self.decider.service(self._peers.view())
@@ -203,59 +185,32 @@ class Agent:
             "learned": self.site.learned(self._clock.monotonic()),
             "forecaster": self.forecasting.best,
             "forecast_error": scores,
-            "actions_confirmed": self._actions,
+            "actions_confirmed": self.diary.confirmed,
             "actions_pending": [action.cause for action in self.executor.pending],
+            "actions_recent": self.diary.recent(),
+            "delivery_need": self._config.policy.delivery_need,
+            "dry_run": self._config.policy.dry_run,
             "nodes": [
-                self._node_row(address, record, service.of(address))
+                self._node_row(address, record, service)
                 for address, record in sorted(self.site.nodes.items())
             ],
             "reports_per_s": round(self.reader.reports_per_s(self._clock.monotonic()), 2),
             "links": sum(1 for _ in self.site.links.items()),
         }
 
-    async def ping(self, node: object, timeout: object) -> float:
-        """Seconds of one round trip with a node given as `0x0105` or a number, for `edge-agent ping`.
-
-        Raises Rejected (no such node, bad values), TimedOut or Unavailable.
-        """
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 10:
-            raise Rejected(RejectReason.OUT_OF_RANGE, '"timeout_s" lies above 0 and up to 10 seconds')
-        return await self.prober.round_trip(self._known_node(node), timeout)
-
-    async def set_relay(self, node: object, relay: object) -> NodeConfiguration:
-        """Switch a node's relay feature as the operator wants it, for `edge-agent relay`.
-
-        Raises Rejected, TimedOut, NotSupported or Unavailable. Should service suffer, the policy may well
-        switch a relay on again.
-        """
-        if not isinstance(relay, bool):
-            raise Rejected(RejectReason.INVALID, '"relay" is true or false')
-        change = ConfigurationChange(relay=relay)
-        configuration = await self._link.configure(self._known_node(node), change)
-        self.site.observe_configuration(configuration, self._clock.monotonic())
-        self.announce("operator-set-relay", node=show(configuration.address), relay=relay)
-        return configuration
-
-    def _known_node(self, node: object) -> int:
-        if isinstance(node, bool) or not isinstance(node, (int, str)):
-            raise Rejected(RejectReason.INVALID, '"node" is an address such as 0x0105')
-        address = check_unicast(parse_address(str(node)))
-        if address not in self.site.nodes:
-            raise Rejected(RejectReason.OUT_OF_RANGE, f"this site has no node {show(address)}")
-        return address
-
     def counts(self) -> tuple[int, int]:
         """(nodes alive, nodes known)."""
         dead = len(self.site.nodes.dead())
         return len(self.site.nodes) - dead, len(self.site.nodes)
 
-    def _node_row(self, address: int, record: NodeRecord, delivery: float) -> dict[str, Any]:
+    def _node_row(self, address: int, record: NodeRecord, service: Service) -> dict[str, Any]:
         return {
             "address": show(address),
             "name": record.name,
             "relay": record.configuration.relay,
             "alive": record.dead_since is None,
-            "delivery": round(delivery, 3),
+            "delivery": round(service.of(address), 3),
+            "hops": service.hops.get(address),
             "home": self.decider.homes.get(address, ""),
             "silent_s": round(self._clock.monotonic() - record.heard_at, 1),
         }
@@ -304,13 +259,4 @@ class Agent:
         return self._journal.next_id(self._config.gateway.id, self._stream.epoch)
 
     def _propose(self, action: Action) -> None:
-        self.announce_action(self._new_id(), action, "proposed", "another gateway acts", None)
-
-
-def _plain_step(step: Step) -> dict[str, int | None]:
-    change = step.change
-    return {
-        "address": step.address,
-        "relay": None if change.relay is None else int(change.relay),
-        "default_ttl": change.default_ttl,
-    }
+        self.diary.tell(self._new_id(), action, "proposed", "another gateway acts", None)

@@ -32,6 +32,8 @@ log = get_logger(__name__)
 
 RETRY_OPEN_S = 2.0
 CLOSE_LINK_S = 3.0
+VERSION = version("meshtwin")
+"""Read once: it is looked up in the metadata files of installed packages."""
 
 
 async def run(config: AgentConfig) -> None:
@@ -132,7 +134,7 @@ class _Running:
             time=self._clock.wall(),
             online=True,
             period_s=self._config.status.period_s,
-            version=version("meshtwin"),
+            version=VERSION,
             address=self._config.gateway.address,
             link=self._config.mesh.link,
             mesh_up=self._agent.site.mesh_up,
@@ -155,7 +157,7 @@ class _Running:
         view = self._peers.view()
         return {
             **self._agent.summary(),
-            "version": version("meshtwin"),
+            "version": VERSION,
             "broker": "connected" if self._line.connected else "away",
             "peers": {name: name in view.live for name in sorted(view.known)},
             "outbox": {
@@ -168,11 +170,11 @@ class _Running:
         }
 
     async def _ping(self, request: dict[str, Any]) -> dict[str, float]:
-        seconds = await self._agent.ping(request.get("node"), request.get("timeout_s", 1.0))
+        seconds = await self._agent.operator.ping(request.get("node"), request.get("timeout_s", 1.0))
         return {"round_trip_s": round(seconds, 4)}
 
     async def _relay(self, request: dict[str, Any]) -> dict[str, Any]:
-        configuration = await self._agent.set_relay(request.get("node"), request.get("relay"))
+        configuration = await self._agent.operator.set_relay(request.get("node"), request.get("relay"))
         return {"node": show(configuration.address), "relay": configuration.relay}
 
 

@@ -11,22 +11,30 @@ import os
 import platform
 import sys
 import time
+from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from statistics import median
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
-from common.errors import MeshtwinError, Misconfigured
+from common.errors import MeshtwinError, Misconfigured, TimedOut, Unavailable
 from common.mesh.addresses import show
 from edge_agent.client import ask
 from edge_agent.config import AgentConfig, check_files, load_config
+from edge_agent.status_page import picture
 
 DEFAULT_CONFIG = Path("/etc/meshtwin/agent.toml")
 WATCH_S = 2.0
+AGENT_S = 5.0
+"""What the agent itself may take for an answer, besides the mesh."""
+
+CONFIGURE_S = 30.0
+"""The agent repeats Config messages by itself for some seconds."""
 
 app = typer.Typer(
     name="edge-agent",
@@ -37,13 +45,25 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+class OnOff(StrEnum):
+    """A state as people type it."""
+
+    ON = "on"
+    OFF = "off"
+
+
 ConfigOption = Annotated[
     Path,
     typer.Option(
         "--config", "-c", envvar="MESHTWIN_AGENT_CONFIG", metavar="FILE", help="The agent's TOML file."
     ),
 ]
+SocketOption = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="The agent's socket, instead of a configuration.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Unicast address, such as 0x0105 or 261.")]
 
 
 def main() -> None:
@@ -67,7 +87,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 @app.command("check-config")
 def check_config(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Check the configuration file and the files it names, without running anything.
+    """Check a configuration and the files it names. Runs nothing.
 
     Example: edge-agent check-config -c agent.toml
     """
@@ -85,9 +105,7 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
 @app.command()
 def status(
     config: ConfigOption = DEFAULT_CONFIG,
-    socket: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="The agent's socket, instead of a configuration.")
-    ] = None,
+    socket: SocketOption = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every two seconds.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,9 +113,13 @@ def status(
 
     Examples: edge-agent status · edge-agent status --watch · edge-agent status --json | jq .role
     """
-    path = socket or load_config(config).socket
+    path = _socket(config, socket)
     if not watch:
-        _show(ask(path, "status"), as_json)
+        answer = ask(path, "status")
+        if as_json:
+            print(json.dumps(answer))
+        else:
+            Console().print(picture(answer))
         return
     try:
         _watch(path, as_json)
@@ -107,8 +129,61 @@ def status(
 
 
 @app.command()
+def ping(
+    node: NodeArgument,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=10_000, help="Questions to ask.")] = 3,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.05, max=10.0, help="How long to wait for each answer.")
+    ] = 1.0,
+    config: ConfigOption = DEFAULT_CONFIG,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a node over the mesh, and time its answers. Exit code 1 when none came.
+
+    Examples: edge-agent ping 0x0105 · edge-agent ping 0x0105 --count 20 --json | jq .answered
+    """
+    path = _socket(config, socket)
+    times: list[float | None] = []
+    for number in range(1, count + 1):
+        times.append(_round_trip(path, node, timeout))
+        if not as_json:
+            took = times[-1]
+            print(
+                f"{number}: " + (f"no answer in {timeout:g} s" if took is None else f"{1000 * took:.0f} ms")
+            )
+    answered = [t for t in times if t is not None]
+    if as_json:
+        told = {"node": node, "asked": count, "answered": len(answered), "round_trips_s": times}
+        print(json.dumps(told))
+    else:
+        print(f"{node}: {_answered(answered, count)}")
+    if not answered:
+        raise typer.Exit(1)
+
+
+@app.command()
+def relay(
+    node: NodeArgument,
+    state: Annotated[OnOff, typer.Argument(metavar="on|off", help="What the node's relay feature shall be.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Switch a node's relay feature by hand. Should service suffer, the agent may switch relays on again.
+
+    Examples: edge-agent relay 0x0105 on · edge-agent relay 0x0105 off --json
+    """
+    answer = ask(_socket(config, socket), "relay", CONFIGURE_S, node=node, relay=state is OnOff.ON)
+    print(json.dumps(answer) if as_json else f"{answer['node']}: relay {'on' if answer['relay'] else 'off'}")
+
+
+@app.command()
 def version(as_json: JsonOption = False) -> None:
-    """Show the versions of meshtwin and Python."""
+    """Show the versions of meshtwin and Python.
+
+    Example: edge-agent version --json
+    """
     versions = {"meshtwin": installed_version("meshtwin"), "python": platform.python_version()}
     print(json.dumps(versions) if as_json else " ".join(f"{k} {v}" for k, v in versions.items()))
 
@@ -123,7 +198,7 @@ def node(
     ] = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
 ) -> None:
-    """Be mesh nodes: the node side of link monitoring and a light switch, over bluetooth-meshd.
+    """Be mesh nodes over bluetooth-meshd. They monitor their links and serve a light switch.
 
     Example: edge-agent node --site-file site.json --state-dir /var/lib/meshtwin/node 0x0105
     """
@@ -149,59 +224,42 @@ def _essence(config: AgentConfig) -> dict[str, str]:
     }
 
 
+def _socket(config: Path, socket: Path | None) -> Path:
+    return socket or load_config(config).socket
+
+
 def _watch(path: Path, as_json: bool) -> None:
     if as_json:
         while True:
-            _show(ask(path, "status"), as_json=True)
-            sys.stdout.flush()
+            print(json.dumps(ask(path, "status")), flush=True)
             time.sleep(WATCH_S)
-    with Live(_picture(ask(path, "status")), console=Console(), auto_refresh=False) as live:
+    with Live(_page(path), console=Console(), auto_refresh=False, screen=True) as live:
         while True:
             time.sleep(WATCH_S)
-            live.update(_picture(ask(path, "status")), refresh=True)
+            live.update(_page(path), refresh=True)
 
 
-def _show(answer: Any, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(answer))
-    else:
-        Console().print(_picture(answer))
+def _page(path: Path) -> RenderableType:
+    """The status now; an agent that is being restarted is waited for."""
+    try:
+        return picture(ask(path, "status"))
+    except (Unavailable, TimedOut) as error:
+        return Text(f"{error}; trying again")
 
 
-def _picture(answer: Any) -> RenderableType:
-    """Single values as a list, lists of objects as tables, in the order the agent gives them."""
-    if not isinstance(answer, dict):
-        return str(answer)
-    facts = Table(show_header=False, box=None, pad_edge=False)
-    tables: list[RenderableType] = []
-    for key, value in answer.items():
-        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-            tables.append(_table(key, value))
-        else:
-            facts.add_row(key.replace("_", " "), _cell(value))
-    return Group(facts, *tables)
+def _round_trip(path: Path, node: str, timeout: float) -> float | None:
+    """Seconds, or None when the node did not answer."""
+    try:
+        answer = ask(path, "ping", timeout + AGENT_S, node=node, timeout_s=timeout)
+    except TimedOut as error:
+        if isinstance(error.__cause__, TimeoutError):
+            raise  # It is the agent itself that does not answer.
+        return None
+    return float(answer["round_trip_s"])
 
 
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title=title.replace("_", " "), title_justify="left")
-    columns = list(rows[0])
-    for column in columns:
-        table.add_column(column.replace("_", " "))
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    return table
-
-
-def _cell(value: Any) -> str:
-    if value is None or value in ("", [], {}):
-        return "-"
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.4g}"
-        case dict():
-            return ", ".join(f"{key} {_cell(inner)}" for key, inner in value.items())
-        case list():
-            return ", ".join(_cell(inner) for inner in value)
-    return str(value)
+def _answered(times: list[float], asked: int) -> str:
+    if not times:
+        return f"none of {asked} answered"
+    least, middle, most = (1000 * t for t in (min(times), median(times), max(times)))
+    return f"{len(times)} of {asked} answered; least {least:.0f}, median {middle:.0f}, most {most:.0f} ms"

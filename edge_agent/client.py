@@ -7,16 +7,18 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import Rejected, RejectReason, TimedOut, Unavailable
+from common.errors import MeshtwinError, NotSupported, Rejected, RejectReason, TimedOut, Unavailable
 from edge_agent.api import VERSION
 
 MAX_ANSWER_BYTES: Final = 16 << 20
+_KINDS: Final = {kind.__name__: kind for kind in (TimedOut, Unavailable, NotSupported)}
 
 
 def ask(path: Path, name: str, timeout: float = 5.0, **fields: Any) -> Any:
     """The agent's answer to `name`; `fields` go with the request.
 
-    Raises Unavailable (no agent there), TimedOut, or Rejected (it cannot or will not answer).
+    Raises Unavailable (no agent there), TimedOut, Rejected (it cannot or will not answer), and what the
+    agent itself ran into: Unavailable (its mesh), TimedOut (a node) or NotSupported.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -46,7 +48,20 @@ def _answer(line: bytes) -> Any:
         document = json.loads(line)
     except ValueError as error:
         raise Rejected(RejectReason.MALFORMED, "the agent's answer is no JSON") from error
-    if not isinstance(document, dict) or "answer" not in document:
-        told = document.get("error") if isinstance(document, dict) else None
-        raise Rejected(RejectReason.INVALID, str(told or "the agent's answer is empty"))
+    if not isinstance(document, dict):
+        raise Rejected(RejectReason.MALFORMED, "the agent's answer is no object")
+    if "answer" not in document:
+        raise _error(document)
     return document["answer"]
+
+
+def _error(document: dict[str, Any]) -> MeshtwinError:
+    """What went wrong there, as the error that it was."""
+    told = str(document.get("error") or "the agent's answer is empty")
+    kind = _KINDS.get(document.get("kind", ""))
+    if kind is not None:
+        return kind(told)
+    reason, _, detail = told.partition(": ")
+    if reason in RejectReason.__members__.values():
+        return Rejected(RejectReason(reason), detail)
+    return Rejected(RejectReason.INVALID, told)

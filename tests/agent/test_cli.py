@@ -18,6 +18,7 @@ STATUS = {
     "role": "actor",
     "forecast_error": {"naive": 0.01},
     "actions_pending": [],
+    "learned": True,
     "nodes": [{"address": "0x0002", "relay": True, "delivery": 0.98, "home": ""}],
 }
 
@@ -79,16 +80,16 @@ async def test_status_is_a_table_for_people_and_json_for_programs(config: Path) 
         assert json.loads(as_json.stdout) == STATUS
         for_people = await asyncio.to_thread(agent, "status", "--socket", str(path))
         serving.cancel()
-    for word in ("role", "actor", "naive 0.01", "0x0002", "yes", "0.98"):
+    for word in ("role", "actor", "naive 0.01", "0x0002", "alive", "98 %"):
         assert word in for_people.stdout
 
 
 def test_version_and_help_need_no_configuration() -> None:
     assert "meshtwin" in json.loads(agent("version", "--json").stdout)
     told = agent("--help").stdout
-    for command in ("run", "check-config", "status", "version", "node"):
-        assert command in told
-    assert "Example: edge-agent node" in agent("node", "--help").stdout
+    for command in ("run", "check-config", "status", "ping", "relay", "version", "node"):
+        assert f"  {command} " in told
+        assert f"edge-agent {command}" in agent(command, "--help").stdout.split("Example")[1]
 
 
 def test_node_needs_a_site_file(tmp_path: Path) -> None:
