@@ -21,6 +21,7 @@ from edge_agent import state_file
 from edge_agent.act.diary import Diary
 from edge_agent.act.executor import Executor
 from edge_agent.act.journal import Entry, Journal
+from edge_agent.act.monitoring import Monitoring
 from edge_agent.config import AgentConfig
 from edge_agent.decide.decider import Decider
 from edge_agent.decide.loop import DecisionLoop
@@ -131,6 +132,9 @@ class Agent:
             homes=lambda: self.decider.homes,
         )
         self._survey = Survey(self.prober, self.site, clock, busy=lambda: bool(self.executor.pending))
+        self.monitoring = Monitoring(
+            link, self.site, config.monitoring, clock, may_set=lambda: self.loop.role is not Role.PROPOSER
+        )
         self._resumed: list[Entry] = []
         self._believed: dict[str, frozenset[int]] = {}
 
@@ -162,6 +166,7 @@ class Agent:
             "telemetry": self._telemetry.run,
             "survey": self._survey.run,
             "homes": self._keep_homes,
+            "monitoring": self.monitoring.run,
         }
 
     def announce(self, name: str, **fields: str | int | float | bool | None) -> None:

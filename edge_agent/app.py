@@ -147,7 +147,7 @@ class _Running:
             nodes_known=known,
             cpu_percent=self._host.last.get("cpu_percent"),
             memory_percent=self._host.last.get("memory_percent"),
-            probe_period_s=self._config.monitoring.probe_period_s,
+            probe_period_s=self._agent.monitoring.period_s,
             forecaster=self._agent.forecasting.best,
             homes=homes,
             relays=sorted(self._agent.site.relays()),

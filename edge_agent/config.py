@@ -80,11 +80,13 @@ class BrokerSection(Section):
 
 
 class MonitoringSection(Section):
-    """Probes of the link monitor. The budget is in mesh messages per second for the whole site; the
-    period is stretched until monitoring fits it."""
+    """Probes of the link monitor: one per node and period, on air `transmissions` times, as the nodes were
+    commissioned; a report after `report_every` of them. The budget is in mesh messages per second for the
+    whole site; the period is stretched until monitoring fits it."""
 
     probe_period_s: float = Field(default=1.0, ge=0.1, le=25.5)
-    report_every: int = Field(default=5, ge=1, le=255)
+    report_every: int = Field(default=10, ge=1, le=30)
+    transmissions: int = Field(default=2, ge=1, le=7)
     budget_messages_per_s: float = Field(default=100.0, gt=0, le=10_000)
     host_period_s: float = Field(default=5.0, ge=1, le=3600)
 

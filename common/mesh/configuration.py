@@ -46,6 +46,17 @@ class NodeConfiguration:
         check_unicast(self.address)
         _check_ttl(self.default_ttl)
 
+    def over(self, before: NodeConfiguration) -> NodeConfiguration:
+        """What is known when this came after `before`: the newer value where there is one."""
+        return NodeConfiguration(
+            address=self.address,
+            relay=before.relay if self.relay is None else self.relay,
+            relay_supported=self.relay_supported,
+            default_ttl=before.default_ttl if self.default_ttl is None else self.default_ttl,
+            network_transmit=self.network_transmit or before.network_transmit,
+            relay_retransmit=self.relay_retransmit or before.relay_retransmit,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationChange:

@@ -96,8 +96,13 @@ class Prober:
         return min(most, max(least, SUSPECT_PATIENCE * record.round_trip_s))
 
     def unread(self) -> bool:
-        """Whether some node has not told its configuration yet, or since it came back."""
-        return any(r.read_at is None and r.dead_since is None for _, r in self._site.nodes.items())
+        """Whether some node's configuration is not known at all, neither from the site file nor from it."""
+        return any(
+            r.read_at is None
+            and r.dead_since is None
+            and None in (r.configuration.relay, r.configuration.default_ttl)
+            for _, r in self._site.nodes.items()
+        )
 
     async def survey_once(self) -> int | None:
         """Read the configuration of the node that needs it most; its address, or None when none does."""

@@ -133,8 +133,9 @@ class SiteView:
         self.changes += 1
 
     def observe_configuration(self, configuration: NodeConfiguration, t: float) -> None:
-        """A node told its configuration."""
+        """A node told its configuration, or a part of it."""
         record = self.nodes.ensure(configuration.address, t)
+        configuration = configuration.over(record.configuration)
         if record.configuration != configuration:
             record.configuration = configuration
             self.changes += 1

@@ -9,7 +9,10 @@ from common.clock import Clock
 from edge_agent.observe.probe import Prober
 from edge_agent.observe.site import SiteView
 
-PERIOD_S = 2.0
+PERIOD_S = 4.0
+"""Between two questions. A real relay carries some twenty floods a second, and a node's configuration takes
+six of them."""
+
 FIRST_PERIOD_S = 0.05
 FIRST_AT_ONCE = 4
 """Nodes whose configuration is not known at all are read quickly, some at once: decisions wait for them."""

@@ -43,6 +43,11 @@ class Daemon:
 
     async def start(self) -> None:
         """Start it and wait until it is ready. Raises TimedOut or Unavailable, with its last log lines."""
+        await self.spawn()
+        await self.until_ready()
+
+    async def spawn(self) -> None:
+        """Start it, without waiting for more than that its process exists."""
         with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -51,10 +56,14 @@ class Daemon:
                 stderr=output,
                 env=self._environment,
             )
+
+    async def until_ready(self) -> None:
+        """Wait until it is ready. Raises TimedOut or Unavailable, with its last log lines."""
+        process = self._process
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 while not await self._ready():
-                    if self._process.returncode is not None:
+                    if process is None or process.returncode is not None:
                         raise Unavailable(f"{self.name} ended at its start:\n{self.last_lines()}")
                     await asyncio.sleep(POLL_S)
         except TimeoutError as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from common.errors import MeshtwinError, Unavailable
+from coordinator.broker.process import free_port
 from coordinator.client import Client
 from edge_agent import client as agent_client
 from tools.stage.daemon import Daemon
@@ -128,14 +128,6 @@ class Fleet:
         except MeshtwinError:
             return False
         return status.get("mesh") == "up"
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def program(name: str, *arguments: str) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
+from common.mesh.configuration import Transmit
 from common.mesh.graph import SiteGraph
 from tools.meshlab.meshsite import MeshSite
 from tools.meshlab.sitefile import SitePlan
@@ -22,6 +23,8 @@ GATEWAYS: Final = 2
 COLUMNS: Final = 4
 ROWS: Final = 3
 MIDDLE: Final = 1
+# Twice, 10 ms apart, the least that there is: a daemon sends one packet an interval and queues the rest.
+TRANSMIT: Final = Transmit(2, 10)
 
 
 def lamp(row: int, column: int) -> int:
@@ -37,7 +40,14 @@ def topology(loss: float) -> Topology:
 def plan() -> SitePlan:
     """Addresses, and the middle row as relays."""
     relays = frozenset(lamp(MIDDLE, column) for column in range(COLUMNS))
-    return SitePlan(GATEWAYS + ROWS * COLUMNS, GATEWAYS, relays, name="site A")
+    return SitePlan(
+        GATEWAYS + ROWS * COLUMNS,
+        GATEWAYS,
+        relays,
+        network_transmit=TRANSMIT,
+        relay_retransmit=TRANSMIT,
+        name="site A",
+    )
 
 
 def _pairs() -> Iterator[Pair]:
