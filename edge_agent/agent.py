@@ -42,10 +42,6 @@ HOMES_PERIOD_S = 5.0
 class Stream(Protocol):
     """Where the agent's durable stream goes: the outbox."""
 
-    @property
-    def epoch(self) -> int:
-        """The stream's random name."""
-
     def append(self, kind: Kind, body: bytes, time: float) -> int:
         """Add an entry to the stream; its sequence."""
 
@@ -84,7 +80,9 @@ class Agent:
         self._peers = peers
         self._log = get_logger(__name__, gateway=config.gateway.id)
         self._homes_file: Path = config.gateway.state_dir / "homes.json"
-        self.site = SiteView(config.gateway.address, site_file, clock.monotonic())
+        self.site = SiteView(
+            config.gateway.address, site_file, clock.monotonic(), config.monitoring.window_s * 1.2
+        )
         self.forecasting = Forecasting(self.site.links, [NaiveForecaster()])
         self.decider = Decider(
             config.gateway.id,
@@ -135,6 +133,8 @@ class Agent:
         self.monitoring = Monitoring(
             link, self.site, config.monitoring, clock, may_set=lambda: self.loop.role is not Role.PROPOSER
         )
+        self._run = int(clock.wall() * 1000)
+        self._numbered = 0
         self._resumed: list[Entry] = []
         self._believed: dict[str, frozenset[int]] = {}
 
@@ -261,7 +261,9 @@ class Agent:
         self.decider.refuse(nodes, self._clock.monotonic() + self._config.policy.cooldown_s)
 
     def _new_id(self) -> str:
-        return self._journal.next_id(self._config.gateway.id, self._stream.epoch)
+        """Unique over the fleet, and over the runs of this agent, whatever became of its files."""
+        self._numbered += 1
+        return f"{self._config.gateway.id[:40]}-{self._run:x}-{self._numbered}"
 
     def _propose(self, action: Action) -> None:
         self.diary.tell(self._new_id(), action, "proposed", "another gateway acts", None)

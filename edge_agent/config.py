@@ -90,6 +90,11 @@ class MonitoringSection(Section):
     budget_messages_per_s: float = Field(default=100.0, gt=0, le=10_000)
     host_period_s: float = Field(default=5.0, ge=1, le=3600)
 
+    @property
+    def window_s(self) -> float:
+        """The time that a report covers, unless the budget stretches it."""
+        return self.probe_period_s * self.report_every
+
 
 class PolicySection(Section):
     """What the site needs and how boldly the agent acts. `dry_run` proposes and never applies.

@@ -15,7 +15,9 @@ MAX_FLOWS = 50_000
 
 # First opcode byte of the SIG's lighting and level servers and clients (Mesh Model 1.1, section 7).
 _TWO_BYTE_CLASSES = {0x82: LIGHTING, 0x80: CONFIGURATION}
-_SENSOR_OPCODES = {0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x5B}
+# Sensor messages, from Descriptor Status to Setting Status, and from Descriptor Get to Setting Get.
+_SENSOR_OPCODES = range(0x51, 0x5C)
+_SENSOR_GET_OPCODES = range(0x8230, 0x8237)
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ def classify(payload: bytes) -> int:
     first = payload[0]
     if first >= 0xC0:
         return MONITORING
+    if int.from_bytes(payload[:2], "big") in _SENSOR_GET_OPCODES:
+        return SENSING
     if first >= 0x80:
         return _TWO_BYTE_CLASSES.get(first, OTHER)
     return SENSING if first in _SENSOR_OPCODES else OTHER

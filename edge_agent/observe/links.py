@@ -109,6 +109,11 @@ class LinkBook:
             estimate.count(row.heard, row.expected)
         return grew
 
+    def share(self, transmitter: int, receiver: int) -> float | None:
+        """Share of probes heard on a link; None when nobody ever reported it."""
+        link = self._links.get((transmitter, receiver))
+        return None if link is None else link.share
+
     def shares_of(self, transmitter: int) -> dict[int, float]:
         """Receiver to share heard, of one transmitter's links."""
         return {key[1]: link.share for key, link in self._links.items() if key[0] == transmitter}

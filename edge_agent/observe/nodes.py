@@ -23,6 +23,7 @@ class NodeRecord:
     lost_by: dict[int, float] = field(default_factory=dict)
     unanswered: int = 0
     dead_since: float | None = None
+    back_at: float | None = None
     hops: int | None = None
     round_trip_s: float | None = None
 

@@ -25,7 +25,7 @@ from firmware_bridge.link import (
 )
 
 SILENT_WINDOW_PROBES = 2
-"""A report that expected at least so many probes of a neighbour and heard none says that it is lost."""
+"""A report that expected at least so many probes of a good neighbour and heard none says that it is lost."""
 
 
 WARM_UP_S = 20.0
@@ -35,6 +35,8 @@ SETTLED_S = 12.0
 """Once no further good link became known for so long, the graph is complete enough to plan with."""
 
 GOOD_SHARE = 0.5
+REPORT_WINDOW_S = 12.0
+"""Time that a neighbour report covers, and a little more."""
 
 PATIENCE_S = 180.0
 """How long nodes that do not tell their configuration may hold up decisions."""
@@ -43,8 +45,11 @@ PATIENCE_S = 180.0
 class SiteView:
     """Links, nodes and flows of one site, kept up to date by events."""
 
-    def __init__(self, gateway: int, site_file: SiteFile | None, now: float) -> None:
+    def __init__(
+        self, gateway: int, site_file: SiteFile | None, now: float, window_s: float = REPORT_WINDOW_S
+    ) -> None:
         self.gateway = gateway
+        self._window_s = window_s
         self.links = LinkBook()
         self.flows = FlowBook()
         self.nodes = NodeBook(_known(site_file, now))
@@ -172,8 +177,9 @@ class SiteView:
         return self._alive(event.source, event.t)
 
     def _report(self, event: NeighbourReport) -> bool:
-        # Silence of the dead says nothing about their links: these are as good as before when they return.
-        counted = tuple(row for row in event.neighbours if row.heard or not self._is_doubted(row.transmitter))
+        # Windows in which a node was dead, or is about to be found dead, say nothing about its links: these
+        # are as good as before when it returns.
+        counted = tuple(row for row in event.neighbours if not self._is_doubted(row.transmitter, event.t))
         if self.links.report(replace(event, neighbours=counted), GOOD_SHARE):
             self._grew_at = event.t
         self._graphs = None
@@ -187,14 +193,21 @@ class SiteView:
                     urgent |= self._alive(row.transmitter, event.t)
                 elif row.heard >= row.expected:
                     record.lost_by.pop(event.receiver, None)
-            elif row.expected >= SILENT_WINDOW_PROBES:
+            elif row.expected >= SILENT_WINDOW_PROBES and self._was_good(row.transmitter, event.receiver):
                 self.nodes.lost(event.receiver, row.transmitter, event.t)
                 urgent = True
         return urgent
 
-    def _is_doubted(self, address: int) -> bool:
+    def _was_good(self, transmitter: int, receiver: int) -> bool:
+        share = self.links.share(transmitter, receiver)
+        return share is not None and share >= GOOD_SHARE
+
+    def _is_doubted(self, address: int, t: float) -> bool:
         record = self.nodes.get(address)
-        return record is not None and (record.dead_since is not None or bool(record.lost_by))
+        if record is None:
+            return False
+        just_back = record.back_at is not None and t - record.back_at < self._window_s
+        return record.dead_since is not None or bool(record.lost_by) or just_back
 
     def _lost(self, event: LostNeighbour) -> bool:
         self._alive(event.receiver, event.t)
@@ -215,7 +228,7 @@ class SiteView:
         record.alive_sign(t)
         if record.dead_since is None:
             return False
-        record.dead_since = None
+        record.dead_since, record.back_at = None, t
         # It may have come back with another configuration: have it read again.
         record.read_at = None
         self.changes += 1

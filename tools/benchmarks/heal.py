@@ -24,7 +24,7 @@ PROBE_PERIOD_S: Final = 1.0
 LEARN_WITHIN_S: Final = 240.0
 SETTLE_WITHIN_S: Final = 90.0
 SETTLE_S: Final = 4.0
-LEAST_SERVICE: Final = 0.9
+LEAST_SERVICE: Final = 0.75
 PING_TIMEOUT_S: Final = 0.4
 
 MODES: Final = {"": "with everything", "_no_coordinator": "no coordinator", "_no_broker": "no broker"}
