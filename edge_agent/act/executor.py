@@ -1,7 +1,8 @@
 """Applies actions outwards from the gateway, confirms their effect, and rolls back what does not help.
 
 One action is applied at a time; confirmations of disjoint actions go on side by side. An action's life is
-announced step by step: applying, applied, confirmed; or failed, rolled-back, abandoned, superseded.
+announced step by step: applying, applied, confirmed; or failed (a node refused, or the lease ended halfway),
+rolled-back (no effect was seen), abandoned (the lease ended before anything was done), superseded.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from common.clock import Clock
-from common.errors import MeshtwinError, Misconfigured
+from common.errors import MeshtwinError, Misconfigured, TimedOut
 from common.logs import get_logger
 from common.policy.actions import Action, Step
 from edge_agent.act.confirmation import Confirmation
@@ -28,6 +29,7 @@ State = Literal[
 QUEUE_LIMIT = 16
 CONFIRM_AT_ONCE = 4
 CONFIRM_PAUSE_S = 0.2
+MESH_PAUSE_S = 0.2
 
 
 class Announce(Protocol):
@@ -119,7 +121,10 @@ class Executor:
         self._announce(action_id, action, "applying", "", 0.0)
         taken: list[Step] = []
         for step in action.steps:
-            problem = await self._take(step, action)
+            if not self._holds_lease(action):
+                await self._lose_lease(entry, taken, start)
+                return None
+            problem = await self._take(step)
             if problem and step.change.relay is not None:
                 await self._give_up(entry, taken, problem, start)
                 return None
@@ -132,13 +137,26 @@ class Executor:
         self._announce(action_id, action, "applied", f"{len(taken)} nodes changed", seconds)
         return entry
 
-    async def _take(self, step: Step, action: Action) -> str:
+    def _holds_lease(self, action: Action) -> bool:
+        return self._clock.monotonic() <= action.lease_until and self._may_act(action)
+
+    async def _lose_lease(self, entry: Entry, taken: list[Step], start: float) -> None:
+        """Another gateway may act now, or things have changed: leave no half of an action behind."""
+        if taken:
+            await self._give_up(entry, taken, "the lease has ended", start)
+        else:
+            seconds = self._clock.monotonic() - start
+            self._announce(entry.id, entry.action, "abandoned", "the lease has ended", seconds)
+            self._end(entry)
+
+    async def _take(self, step: Step) -> str:
         """Apply one step; what went wrong, or nothing."""
-        if self._clock.monotonic() > action.lease_until or not self._may_act(action):
-            return "the lease has ended"
         try:
             configuration = await self._link.configure(step.address, step.change)
         except MeshtwinError as error:
+            if isinstance(error, TimedOut):
+                # Only the answer may have been lost: what the node did has to be read from it.
+                self._site.reread(step.address)
             return f"0x{step.address:04x}: {error}"
         self._site.observe_configuration(configuration, self._clock.monotonic())
         return ""
@@ -146,10 +164,15 @@ class Executor:
     async def _settle(self, entry: Entry, start: float) -> None:
         """Wait for the effect, then confirm or roll back. Cancelled in between, the journal keeps it."""
         confirmation = Confirmation(entry.action)
+        await self._mesh_is_up()
         end = self._clock.monotonic() + entry.action.expected.window_s
         while waiting := confirmation.waiting(self._is_dead):
             if self._clock.monotonic() >= end:
                 break
+            if not self._site.mesh_up:
+                # Nobody can be asked: this time counts neither for nor against the action.
+                end += await self._mesh_is_up()
+                continue
             await self._ask(confirmation, waiting)
             await self._clock.sleep(CONFIRM_PAUSE_S)
         seconds = self._clock.monotonic() - start
@@ -181,6 +204,7 @@ class Executor:
         """Undo steps, latest first. A node that cannot be reached stays changed, and is named."""
         stuck = []
         for step in undo:
+            await self._mesh_is_up()
             try:
                 configuration = await self._link.configure(step.address, step.change)
                 self._site.observe_configuration(configuration, self._clock.monotonic())
@@ -190,6 +214,14 @@ class Executor:
         text = "; ".join([detail, *stuck])
         self._announce(entry.id, entry.action, state, text[:500], self._clock.monotonic() - start)
         self._end(entry)
+
+    async def _mesh_is_up(self) -> float:
+        """Wait until the gateway is attached to its mesh; the seconds that it took."""
+        start = self._clock.monotonic()
+        # Polled: the site view is pure and wakes nobody; daemons take seconds to come back.
+        while not self._site.mesh_up:
+            await self._clock.sleep(MESH_PAUSE_S)
+        return self._clock.monotonic() - start
 
     def _undo_of(self, action: Action) -> tuple[Step, ...]:
         nodes = self._site.nodes.configurations()

@@ -31,7 +31,6 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._entries: dict[str, Entry] = {}
-        self._number = 0
 
     def load(self) -> list[Entry]:
         """The entries left open by an earlier run. Raises Corrupt, after setting the file aside."""
@@ -39,18 +38,12 @@ class Journal:
         if document is None:
             return []
         try:
-            self._number = int(document["number"])
             entries = [_entry(plain) for plain in document["entries"]]
         except (ValueError, KeyError, TypeError, AttributeError, MeshtwinError) as error:
             state_file.set_aside(self._path)
             raise Corrupt(f"{self._path.name} holds no actions and was moved aside") from error
         self._entries = {entry.id: entry for entry in entries}
         return entries
-
-    def next_id(self, gateway: str, epoch: int) -> str:
-        """A new action id, unique over the fleet."""
-        self._number += 1
-        return f"{gateway[:40]}-{epoch & 0xFFFFFFFF:08x}-{self._number}"
 
     def put(self, entry: Entry) -> None:
         """Write an entry down before its first step is taken. Raises Misconfigured when the disk refuses."""
@@ -64,7 +57,7 @@ class Journal:
 
     def _write(self) -> None:
         entries = [_plain(entry) for entry in self._entries.values()]
-        state_file.save(self._path, {"number": self._number, "entries": entries})
+        state_file.save(self._path, {"entries": entries})
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
