@@ -50,6 +50,7 @@ class KnownPeers:
     known: set[str] = field(default_factory=set)
     attached_s: float | None = 60.0
     announced: dict[int, str] | None = None
+    relaying: dict[str, frozenset[int]] = field(default_factory=dict)
 
     def view(self) -> View:
         known = frozenset(self.known | self.live.keys())
@@ -60,7 +61,7 @@ class KnownPeers:
         return self.live
 
     def relays(self) -> Mapping[str, frozenset[int]]:
-        return {}
+        return self.relaying
 
     def homes(self) -> Mapping[int, str] | None:
         return self.announced

@@ -1,0 +1,124 @@
+"""No policy can expel a node: neither its actions nor anything below them can say Config Node Reset.
+
+Mesh Protocol 1.1, section 4.3.2.53: a node that is sent Config Node Reset under its device key leaves its
+network for good. Only the operator may do that, on purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import pkgutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+import firmware_bridge.access
+from common.clock import ManualClock
+from common.mesh.configuration import ConfigurationChange
+from common.policy.actions import Action, ActionKind, Step
+from firmware_bridge.access import catalogue
+from firmware_bridge.access.opcodes import opcode_bytes, split
+from firmware_bridge.virtual import VirtualLink, VirtualSite
+from tests.agent.test_journal import changes
+from tests.healing.gateways import running_gateways
+from tests.healing.test_healing import LEARNING_S, PAIRS
+
+NODE_RESET = 0x8049
+NODE_RESET_STATUS = 0x804A
+ROOT = Path(firmware_bridge.access.__file__).parents[2]
+
+
+class OverheardSite(VirtualSite):
+    """A site that remembers every opcode that was ever sent in it."""
+
+    def __init__(self, *parts: Any, **settings: Any) -> None:
+        super().__init__(*parts, **settings)
+        self.heard: set[int] = set()
+
+    def send(
+        self, source: int, destination: int, payload: bytes | None, device_key: bool = False
+    ) -> set[int]:
+        if payload is not None:
+            self.heard.add(split(payload)[0])
+        return super().send(source, destination, payload, device_key)
+
+
+def overheard() -> OverheardSite:
+    links = {(a, b): 0.9 for pair in PAIRS for a, b in (pair, pair[::-1])}
+    return OverheardSite(links, relays=[2, 3], gateways=[1, 9], seed=3)
+
+
+def test_an_action_is_made_of_configuration_changes_and_these_of_four_settings() -> None:
+    assert set(ActionKind) == {ActionKind.REROUTE}
+    assert {field.name for field in fields(Step)} == {"address", "change"}
+    assert {field.name for field in fields(ConfigurationChange)} == {
+        "relay", "default_ttl", "network_transmit", "relay_retransmit",
+    }  # fmt: skip
+    carries = {field.name: str(field.type) for field in fields(Action)}
+    assert carries["steps"] == "tuple[Step, ...]"
+    assert "bytes" not in "".join(carries.values())
+
+
+def test_no_access_message_has_the_opcode() -> None:
+    names = [module.name for module in pkgutil.iter_modules(firmware_bridge.access.__path__)]
+    modules = [importlib.import_module(f"firmware_bridge.access.{name}") for name in names]
+    kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
+    opcodes = {getattr(kind, "OPCODE", None) for kind in kinds} - {None}
+    assert set(catalogue.MESSAGES) <= opcodes
+    assert len(opcodes) > 40
+    assert opcodes.isdisjoint({NODE_RESET, NODE_RESET_STATUS})
+
+
+@pytest.mark.parametrize("folder", ["common", "firmware_bridge", "edge_agent"])
+def test_no_source_of_the_agent_spells_it(folder: str) -> None:
+    spellings = ("8049", "\\x80\\x49", "\\x80I", "32841", "node_reset", "nodereset")
+    guilty = [
+        f"{path.name}: {spelling}"
+        for path in (ROOT / folder).rglob("*.py")
+        for spelling in spellings
+        if spelling in path.read_text().lower()
+    ]
+    assert guilty == []
+    assert opcode_bytes(NODE_RESET) == b"\x80\x49"
+
+
+@given(change=changes)
+@settings(max_examples=40, deadline=None)
+def test_no_change_of_a_configuration_is_sent_as_one(change: ConfigurationChange) -> None:
+    site = overheard()
+    asyncio.run(_configure(site, change))
+    assert site.heard
+    assert site.heard.isdisjoint({NODE_RESET, NODE_RESET_STATUS})
+
+
+async def _configure(site: VirtualSite, change: ConfigurationChange) -> None:
+    clock = ManualClock()
+    link = VirtualLink(site, 1, clock)
+    await link.open()
+    configured = asyncio.ensure_future(link.configure(2, change))
+    while not configured.done():
+        await clock.advance(0.05)
+    await link.close()
+    assert configured.exception() is None
+
+
+async def test_agents_at_work_never_send_it(tmp_path: Path) -> None:
+    clock, site = ManualClock(), overheard()
+    async with running_gateways(tmp_path, site, clock, {"gw-1": 1, "gw-2": 9}, confirm_s=5.0) as gateways:
+        await clock.advance(LEARNING_S)
+        for other in (3, 6):
+            site.links.set(5, other, 0.0)
+        site.down(2)
+        await clock.advance(20.0)
+        site.up(2)
+        site.down(3)
+        await clock.advance(20.0)
+        states = {state for gateway in gateways.values() for state in gateway.stream.states()}
+        assert states >= {"applied", "rolled-back"}
+    assert len(site.heard) > 5
+    assert site.heard.isdisjoint({NODE_RESET, NODE_RESET_STATUS})
+    assert catalogue.MESSAGES.keys() >= site.heard
