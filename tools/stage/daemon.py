@@ -35,6 +35,11 @@ class Daemon:
         self._process: Process | None = None
 
     @property
+    def runs(self) -> bool:
+        """Whether its process is there, ready or not."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
     def pid(self) -> int:
         """Its process id. Raises Unavailable when it is not running."""
         if self._process is None or self._process.returncode is not None:

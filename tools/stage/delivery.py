@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 
+from common.mesh.addresses import show
 from common.messages import Event, Kind, decode
 from tools.stage.evidence import Key, Row
 
@@ -17,24 +18,23 @@ SWITCHED: Final = "operator-set-relay"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A relay switched by hand; Unix times. When it was `answered`, the agent has told an event about it
-    between `begun` and `ended`; when not, it may have."""
+    """A node ordered by hand to relay; Unix times. When it was `answered`, the agent has told an event about
+    it between `begun` and `ended`; when not, it may have."""
 
     node: int
-    relay: bool
     begun: float
     ended: float
     answered: bool
 
     def is_told_by(self, event: Event) -> bool:
         """Whether an event is about this order, as far as its fields tell."""
-        return (event.fields.get("node"), event.fields.get("relay")) == (f"0x{self.node:04x}", self.relay)
+        return event.fields == {"node": show(self.node), "relay": True}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One gateway's streams. `waiting` was still in the outbox at the end, `tombstones` stand in the
-    repository for what an outbox gave up, `unexplained` was stored and never sent."""
+    repository for what an outbox gave up, `unexplained` was stored and never sent anywhere."""
 
     sent: int
     lost: frozenset[Key]
@@ -58,13 +58,13 @@ def judge(
     missing = {row for row in sent if row.content not in at[row.key]}
     waiting = {row for row in missing if row.key in held and row.sequence > cut.get(row.epoch, 0)}
     holes = {(e, n) for e, last in cut.items() for n in range(1, last + 1) if not at[e, n]}
-    told = _contents(sent)
+    told = {row.content for row in sent}
     real = [row for row in stored if row.kind != Kind.DROPPED]
     return Verdict(
         sent=len(sent),
         lost=frozenset(row.key for row in missing - waiting) | holes,
         stored_twice=_repeated(real),
-        unexplained=tuple(row.key for row in real if row.content not in told[row.key]),
+        unexplained=tuple(row.key for row in real if row.content not in told),
         tombstones=len(stored) - len(real),
         waiting=len(waiting),
     )

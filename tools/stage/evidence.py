@@ -61,7 +61,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Testimony:
+class Deposition:
     """An outbox file as its agent left it: `sent` since the file was made, `held` for want of an
     acknowledgement, both in order of commitment."""
 
@@ -81,7 +81,7 @@ def swear_in(state: Path) -> None:
         database.commit()
 
 
-def testimony(state: Path) -> Testimony:
+def deposition(state: Path) -> Deposition:
     """What the outbox file of a dead agent says. Works on a copy, so that the agent finds it as it was.
 
     Raises Corrupt.
@@ -93,16 +93,16 @@ def testimony(state: Path) -> Testimony:
             if original.exists():
                 shutil.copyfile(original, copy.with_name(original.name))
         with closing(sqlite3.connect(copy)) as database:
-            return _testimony(database)
+            return _deposition(database)
 
 
-def _testimony(database: sqlite3.Connection) -> Testimony:
+def _deposition(database: sqlite3.Connection) -> Deposition:
     found = database.execute("SELECT packed, crc FROM state").fetchone()
     state = state_of(*found) if found else None
     if state is None:
         raise Corrupt("the stream's position in an outbox file fails its check")
     sent = database.execute("SELECT sequence, time, kind, body FROM witness ORDER BY number")
-    return Testimony(
+    return Deposition(
         epoch=state.epoch,
         acked=state.acked,
         head=state.head,

@@ -11,9 +11,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from common.errors import MeshtwinError, TimedOut
+from common.errors import MeshtwinError, Unavailable
+from tools.stage.backlog import Backlog
 from tools.stage.daemon import Daemon
-from tools.stage.evidence import Testimony, testimony
+from tools.stage.evidence import Deposition, deposition
 from tools.stage.fleet import Fleet
 
 BROKER: Final = "broker"
@@ -26,8 +27,6 @@ BACKLOG_S: Final = (2.0, 4.0)
 STAGGER_S: Final = 0.6
 # An agent takes a second from its start to its first message, a coordinator two.
 START_S: Final = 1.5
-DRAINS_WITHIN_S: Final = 60.0
-LOOK_S: Final = 0.01
 
 
 class Circumstance(StrEnum):
@@ -105,8 +104,9 @@ class Reaper:
         self._states = states
         self._random = random
         self._say = say
+        self.backlog = Backlog(fleet, states)
         self.kills: list[Kill] = []
-        self.testimonies: dict[str, list[Testimony]] = {name: [] for name in states}
+        self.depositions: dict[str, list[Deposition]] = {name: [] for name in states}
         self.duplicates = 0
         """Messages that the coordinators, as far as they could be asked before they died, had got again."""
 
@@ -115,17 +115,21 @@ class Reaper:
         return {BROKER: self._fleet.broker, COORDINATOR: self._fleet.coordinator, **self._fleet.agents}[name]
 
     async def kill(self, name: str, circumstance: Circumstance) -> None:
-        """Kill a running process; an agent's outbox file testifies before anybody touches it again."""
+        """Kill a running process; an agent's outbox file testifies before anybody touches it again.
+
+        Raises Unavailable when it does not run any more.
+        """
         daemon = self.daemon(name)
-        queued = await self.queued()
+        queued = await self.backlog.queued()
         if name == COORDINATOR:
             await self._note_duplicates()
-        _ = daemon.pid
+        if not daemon.runs:
+            raise Unavailable(f"{name} ended by itself:\n{daemon.last_lines()}")
         await daemon.kill()
         self.kills.append(Kill(name, circumstance, queued))
         self._say(f"kill {len(self.kills)}: {name}, {circumstance}, {queued} envelopes queued")
         if name in self._states:
-            self.testimonies[name].append(await asyncio.to_thread(testimony, self._states[name]))
+            self.depositions[name].append(await asyncio.to_thread(deposition, self._states[name]))
 
     async def carry_out(self, round_: Round) -> None:
         """One round, from everything running to everything running."""
@@ -143,39 +147,11 @@ class Reaper:
         for name in (*UPLINK, *self._states):
             await self.daemon(name).until_ready()
 
-    async def queued(self) -> int:
-        """Envelopes in all outboxes whose agents answer."""
-        return sum([queued for _, queued in (await self.positions()).values()])
-
-    async def positions(self) -> dict[str, tuple[int, int]]:
-        """(acknowledged, queued) of every agent that answers."""
-        found = {}
-        for name in self._states:
-            try:
-                outbox = (await self._fleet.ask_agent(name, "status"))["outbox"]
-            except MeshtwinError:
-                continue
-            found[name] = outbox["acknowledged"], outbox["queued"]
-        return found
-
-    async def drains(self, before: dict[str, tuple[int, int]], names: Sequence[str]) -> None:
-        """Return at the first acknowledgement that one of `names` got since `before`. Raises TimedOut."""
-        async with _in_time("no outbox drains"):
-            # Another process's state: there is no event to wait for.
-            while True:
-                now = await self.positions()
-                if any(now[name][0] > before.get(name, (0, 0))[0] for name in names if name in now):
-                    return
-                await asyncio.sleep(LOOK_S)
-
-    async def drained(self, heads: dict[str, int]) -> None:
-        """Return once everything up to `heads` is acknowledged. Raises TimedOut."""
-        async with _in_time("the outboxes do not drain", 10 * DRAINS_WITHIN_S):
-            while True:
-                now = await self.positions()
-                if all(name in now and now[name][0] >= head for name, head in heads.items()):
-                    return
-                await asyncio.sleep(LOOK_S)
+    async def finish(self) -> None:
+        """Kill every process, in the midst of its work, for good."""
+        await self._note_duplicates()
+        for name in (*self._states, *UPLINK):
+            await self.daemon(name).kill()
 
     async def _together(self, round_: Round) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -198,9 +174,9 @@ class Reaper:
     async def _while_draining(self, uplink: str, name: str) -> None:
         await self.kill(uplink, Circumstance.ALONE)
         await asyncio.sleep(self._random.uniform(*BACKLOG_S))
-        before = await self.positions()
+        before = await self.backlog.positions()
         await self.daemon(uplink).spawn()
-        await self.drains(before, [name] if name in self._states else list(self._states))
+        await self.backlog.moves([name] if name in self._states else self._states, before)
         await self.kill(name, Circumstance.DRAINING)
         await asyncio.sleep(self._random.uniform(*DOWN_S))
         await self.daemon(name).spawn()
@@ -210,21 +186,3 @@ class Reaper:
             self.duplicates += (await self._fleet.ask_coordinator("health"))["duplicates"]
         except MeshtwinError:
             pass  # it has only just started, or cannot answer: then what it knew is not counted
-
-
-class _in_time:
-    """`async with`: asyncio's timeout, told as TimedOut."""
-
-    def __init__(self, what: str, seconds: float = DRAINS_WITHIN_S) -> None:
-        self._what = what
-        self._seconds = seconds
-        self._timeout = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
-        try:
-            await self._timeout.__aexit__(kind, error, trace)
-        except TimeoutError as late:
-            raise TimedOut(f"{self._what} within {self._seconds:.0f} s") from late
