@@ -8,7 +8,6 @@ import random
 import sys
 import tempfile
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -16,8 +15,9 @@ from typing import Any, Final
 from common.errors import MeshtwinError, TimedOut
 from tools.stage import corridors
 from tools.stage.fleet import Fleet
-from tools.stage.healing import Healed, Site, can_be_mended, cut_off_by, measure
+from tools.stage.healing import Healed, measure
 from tools.stage.lamps import LampStage
+from tools.stage.patient import Patient, pinger, until, victims_of
 from tools.stage.virtual import VirtualStage
 
 PROBE_PERIOD_S: Final = 1.0
@@ -25,19 +25,11 @@ LEARN_WITHIN_S: Final = 240.0
 SETTLE_WITHIN_S: Final = 90.0
 SETTLE_S: Final = 4.0
 LEAST_SERVICE: Final = 0.75
-PING_TIMEOUT_S: Final = 0.4
+
+Results = dict[tuple[str, str], list[Healed]]
+"""By site and mode."""
 
 MODES: Final = {"": "with everything", "_no_coordinator": "no coordinator", "_no_broker": "no broker"}
-
-
-@dataclass
-class Patient:
-    """A site under test: its stage, its agents in the order of their ids, and what happened to it."""
-
-    stage: Site
-    agents: dict[str, int]
-    baseline: frozenset[int] = frozenset()
-    healed: dict[str, list[Healed]] = field(default_factory=dict)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -59,20 +51,23 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             await fleet.start()
             patients = await _admit(fleet, stack, options, Path(name))
             await _learned(fleet, patients)
+            results: Results = {}
             for mode in MODES:
-                await _campaign(fleet, patients, mode, faults, options.seed)
+                results |= await _campaign(fleet, patients, mode, faults, options.seed)
             false_actions = await _soak(fleet, patients, soak_s)
             rate = await _monitoring_rate(fleet, patients)
+    names = [patient.stage.name for patient in patients]
     figures: dict[str, Any] = {"false_actions": false_actions, "soak_s": soak_s}
     for mode in MODES:
-        figures |= _figures([h for p in patients for h in p.healed[mode]], mode)
+        figures |= _figures([healed for name in names for healed in results[name, mode]], mode)
     return {
         **figures,
         "probe_period_s": PROBE_PERIOD_S,
         "loss": options.loss,
         "monitoring_messages_per_s": rate,
         "sites": {
-            p.stage.name: {k: v for m in MODES for k, v in _figures(p.healed[m], m).items()} for p in patients
+            name: {k: v for mode in MODES for k, v in _figures(results[name, mode], mode).items()}
+            for name in names
         },
     }
 
@@ -104,12 +99,12 @@ async def _learned(fleet: Fleet, patients: list[Patient]) -> None:
     say("waiting until the agents know their sites")
     for patient in patients:
         for agent in patient.agents:
-            await _until(fleet, agent, lambda status: bool(status["learned"]), LEARN_WITHIN_S)
+            await until(fleet, agent, lambda status: bool(status["learned"]), LEARN_WITHIN_S)
         patient.baseline = await patient.stage.relays()
         await _well(fleet, patient)
 
 
-async def _campaign(fleet: Fleet, patients: list[Patient], mode: str, faults: int, seed: int) -> None:
+async def _campaign(fleet: Fleet, patients: list[Patient], mode: str, faults: int, seed: int) -> Results:
     """One mode on all sites at once."""
     say(f"{faults} relay deaths per site, {MODES[mode]}")
     if mode == "_no_coordinator":
@@ -118,71 +113,46 @@ async def _campaign(fleet: Fleet, patients: list[Patient], mode: str, faults: in
         await fleet.broker.kill()
         for patient in patients:
             for agent in patient.agents:
-                await _until(fleet, agent, lambda status: status["role"] == "alone", 30.0)
+                await until(fleet, agent, lambda status: status["role"] == "alone", 30.0)
     async with asyncio.TaskGroup() as tasks:
-        for patient in patients:
-            tasks.create_task(_injure(fleet, patient, mode, faults, random.Random(f"{seed} {mode}")))
+        campaigns = {
+            (patient.stage.name, mode): tasks.create_task(
+                _injure(fleet, patient, mode, faults, random.Random(f"{seed} {mode}"))
+            )
+            for patient in patients
+        }
     if mode == "_no_coordinator":
         await fleet.coordinator.start()
     elif mode == "_no_broker":
         await fleet.broker.start()
+    return {key: task.result() for key, task in campaigns.items()}
 
 
-async def _injure(fleet: Fleet, patient: Patient, mode: str, faults: int, rng: random.Random) -> None:
-    healed = patient.healed.setdefault(mode, [])
+async def _injure(fleet: Fleet, patient: Patient, mode: str, faults: int, rng: random.Random) -> list[Healed]:
+    healed: list[Healed] = []
     while len(healed) < faults:
-        victims = await _victims(fleet, patient, alone=mode == "_no_broker")
+        victims = await victims_of(fleet, patient, alone=mode == "_no_broker")
         if not victims:
             raise TimedOut(f"{patient.stage.name} has no relay whose death can be mended")
-        relay = rng.choice(sorted(victims))
-        agent, cut_off = victims[relay]
+        victim = rng.choice(victims)
         await asyncio.sleep(rng.uniform(0.0, PROBE_PERIOD_S))
-        outcome = await measure(patient.stage, relay, cut_off, _pinger(fleet, agent))
+        outcome = await measure(patient.stage, victim.relay, victim.cut_off, pinger(fleet, victim.agent))
         healed.append(outcome)
-        told = f"{outcome.seconds:.2f} s" if outcome.seconds is not None else "not repaired"
+        told = "not repaired"
+        if outcome.seconds is not None:
+            told = f"{outcome.seconds:.2f} s (first answer after {outcome.first_sign_s:.2f} s)"
         who = f"{patient.stage.name}{mode} {len(healed)}/{faults}"
-        say(f"{who}: 0x{relay:04x}, {len(cut_off)} cut off, {told}")
-        await _restore(fleet, patient, relay)
-
-
-async def _victims(fleet: Fleet, patient: Patient, alone: bool) -> dict[int, tuple[str, frozenset[int]]]:
-    """Relays whose death cuts nodes off and can be mended: who has to mend it, and the nodes."""
-    graph, relays = await patient.stage.graph(), await patient.stage.relays()
-    victims: dict[int, tuple[str, frozenset[int]]] = {}
-    everything = graph.nodes - set(patient.agents.values())
-    for agent, gateway in patient.agents.items():
-        mine = await _homes(fleet, agent) if alone else graph.nodes
-        changeable = everything & mine
-        for relay in relays - set(patient.agents.values()):
-            cut_off = cut_off_by(graph, relays, {gateway: mine - {gateway}}, relay)
-            if cut_off and can_be_mended(graph, changeable, relays, gateway, relay, cut_off):
-                victims.setdefault(relay, (agent, cut_off))
-        if not alone:
-            break
-    return victims
-
-
-async def _homes(fleet: Fleet, agent: str) -> frozenset[int]:
-    status = await fleet.ask_agent(agent, "status")
-    return frozenset(int(n["address"], 16) for n in status["nodes"] if n["home"] == agent)
-
-
-def _pinger(fleet: Fleet, agent: str) -> Any:
-    async def ping(node: int) -> bool:
-        try:
-            await fleet.ask_agent(agent, "ping", node=node, timeout_s=PING_TIMEOUT_S)
-        except MeshtwinError:
-            return False
-        return True
-
-    return ping
+        say(f"{who}: 0x{victim.relay:04x}, {len(victim.cut_off)} cut off, {told}")
+        await _restore(fleet, patient, victim.relay)
+    return healed
 
 
 async def _restore(fleet: Fleet, patient: Patient, relay: int) -> None:
     """Bring the dead back and the relay set to what it was, as an operator would."""
     await patient.stage.revive(relay)
-    first = next(iter(patient.agents))
-    await _until(fleet, first, lambda status: all(n["alive"] for n in status["nodes"]), SETTLE_WITHIN_S)
+    await until(
+        fleet, patient.first, lambda status: all(n["alive"] for n in status["nodes"]), SETTLE_WITHIN_S
+    )
     await _idle(fleet, patient)
     for node in sorted(await patient.stage.relays() - patient.baseline):
         for agent in patient.agents:
@@ -204,28 +174,22 @@ async def _persist(fleet: Fleet, agent: str, node: int) -> None:
 async def _well(fleet: Fleet, patient: Patient) -> None:
     """Wait until every agent sees every node alive and served, and has nothing under way."""
     for agent in patient.agents:
-        await _until(fleet, agent, _is_well, SETTLE_WITHIN_S)
+        await until(fleet, agent, _is_well, SETTLE_WITHIN_S)
     await _idle(fleet, patient)
     await asyncio.sleep(SETTLE_S)
 
 
 async def _idle(fleet: Fleet, patient: Patient) -> None:
     for agent in patient.agents:
-        await _until(fleet, agent, lambda status: not status["actions_pending"], SETTLE_WITHIN_S)
+        await until(fleet, agent, lambda status: not status["actions_pending"], SETTLE_WITHIN_S)
+
+
+def _all_alive(status: dict[str, Any]) -> bool:
+    return all(node["alive"] for node in status["nodes"])
 
 
 def _is_well(status: dict[str, Any]) -> bool:
     return all(node["alive"] and node["delivery"] >= LEAST_SERVICE for node in status["nodes"])
-
-
-async def _until(fleet: Fleet, agent: str, good: Any, within_s: float) -> None:
-    try:
-        async with asyncio.timeout(within_s):
-            # Another process's state: there is no event to wait for.
-            while not good(await fleet.ask_agent(agent, "status")):  # noqa: ASYNC110
-                await asyncio.sleep(0.5)
-    except TimeoutError as error:
-        raise TimedOut(f"{agent} did not settle:\n{fleet.agents[agent].last_lines()}") from error
 
 
 async def _soak(fleet: Fleet, patients: list[Patient], seconds: float) -> int:
@@ -241,7 +205,7 @@ async def _soak(fleet: Fleet, patients: list[Patient], seconds: float) -> int:
 async def _begun(fleet: Fleet) -> int:
     """Actions that were ever applied, as the coordinator knows them after the streams have caught up."""
     for agent in fleet.agents:
-        await _until(fleet, agent, lambda status: status["outbox"]["queued"] < 50, SETTLE_WITHIN_S)
+        await until(fleet, agent, lambda status: status["outbox"]["queued"] < 50, SETTLE_WITHIN_S)
     actions = await fleet.ask_coordinator("actions", limit=10_000)
     return sum(any(step["state"] == "applying" for step in action["steps"]) for action in actions)
 
@@ -250,8 +214,7 @@ async def _monitoring_rate(fleet: Fleet, patients: list[Patient]) -> dict[str, f
     """Monitoring messages per second and site: a probe per node and period, and the reports that arrive."""
     rates = {}
     for patient in patients:
-        agent = next(iter(patient.agents))
-        status = await fleet.ask_agent(agent, "status")
+        status = await fleet.ask_agent(patient.first, "status")
         rates[patient.stage.name] = round(len(status["nodes"]) / PROBE_PERIOD_S + status["reports_per_s"], 1)
     return rates
 

@@ -11,10 +11,10 @@ from typing import Protocol
 from common.mesh.graph import Flooding, SiteGraph
 
 ROUND_TRIPS = 3
-PING_TIMEOUT_S = 0.4
+PING_TIMEOUT_S = 0.35
 GIVE_UP_S = 30.0
-AT_ONCE = 4
-FIRST_SIGN_PAUSE_S = 0.1
+AT_ONCE = 5
+FIRST_SIGN_PAUSE_S = 0.05
 """Between two questions before anybody answered: the questions must not crowd out the repair."""
 
 TRANSMISSIONS = 2
@@ -46,11 +46,13 @@ class Site(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """One fault: `seconds` from the kill to the last cut-off node's third answer in a row; None if never."""
+    """One fault: `seconds` from the kill to the last cut-off node's third answer in a row, `first_sign_s` to
+    the first answer of any; None if never."""
 
     relay: int
     cut_off: frozenset[int]
     seconds: float | None
+    first_sign_s: float | None = None
 
 
 def cut_off_by(
@@ -91,10 +93,11 @@ async def measure(site: Site, relay: int, cut_off: frozenset[int], ping: Ping) -
     try:
         async with asyncio.timeout(GIVE_UP_S):
             await _first_sign(sorted(cut_off), ping)
+            first_sign_s = time.monotonic() - killed_at
             await _everybody(cut_off, ping)
     except TimeoutError:
         return Healed(relay, cut_off, None)
-    return Healed(relay, cut_off, time.monotonic() - killed_at)
+    return Healed(relay, cut_off, time.monotonic() - killed_at, first_sign_s)
 
 
 async def _first_sign(nodes: list[int], ping: Ping) -> None:

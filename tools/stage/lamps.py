@@ -1,8 +1,11 @@
-"""Real mesh nodes on the stage: twelve lamps and two gateways, some relays that are needed, others spare.
+"""Real mesh nodes on the stage: twelve lamps along a corridor and two gateways.
 
-gw-a1 ─ L0  L1  L2  L3 ─ gw-a2        a lamp hears its neighbours in all eight directions;
-      ─ L4  L5  L6  L7 ─              the middle row relays, the others could;
-      ─ L8  L9 L10 L11 ─              each gateway hears the column beside it
+    row 0    o   R   R   R   R   o        a lamp hears its neighbours in all eight directions;
+    row 1    o   o   o   o   o   o        four lamps of row 0 relay, the others could
+                  └─ gw-a1 ─┘   └─ gw-a2
+            gw-a1 hears columns 2 and 3, gw-a2 columns 4 and 5
+
+Whichever relay dies, what lies behind it is cut off, and the lamp across the corridor can bridge the gap.
 """
 
 from __future__ import annotations
@@ -20,9 +23,13 @@ from tools.meshlab.topology import Pair, Topology
 from tools.stage.fleet import Fleet
 
 GATEWAYS: Final = 2
-COLUMNS: Final = 4
-ROWS: Final = 3
-MIDDLE: Final = 1
+COLUMNS: Final = 6
+ROWS: Final = 2
+RELAY_ROW: Final = 0
+RELAY_COLUMNS: Final = (1, 2, 3, 4)
+HEARD_BY: Final = {0: (2, 3), 1: (4, 5)}
+"""Columns whose lamps a gateway hears, and is heard by."""
+
 # Twice, 10 ms apart, the least that there is: a daemon sends one packet an interval and queues the rest.
 TRANSMIT: Final = Transmit(2, 10)
 
@@ -38,8 +45,8 @@ def topology(loss: float) -> Topology:
 
 
 def plan() -> SitePlan:
-    """Addresses, and the middle row as relays."""
-    relays = frozenset(lamp(MIDDLE, column) for column in range(COLUMNS))
+    """Addresses and relays."""
+    relays = frozenset(lamp(RELAY_ROW, column) for column in RELAY_COLUMNS)
     return SitePlan(
         GATEWAYS + ROWS * COLUMNS,
         GATEWAYS,
@@ -51,9 +58,10 @@ def plan() -> SitePlan:
 
 
 def _pairs() -> Iterator[Pair]:
+    for gateway, columns in HEARD_BY.items():
+        for column in columns:
+            yield from ((gateway, lamp(row, column)) for row in range(ROWS))
     for row in range(ROWS):
-        yield 0, lamp(row, 0)
-        yield 1, lamp(row, COLUMNS - 1)
         for column in range(COLUMNS):
             for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
                 if row + down < ROWS and 0 <= column + right < COLUMNS:
