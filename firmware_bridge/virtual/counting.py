@@ -1,40 +1,54 @@
 """What one simulated receiver counts of its neighbours' probes: tables for reports, and who went silent.
 
-The behaviour is the link monitor's of PROTOCOL.md. A real node infers misses from silence; here the site
-tells both what was heard and what was missed, which is the same at less cost.
+The behaviour is the link monitor's of PROTOCOL.md, and its numbers are those of `neighbours.Detection`. A
+real node infers misses from silence; here the site tells both what was heard and what was missed, which is
+the same at less cost: `neighbours.NeighbourTable` looks at all neighbours at every deadline.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from firmware_bridge.access.link_monitor import EXPECTED_MAX, ReportEntry
+from firmware_bridge.neighbours import Detection, Doubt, Loss
 
-MAX_NEIGHBOURS = 64
-USUALLY_GOOD_SHARE = 0.7
-MIN_COUNTED = 5
-"""A neighbour is not "usually" anything before that many probes."""
-
-LOST_AFTER = 2
-"""Probes in a row that must be missed; more from a neighbour that is not heard so well."""
-
-FALSE_ALARM = 0.001
-"""Chance of that many misses by mere loss. At a share of 0.9 two in a row happen every hundred probes."""
-
-FORGOTTEN_AFTER = 30
-SMOOTHING = 0.04
+DETECTION: Final = Detection()
+_HISTORY_BITS: Final = 32
+_HISTORY_MASK: Final = (1 << _HISTORY_BITS) - 1
 
 
 @dataclass(slots=True)
 class Neighbour:
-    """The counts of one transmitter. `share` is the usual share heard, from before the present silence."""
+    """The counts of one transmitter, the last outcomes as bits, and the doubt about it.
+
+    `missed` counts probes in a row, `asked` the questions since; `ask_at` is when the next one is due.
+    """
 
     heard: int = 0
     expected: int = 0
-    missed_in_a_row: int = 0
-    counted: int = 0
-    share: float = 1.0
-    share_before: float = 1.0
+    missed: int = 0
+    history: int = 0
+    outcomes: int = 0
+    asked: int = 0
+    ask_at: float | None = None
+    lost: bool = False
+
+    def share(self) -> float:
+        """Share heard before the present silence."""
+        seen = min(self.outcomes, _HISTORY_BITS) - self.missed
+        return (self.history >> self.missed).bit_count() / seen if seen > 0 else 0.0
+
+    def reassure(self) -> None:
+        """It lives: neither in doubt nor lost. What it missed stays missed."""
+        self.asked, self.ask_at, self.lost = 0, None, False
+
+    def is_usually_good(self) -> bool:
+        enough = self.outcomes - self.missed >= DETECTION.least_outcomes
+        return enough and self.share() >= DETECTION.good_share
+
+    def loss(self, transmitter: int) -> Loss:
+        return Loss(transmitter, self.missed + self.asked, self.share())
 
 
 class NeighbourCounts:
@@ -50,33 +64,59 @@ class NeighbourCounts:
         """A probe came. Neighbours beyond the table's size are not taken in."""
         neighbour = self._table.get(transmitter)
         if neighbour is None:
-            if len(self._table) >= MAX_NEIGHBOURS:
+            if len(self._table) >= DETECTION.limit:
                 return
             neighbour = self._table[transmitter] = Neighbour()
-        neighbour.missed_in_a_row = 0
+        if neighbour.missed:
+            neighbour.missed = 0
+            neighbour.reassure()
         _count(neighbour, 1)
 
     def missed(self, transmitter: int) -> bool:
-        """A probe was due and did not come. Whether this is the moment to tell that the neighbour is lost."""
+        """A probe was due and did not come. Whether to `suspect` the transmitter when its grace is over."""
         neighbour = self._table.get(transmitter)
         if neighbour is None:
             return False
-        if neighbour.missed_in_a_row == 0:
-            neighbour.share_before = neighbour.share
-        neighbour.missed_in_a_row += 1
+        neighbour.missed += 1
         _count(neighbour, 0)
-        if neighbour.missed_in_a_row >= FORGOTTEN_AFTER:
+        if neighbour.missed >= DETECTION.forget_after:
             del self._table[transmitter]
-        if neighbour.share_before < USUALLY_GOOD_SHARE or neighbour.counted < MIN_COUNTED:
-            return False
-        return neighbour.missed_in_a_row == misses_needed(neighbour.share_before)
+        return _is_suspicious(neighbour)
 
-    def silence(self, transmitter: int) -> tuple[int, float] | None:
-        """Probes missed in a row and the share heard before, while a neighbour is lost; else None."""
+    def suspect(self, transmitter: int, now: float) -> Doubt | None:
+        """The grace of a missed probe is over: whether to ask for a sign of life, and again to
+        `unanswered` when an answer would have come."""
         neighbour = self._table.get(transmitter)
-        if neighbour is None or neighbour.missed_in_a_row < LOST_AFTER:
+        if neighbour is None or not neighbour.missed or not _is_suspicious(neighbour):
             return None
-        return neighbour.missed_in_a_row, neighbour.share_before
+        return _ask(neighbour, transmitter, now)
+
+    def unanswered(self, transmitter: int, now: float) -> Doubt | Loss | None:
+        """The time to answer is over: whether to ask again, or to tell a loss. None when a sign of life
+        came, or a later question is still open."""
+        neighbour = self._table.get(transmitter)
+        if neighbour is None or neighbour.ask_at is None or now < neighbour.ask_at:
+            return None
+        if neighbour.asked < DETECTION.questions(neighbour.share()):
+            return _ask(neighbour, transmitter, now)
+        neighbour.ask_at, neighbour.lost = None, True
+        return neighbour.loss(transmitter)
+
+    def loss(self, transmitter: int) -> Loss | None:
+        """What to tell of a neighbour while it is lost."""
+        neighbour = self._table.get(transmitter)
+        return neighbour.loss(transmitter) if neighbour is not None and neighbour.lost else None
+
+    def doubts(self, transmitter: int) -> bool:
+        """Whether a sign of life would make a difference."""
+        neighbour = self._table.get(transmitter)
+        return neighbour is not None and (neighbour.lost or neighbour.ask_at is not None)
+
+    def alive(self, transmitter: int) -> None:
+        """A sign of life came that is no probe."""
+        neighbour = self._table.get(transmitter)
+        if neighbour is not None:
+            neighbour.reassure()
 
     def forget(self, transmitter: int) -> None:
         """The transmitter stopped probing on purpose."""
@@ -95,12 +135,14 @@ class NeighbourCounts:
         return entries
 
 
-def misses_needed(share: float) -> int:
-    """How many misses in a row are evidence, for a neighbour of which `share` is usually heard."""
-    needed, chance = LOST_AFTER, (1.0 - share) ** LOST_AFTER
-    while chance > FALSE_ALARM:
-        needed, chance = needed + 1, chance * (1.0 - share)
-    return needed
+def _is_suspicious(neighbour: Neighbour) -> bool:
+    return not neighbour.lost and neighbour.ask_at is None and neighbour.is_usually_good()
+
+
+def _ask(neighbour: Neighbour, transmitter: int, now: float) -> Doubt:
+    neighbour.asked += 1
+    neighbour.ask_at = now + DETECTION.answer_s
+    return Doubt(transmitter)
 
 
 def _count(neighbour: Neighbour, heard: int) -> None:
@@ -109,6 +151,5 @@ def _count(neighbour: Neighbour, heard: int) -> None:
         neighbour.expected //= 2
     neighbour.heard += heard
     neighbour.expected += 1
-    neighbour.counted += 1
-    weight = SMOOTHING if neighbour.counted > 25 else 1.0 / neighbour.counted
-    neighbour.share += weight * (heard - neighbour.share)
+    neighbour.outcomes += 1
+    neighbour.history = (neighbour.history << 1 | heard) & _HISTORY_MASK

@@ -1,8 +1,7 @@
 """The link monitor of a whole simulated site: probes, reports and lost reports of every node.
 
-As PROTOCOL.md has it, with two differences for dense sites, where each node hears dozens: a report takes the
-neighbours that wait longest instead of all, and a neighbour that is not heard so well may miss more than two
-probes before it counts as lost.
+As PROTOCOL.md has it, with one difference for dense sites, where each node hears dozens: a report takes the
+neighbours that wait longest instead of all. What follows a missed probe is in `doubts`.
 """
 
 from __future__ import annotations
@@ -12,23 +11,19 @@ from typing import TYPE_CHECKING
 from firmware_bridge.access.link_monitor import (
     MONITOR_REPORTS,
     UNSEGMENTED_ENTRIES,
-    Lost,
     MonitorStatus,
     reports,
 )
-from firmware_bridge.virtual.counting import NeighbourCounts
+from firmware_bridge.virtual.counting import DETECTION, NeighbourCounts
+from firmware_bridge.virtual.doubts import Doubts
 from firmware_bridge.virtual.node import VirtualNode
 
 if TYPE_CHECKING:
     from firmware_bridge.virtual.site import VirtualSite
 
-GRACE, MIN_GRACE_S = 0.15, 0.1
-"""Share of the period by which a probe may be late before it counts as missed, and the least time."""
-
 GRACE_SPREAD = (1.0, 1.2)
-"""Not all neighbours of a dead node speak at once."""
+"""Each node's own factor: not all neighbours of a dead node speak at once."""
 
-REPEAT_LOST_S = (0.2, 0.4)
 REPORT_MESSAGES = 4
 """At most this many messages a report; the neighbours that wait longest go first."""
 
@@ -42,7 +37,9 @@ class Monitoring:
     def __init__(self, site: VirtualSite, at_first: MonitorStatus) -> None:
         self._site = site
         self._at_first = at_first
+        self.doubts = Doubts(site)
         self.probes = 0
+        self._spread = {address: site.random.uniform(*GRACE_SPREAD) for address in site.nodes}
         # A slot of an older generation is void: the node's period has changed since.
         self._generation = dict.fromkeys(site.nodes, 0)
 
@@ -80,20 +77,20 @@ class Monitoring:
         site, period = self._site, node.monitor.period_s
         site.after(period, self._slot, node, generation)
         speaks = site.speaks(node.address)
-        silent = self._probe(node, speaks)
-        grace = max(MIN_GRACE_S, GRACE * period)
-        for receiver in silent:
-            site.after(grace * site.random.uniform(*GRACE_SPREAD), self._lost, receiver, node.address)
+        grace = max(DETECTION.least_grace_s, DETECTION.grace * period)
+        for receiver in self._probe(node, speaks):
+            delay = grace * self._spread[receiver.address]
+            site.after(delay, self.doubts.suspect, receiver, node.address)
         if speaks:
             self._count_probe(node)
 
     def _probe(self, node: VirtualNode, speaks: bool) -> list[VirtualNode]:
-        """Let the neighbours count one probe; those are returned that have just lost the node."""
+        """Let the neighbours count one probe; those are returned that may come to doubt it."""
         site, transmitter, transmissions = self._site, node.address, node.monitor.transmissions
         draw, nodes, silent = site.random.random, site.nodes, []
         for address, pdr in site.links.out.get(transmitter, {}).items():
             receiver = nodes[address]
-            if not (receiver.alive and receiver.monitored):
+            if not receiver.monitors:
                 continue
             if speaks and draw() < 1.0 - (1.0 - pdr) ** transmissions:
                 receiver.counts.heard(transmitter)
@@ -112,14 +109,3 @@ class Monitoring:
         for i, message in enumerate(reports(node.counts.take_report(limit, node.monitor.transmissions))):
             delay = spread * (i + self._site.random.random())
             self._site.after(delay, self._site.publish, node.address, MONITOR_REPORTS, message)
-
-    def _lost(self, receiver: VirtualNode, transmitter: int, again: bool = True) -> None:
-        silence = receiver.counts.silence(transmitter)
-        if silence is None or not self._site.speaks(receiver.address):
-            return
-        missed, share = silence
-        lost = Lost(transmitter, min(missed, 255), round(255 * share))
-        self._site.publish(receiver.address, MONITOR_REPORTS, lost)
-        if again:
-            delay = self._site.random.uniform(*REPEAT_LOST_S)
-            self._site.after(delay, self._lost, receiver, transmitter, False)

@@ -35,6 +35,11 @@ class VirtualNode:
     restarted_by: tuple[int, int] | None = None
     deaths: int = 0
 
+    @property
+    def monitors(self) -> bool:
+        """Whether it has a link monitor that is on."""
+        return self.alive and self.monitored and self.monitor.period_units > 0
+
     def configured(self, message: AccessMessage | Opaque) -> AccessMessage | None:
         """The Config server: the answer to a message under the device key, or None."""
         match message:

@@ -82,7 +82,7 @@ def test_reports_tell_the_links_losses() -> None:
         assert abs(heard[key] / count - (1 - 0.4**2)) < 0.06
 
 
-def test_a_death_is_told_by_those_who_heard_the_node_within_two_and_a_half_periods() -> None:
+def test_a_death_is_told_by_those_who_heard_the_node_within_one_and_a_half_periods() -> None:
     site, listener = square()
     site.advance(60.0)
     site.down(2)
@@ -90,7 +90,7 @@ def test_a_death_is_told_by_those_who_heard_the_node_within_two_and_a_half_perio
     told = losses(listener, 2)
     # 4 is cut off: only the gateway itself can tell. Once, and once more.
     assert [source for _, source in told] == [1, 1]
-    assert 1.0 < told[0][0] - 60.0 < 2.5
+    assert 0.4 < told[0][0] - 60.0 < 1.5
     assert 0.1 < told[1][0] - told[0][0] < 0.5
 
 
