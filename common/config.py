@@ -7,7 +7,6 @@ the nearest known one named.
 from __future__ import annotations
 
 import tomllib
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +70,8 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
     location = [str(part) for part in detail["loc"]]
     key = ".".join(location) or "the file"
     if detail["type"] == "extra_forbidden":
+        from difflib import get_close_matches  # A daemon whose configuration is good never needs it.
+
         near = get_close_matches(location[-1], _known_keys(model, detail["loc"][:-1]), n=1, cutoff=0.5)
         hint = f", did you mean {near[0]!r}?" if near else ""
         return f"unknown key {key!r}{hint}"

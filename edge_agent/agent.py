@@ -226,6 +226,7 @@ class Agent:
         while True:
             await self._clock.sleep(HOMES_PERIOD_S)
             self._compare_relays()
+            self.decider.peer_nodes |= set(self._peers.addresses().values())
             announced = self._peers.homes()
             if self.acting:
                 self.decider.assign_homes(self._peers.view(), self._peers.addresses())

@@ -72,6 +72,10 @@ class SiteGraph:
     links: Mapping[LinkKey, float]
     _out: dict[int, list[tuple[int, float]]] = field(init=False, repr=False, compare=False)
     _in: dict[int, list[tuple[int, float]]] = field(init=False, repr=False, compare=False)
+    # By transmitter, receiver and count. Dies with the graph: values of links change all the time.
+    _worlds: dict[tuple[int, int, int], int] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         out: dict[int, list[tuple[int, float]]] = {}
@@ -101,14 +105,16 @@ class SiteGraph:
         gone = frozenset(nodes)
         if not gone:
             return self
-        return SiteGraph({key: p for key, p in self.links.items() if gone.isdisjoint(key)})
+        rest = SiteGraph({key: p for key, p in self.links.items() if gone.isdisjoint(key)})
+        object.__setattr__(rest, "_worlds", self._worlds)
+        return rest
 
     def flood_from(self, source: int, flooding: Flooding) -> dict[int, Reach]:
         """Reach of a flood that `source` starts, per node that it can arrive at (the source included)."""
 
         def edges(node: int) -> Iterable[tuple[int, int]]:
             count = flooding.transmissions if node == source else flooding.repeats
-            return [(other, open_worlds(node, other, pdr, count)) for other, pdr in self.receivers(node)]
+            return [(other, self._open(node, other, pdr, count)) for other, pdr in self.receivers(node)]
 
         arrivals = _percolate(source, edges, flooding)
         return {node: _reach(by_hop) for node, by_hop in arrivals.items()}
@@ -118,7 +124,7 @@ class SiteGraph:
 
         def edges(node: int) -> Iterable[tuple[int, int]]:
             return [
-                (other, open_worlds(other, node, pdr, flooding.repeats))
+                (other, self._open(other, node, pdr, flooding.repeats))
                 for other, pdr in self.transmitters(node)
             ]
 
@@ -136,20 +142,23 @@ class SiteGraph:
         by_hop: dict[int, int] = {}
         for receiver, pdr in self.receivers(node):
             if receiver == sink or receiver in flooding.relays:
-                opened = open_worlds(node, receiver, pdr, flooding.transmissions)
+                opened = self._open(node, receiver, pdr, flooding.transmissions)
                 for hop, worlds in onward.get(receiver, {}).items():
                     if hop < flooding.ttl:
                         by_hop[hop + 1] = by_hop.get(hop + 1, 0) | (worlds & opened)
         return _first_arrivals(by_hop)
 
+    def _open(self, transmitter: int, receiver: int, pdr: float, count: int) -> int:
+        """The worlds (bits) in which at least one of `count` transmissions is received."""
+        key = (transmitter, receiver, count)
+        worlds = self._worlds.get(key)
+        if worlds is None:
+            chance = round(heard_once(pdr, count) * (1 << _CHANCE_BITS))
+            worlds = self._worlds[key] = _draw(transmitter, receiver, chance)
+        return worlds
 
-@lru_cache(maxsize=1 << 15)
-def open_worlds(transmitter: int, receiver: int, pdr: float, count: int) -> int:
-    """The worlds (bits) in which at least one of `count` transmissions is received."""
-    return _draw(transmitter, receiver, round(heard_once(pdr, count) * (1 << _CHANCE_BITS)))
 
-
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 12)
 def _draw(transmitter: int, receiver: int, chance: int) -> int:
     """A bit is set with `chance` / 1024: where a world's uniform number of 10 bits lies below it.
 

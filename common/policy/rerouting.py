@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration
@@ -21,6 +21,11 @@ TURN_ON_COST = 0.5
 
 CLEAR_GAIN = 0.03
 """A degraded node's delivery must be expected to rise by this much to be worth a change."""
+
+CUT_OFF = 0.1
+"""Delivery below which a node counts as cut off."""
+
+MOST_CULPRITS = 16
 
 TTL_MARGIN = 2
 """Spare hops above the longest path: floods do not always take the best one."""
@@ -166,7 +171,9 @@ def _choose(site: _Site, relays: frozenset[int]) -> frozenset[int]:
     chosen: set[int] = set()
     hopeless: set[int] = set()
     while True:
-        service = site.service(relays | chosen)
+        # Enough is what may well be enough: the same yardstick as for acting at all. Estimates lie a little
+        # below the truth, and relays added to please them only load the channel.
+        service = site.service(relays | chosen, site.best_case)
         waiting = [node for node in site.unserved(service) if node not in hopeless]
         if not waiting:
             return _prune(site, relays, chosen)
@@ -221,7 +228,7 @@ def _best_helper(site: _Site, relays: frozenset[int] | set[int], node: int, scor
     far = {other for helper in near for other, _ in site.graph.transmitters(helper)}
     gains = []
     for candidate in sorted((near | far) & site.candidates - set(relays)):
-        gain = site.score(site.service(frozenset(relays) | {candidate})) - score
+        gain = site.score(site.service(frozenset(relays) | {candidate}, site.best_case)) - score
         if gain >= CLEAR_GAIN:
             gains.append((-gain, candidate))
     return {min(gains)[1]} if gains else set()
@@ -231,8 +238,8 @@ def _prune(site: _Site, relays: frozenset[int], chosen: set[int]) -> frozenset[i
     """Drop each new relay without which service is no worse."""
     kept = set(chosen)
     for candidate in sorted(chosen, reverse=True):
-        with_it = site.score(site.service(relays | kept))
-        without = site.score(site.service(relays | (kept - {candidate})))
+        with_it = site.score(site.service(relays | kept, site.best_case))
+        without = site.score(site.service(relays | (kept - {candidate}), site.best_case))
         if with_it - without < CLEAR_GAIN:
             kept.discard(candidate)
     return frozenset(kept)
@@ -286,10 +293,10 @@ def _action(
     gained: frozenset[int],
     now: float,
 ) -> Action:
-    cut_off = [node for node in gained if before.of(node) < 0.1]
+    cut_off = frozenset(node for node in gained if before.of(node) < CUT_OFF)
     return Action(
         kind=ActionKind.REROUTE,
-        cause=_cause(observation, before, gained, cut_off),
+        cause=_cause(state, observation, before, gained, cut_off),
         steps=steps,
         expected=Effect(gained, round(min(after.of(n) for n in gained), 3), state.confirm_s),
         priority=Priority.CUT_OFF if cut_off else Priority.DEGRADED,
@@ -297,12 +304,31 @@ def _action(
     )
 
 
-def _cause(observation: Observation, before: Service, gained: frozenset[int], cut_off: list[int]) -> str:
-    if cut_off and observation.dead:
-        dead = ", ".join(f"0x{address:04x}" for address in sorted(observation.dead)[:4])
-        return f"relay {dead} dead, {len(cut_off)} nodes cut off"
+def _cause(
+    state: SiteState,
+    observation: Observation,
+    before: Service,
+    gained: frozenset[int],
+    cut_off: frozenset[int],
+) -> str:
+    culprits = _culprits(state, observation, cut_off)
+    if culprits:
+        return f"relay {', '.join(culprits)} dead, {len(cut_off)} nodes cut off"
     worst = min(gained, key=before.of)
     return f"delivery of 0x{worst:04x} expected to be {before.of(worst):.2f}, below need"
+
+
+def _culprits(state: SiteState, observation: Observation, cut_off: frozenset[int]) -> list[str]:
+    """The dead relays each of which, alive, would serve some of the cut-off nodes."""
+    found = []
+    for address in sorted(observation.dead)[:MOST_CULPRITS]:
+        known = state.nodes.get(address)
+        if known is not None and known.relay:
+            others = replace(observation, dead=observation.dead - {address})
+            service = site_service(state, others)
+            if any(service.of(node) > CUT_OFF for node in cut_off):
+                found.append(f"0x{address:04x}")
+    return found
 
 
 def falling(

@@ -27,8 +27,8 @@ State = Literal[
     "proposed", "superseded", "applying", "applied", "confirmed", "failed", "rolled-back", "abandoned"
 ]
 QUEUE_LIMIT = 16
-CONFIRM_AT_ONCE = 4
-CONFIRM_PAUSE_S = 0.2
+CONFIRM_AT_ONCE = 2
+CONFIRM_PAUSE_S = 0.3
 MESH_PAUSE_S = 0.2
 
 

@@ -36,6 +36,8 @@ class Decider:
     delivery_need: float
     status_period_s: float
     confirm_s: float = 10.0
+    peer_nodes: set[int] = field(default_factory=set)
+    """Nodes of other gateways: these configure them themselves."""
     homes: dict[int, str] = field(default_factory=dict)
     refused: dict[int, float] = field(default_factory=dict)
 
@@ -57,7 +59,7 @@ class Decider:
 
     def changeable(self, view: View) -> frozenset[int]:
         """The nodes that this gateway may configure now."""
-        return scope(role(view, self.status_period_s), view, self._addresses(), self.homes)[0]
+        return self._scope(view)[0]
 
     def service(self, view: View) -> Service:
         """What each node gets now."""
@@ -94,11 +96,16 @@ class Decider:
     def _addresses(self) -> frozenset[int]:
         return frozenset(address for address, _ in self.site.nodes.items())
 
+    def _scope(self, view: View) -> tuple[frozenset[int], frozenset[int]]:
+        """(changeable, responsible)"""
+        own_role = role(view, self.status_period_s)
+        changeable, responsible = scope(own_role, view, self._addresses(), self.homes)
+        return changeable - self.peer_nodes, responsible
+
     def _state(self, view: View, pending: tuple[Action, ...]) -> SiteState:
         expected, best_case = self.site.graphs()
         nodes = self.site.nodes.configurations()
-        own_role = role(view, self.status_period_s)
-        changeable, responsible = scope(own_role, view, self._addresses(), self.homes)
+        changeable, responsible = self._scope(view)
         return SiteState(
             gateway=self.site.gateway,
             # The acting gateway must reach the whole site itself: it is the one that applies.

@@ -1,4 +1,4 @@
-"""A site for the stage as a scenario: sixty nodes along two corridors, each with one working path.
+"""A site for the stage as a scenario: nodes along two corridors, each with one working path.
 
     row 0   o o o o … o        a node hears its neighbours in all eight directions;
     row 1   R R R R … R        rows 1 and 3 relay, the others could;
@@ -17,25 +17,28 @@ from pathlib import Path
 from typing import Any, Final
 
 ROWS: Final = 5
-COLUMNS: Final = 12
+NODES: Final = 60
 RELAY_ROWS: Final = (1, 3)
-GATEWAY_PLACE: Final = (2, 5)
+GATEWAY_ROW: Final = 2
 GATEWAY: Final = 1
 ATTENUATION_DB: Final = 60
 """Of the links that there are: near certain reception."""
 
-TTL: Final = 15
+TTL_SPARE: Final = 9
 
 
-def write(path: Path, seed: int) -> Path:
+def write(path: Path, seed: int, nodes: int = NODES) -> Path:
     """Write the scenario file; its path."""
-    path.write_text(json.dumps(document(seed)))
+    path.write_text(json.dumps(document(seed, nodes)))
     return path
 
 
-def document(seed: int) -> dict[str, Any]:
-    """The scenario as JSON: 60 nodes, addresses 1 (the gateway) to 60."""
-    places = {(row, column): _address(row, column) for row in range(ROWS) for column in range(COLUMNS)}
+def document(seed: int, nodes: int = NODES) -> dict[str, Any]:
+    """The scenario as JSON: `nodes`, a multiple of five, with the addresses 1 (the gateway) and up."""
+    columns = nodes // ROWS
+    places = {
+        (row, column): _address(row, column, columns) for row in range(ROWS) for column in range(columns)
+    }
     return {
         "nodes": [
             {"address": address, "x": 8.0 * column, "y": 8.0 * row, "relay": row in RELAY_ROWS}
@@ -48,7 +51,7 @@ def document(seed: int) -> dict[str, Any]:
             if here != there and abs(row - other_row) <= 1 and abs(column - other_column) <= 1
         ],
         "configuration": {
-            "ttl": TTL,
+            "ttl": min(127, columns // 2 + TTL_SPARE),
             "network_transmit": {"count": 2, "interval_ms": 20},
             "relay_retransmit": {"count": 2, "interval_ms": 20},
         },
@@ -57,10 +60,10 @@ def document(seed: int) -> dict[str, Any]:
     }
 
 
-def _address(row: int, column: int) -> int:
+def _address(row: int, column: int, columns: int) -> int:
     """The gateway has the lowest address; the others follow row by row."""
-    plain = row * COLUMNS + column + 1
-    middle = GATEWAY_PLACE[0] * COLUMNS + GATEWAY_PLACE[1] + 1
+    plain = row * columns + column + 1
+    middle = GATEWAY_ROW * columns + (columns - 1) // 2 + 1
     if plain == middle:
         return GATEWAY
     return plain + 1 if plain < middle else plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +15,9 @@ from coordinator.broker.process import free_port
 from coordinator.client import Client
 from edge_agent import client as agent_client
 from tools.stage.daemon import Daemon
+
+TABLE_COLUMNS = 130
+"""Wide enough for the tables of our commands, wherever the stage's own output goes."""
 
 
 class Fleet:
@@ -86,6 +90,10 @@ class Fleet:
         self.agents[gateway] = self._daemon(gateway, ["edge-agent", "run", "--config", str(path)], answers)
         await self.agents[gateway].start()
 
+    def config_of(self, gateway: str) -> Path:
+        """Where an agent's configuration file is."""
+        return self.folder / "agents" / gateway / "agent.toml"
+
     async def ask_agent(
         self, gateway: str, question: str, within_s: float = 30.0, **fields: Any
     ) -> dict[str, Any]:
@@ -138,7 +146,10 @@ def program(name: str, *arguments: str) -> list[str]:
 async def command(name: str, *arguments: str) -> str:
     """Run one of our commands to its end; its output. Raises Unavailable with what it printed."""
     process = await asyncio.create_subprocess_exec(
-        *program(name, *arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *program(name, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "COLUMNS": str(TABLE_COLUMNS)},
     )
     output, errors = await process.communicate()
     if process.returncode:

@@ -32,7 +32,7 @@ class Site(Protocol):
     name: str
 
     async def graph(self) -> SiteGraph:
-        """The links that exist in truth."""
+        """The links between live nodes as they are in truth."""
 
     async def relays(self) -> frozenset[int]:
         """The live nodes whose relay feature is on, as the nodes themselves have it."""

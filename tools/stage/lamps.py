@@ -78,6 +78,7 @@ class LampStage:
         self.ready_s = float("nan")
         self._site = MeshSite(folder, self.plan, topology(loss), seed)
         self._fleet: Fleet | None = None
+        self._dead: set[int] = set()
 
     async def __aenter__(self) -> Self:
         begun = time.monotonic()
@@ -111,9 +112,10 @@ class LampStage:
             )
 
     async def graph(self) -> SiteGraph:
-        """The links that exist in truth, by address."""
+        """The links between live nodes as they are in truth, by address."""
         links = (await self._site.lab.topology()).links
-        return SiteGraph({(self.address(a), self.address(b)): 1.0 - loss for (a, b), loss in links.items()})
+        truth = {(self.address(a), self.address(b)): 1.0 - loss for (a, b), loss in links.items()}
+        return SiteGraph(truth).without(self._dead)
 
     async def relays(self) -> frozenset[int]:
         """The live relays, as the first gateway read them from the nodes."""
@@ -124,9 +126,11 @@ class LampStage:
     async def kill(self, node: int) -> float:
         """SIGKILL for the node's daemon; the monotonic time of it."""
         killed_at = time.monotonic()
+        self._dead.add(node)
         await self._site.lab.kill(self.plan.index_of(node))
         return killed_at
 
     async def revive(self, node: int) -> None:
         """Start the node's daemon again: it keeps its storage, and its lamp attaches by itself."""
         await self._site.lab.restart(self.plan.index_of(node))
+        self._dead.discard(node)

@@ -21,9 +21,11 @@ class VirtualStage:
         self._control = control
 
     async def graph(self) -> SiteGraph:
-        """The links that exist in truth."""
+        """The links between live nodes as they are in truth."""
         answer = await self._order(links=True)
-        return SiteGraph({(a, b): pdr for a, b, pdr in answer["links"]})
+        nodes = (await self._order(state=True))["nodes"]
+        dead = [parse(address) for address, node in nodes.items() if not node["alive"]]
+        return SiteGraph({(a, b): pdr for a, b, pdr in answer["links"]}).without(dead)
 
     async def relays(self) -> frozenset[int]:
         """The live nodes whose relay feature is on."""
