@@ -15,7 +15,7 @@ from typing import Any, Final
 from common.errors import MeshtwinError, TimedOut
 from tools.stage import corridors
 from tools.stage.fleet import Fleet
-from tools.stage.healing import Healed, measure
+from tools.stage.healing import Healed, Ping, measure
 from tools.stage.lamps import LampStage
 from tools.stage.patient import Patient, pinger, until, victims_of
 from tools.stage.virtual import VirtualStage
@@ -24,6 +24,7 @@ PROBE_PERIOD_S: Final = 1.0
 LEARN_WITHIN_S: Final = 240.0
 SETTLE_WITHIN_S: Final = 90.0
 SETTLE_S: Final = 4.0
+GREET_PAUSE_S: Final = 0.3
 LEAST_SERVICE: Final = 0.75
 
 Results = dict[tuple[str, str], list[Healed]]
@@ -158,6 +159,13 @@ async def _restore(fleet: Fleet, patient: Patient, relay: int) -> None:
         for agent in patient.agents:
             await _persist(fleet, agent, node)
     await _well(fleet, patient)
+
+
+async def _greet(ping: Ping, node: int) -> None:
+    """Ask a node that came back until it answers: the agent would notice its next report only."""
+    async with asyncio.timeout(SETTLE_WITHIN_S):
+        while not await ping(node):
+            await asyncio.sleep(GREET_PAUSE_S)
 
 
 async def _persist(fleet: Fleet, agent: str, node: int) -> None:

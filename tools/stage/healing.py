@@ -13,7 +13,7 @@ from common.mesh.graph import Flooding, SiteGraph
 ROUND_TRIPS = 3
 PING_TIMEOUT_S = 0.35
 GIVE_UP_S = 30.0
-AT_ONCE = 5
+AT_ONCE = 8
 FIRST_SIGN_PAUSE_S = 0.05
 """Between two questions before anybody answered: the questions must not crowd out the repair."""
 
