@@ -164,7 +164,8 @@ async def _restore(fleet: Fleet, patient: Patient, relay: int) -> None:
 async def _greet(ping: Ping, node: int) -> None:
     """Ask a node that came back until it answers: the agent would notice its next report only."""
     async with asyncio.timeout(SETTLE_WITHIN_S):
-        while not await ping(node):
+        # Another process's node: there is no event to wait for.
+        while not await ping(node):  # noqa: ASYNC110
             await asyncio.sleep(GREET_PAUSE_S)
 
 
