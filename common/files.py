@@ -21,7 +21,7 @@ def make_folder(path: Path) -> Path:
         path.chmod(_FOLDER_MODE)
     except OSError as error:
         raise Misconfigured(
-            f"{path} cannot be made: {error.strerror}", "name a folder that you own"
+            f"{path} cannot be made: {error.strerror}", "name another folder, or one that you own"
         ) from error
     return path
 

@@ -18,11 +18,11 @@ from typing import Final
 from common import logs
 from common.clock import Clock, SystemClock
 from common.errors import Unavailable
+from common.files import make_folder
 from common.logs import get_logger
 from coordinator.api.routes import Sources, make_app
 from coordinator.api.server import serve as serve_api
 from coordinator.config import CoordinatorConfig, StatePaths, load_config
-from coordinator.identity.files import make_folder
 from coordinator.identity.fleet import FleetView
 from coordinator.ingest.ingest import Ingest
 from coordinator.ingest.subscriber import Endpoint

@@ -16,9 +16,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from common.files import make_folder, write_file
 from coordinator.broker.instance import reload_broker
 from coordinator.identity.authority import Usage
-from coordinator.identity.files import make_folder, write_file
 from coordinator.identity.fleet import Fleet, Issued, write_fleet
 from coordinator.identity.own import dial_name
 from coordinator.identity.requests import key_pem, make_key, make_request

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from common import config as toml
 from common.errors import Misconfigured
+from common.files import locked, make_folder, write_file
 from coordinator.broker.configuration import BrokerFiles
 from coordinator.broker.files import write_broker_files
 from coordinator.broker.instance import reload_broker
 from coordinator.config import DEFAULT_REPOSITORY, CoordinatorConfig, StatePaths, load_config
 from coordinator.identity.authority import Authority, authority_at
-from coordinator.identity.files import locked, make_folder, write_file
 from coordinator.identity.fleet import Fleet, read_fleet
 from coordinator.identity.own import BROKER, COORDINATOR, renew_own
 

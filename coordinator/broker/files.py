@@ -11,11 +11,11 @@ from pathlib import Path
 
 from cryptography import x509
 
+from common.files import write_file
 from coordinator.broker.acl import access_list
 from coordinator.broker.configuration import BrokerFiles, mosquitto_conf
 from coordinator.config import Broker, StatePaths
 from coordinator.identity.authority import Authority
-from coordinator.identity.files import write_file
 from coordinator.identity.fleet import Fleet
 
 

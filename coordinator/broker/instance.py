@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 from common.errors import Misconfigured, TimedOut, Unavailable
+from common.files import make_folder
 from coordinator.broker.configuration import BrokerFiles
 from coordinator.broker.persistence import set_aside_if_cut
 from coordinator.config import StatePaths
-from coordinator.identity.files import make_folder
 
 _START_S = 15.0
 _POLL_S = 0.01

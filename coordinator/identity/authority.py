@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from common.errors import Corrupt, Misconfigured
-from coordinator.identity.files import write_file
+from common.files import write_file
 from coordinator.identity.requests import checked_key, key_at
 
 LIFETIME = timedelta(days=90)

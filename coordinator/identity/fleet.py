@@ -15,8 +15,8 @@ from pydantic import AfterValidator, Field, ValidationError
 from common import topics
 from common.config import Section
 from common.errors import Corrupt, Rejected, RejectReason
+from common.files import write_file
 from coordinator.identity.authority import Revoked
-from coordinator.identity.files import write_file
 from coordinator.identity.own import BROKER, COORDINATOR
 
 # Names of parts of the system itself; as a gateway's id they would stand for somebody else's certificate.

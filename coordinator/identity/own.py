@@ -12,9 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from common.errors import Corrupt
+from common.files import write_file
 from coordinator.config import Broker
 from coordinator.identity.authority import LIFETIME, Authority, Usage, read_certificate
-from coordinator.identity.files import write_file
 from coordinator.identity.requests import key_at, make_request
 
 COORDINATOR = "coordinator"

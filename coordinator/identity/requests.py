@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from common.errors import Corrupt, Rejected, RejectReason
-from coordinator.identity.files import write_file
+from common.files import write_file
 
 MAX_REQUEST_BYTES = 16 * 1024
 
