@@ -16,7 +16,7 @@ from common.mesh.cdb import SiteFile
 from common.messages import Event, Kind, encode
 from common.policy.actions import Action
 from common.policy.lease import Role, View
-from common.policy.rerouting import Service
+from common.policy.service import Service
 from edge_agent import state_file
 from edge_agent.act.diary import Diary
 from edge_agent.act.executor import Executor

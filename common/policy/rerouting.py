@@ -8,13 +8,14 @@ of a site differ by one or two nodes after a fault, and a decision must take mil
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from math import log
 
-from common.mesh.configuration import ConfigurationChange, NodeConfiguration
+from common.mesh.configuration import ConfigurationChange
 from common.mesh.graph import Flooding, LinkKey, Reach, SiteGraph, heard_once
 from common.policy.actions import Action, ActionKind, Effect, Forecast, Observation, Priority, SiteState, Step
+from common.policy.service import UNKNOWN_TTL, Problem, Service, problem_of, relay_set, site_service
 
 TURN_ON_COST = 0.5
 """A new relay must save as much as a path of delivery exp(-0.5) loses: each one loads the channel."""
@@ -30,73 +31,10 @@ MOST_CULPRITS = 16
 TTL_MARGIN = 2
 """Spare hops above the longest path: floods do not always take the best one."""
 
-UNKNOWN_TTL = 127
-"""Assumed where a node's default TTL is not known: a change needs knowledge, not the lack of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What a relay set gives each node: the worse direction to and from its best gateway, and hops."""
-
-    delivery: Mapping[int, float]
-    hops: Mapping[int, int]
-
-    def of(self, node: int) -> float:
-        """Delivery of a node, 0 when cut off."""
-        return self.delivery.get(node, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Site:
-    """The problem: a graph without the dead, its gateways, and who could help."""
-
-    graph: SiteGraph
-    best_case: SiteGraph
-    gateways: frozenset[int]
-    transmissions: int
-    repeats: int
-    candidates: frozenset[int]
-    needy: frozenset[int]
-    need: float
-    ttl: Mapping[int, int]
-
-    def service(self, relays: frozenset[int], graph: SiteGraph | None = None) -> Service:
-        """Delivery and hops of every node under a relay set, TTL set aside: raising it is always possible."""
-        graph = graph or self.graph
-        flooding = Flooding(relays, self.transmissions, self.repeats)
-        best: dict[int, float] = {}
-        hops: dict[int, int] = {}
-        for gateway in self.gateways:
-            down = graph.flood_from(gateway, flooding)
-            up = graph.flood_to(gateway, flooding)
-            for node in down.keys() & up.keys():
-                both = min(down[node].delivery, up[node].delivery)
-                if both > best.get(node, -1.0):
-                    best[node], hops[node] = both, max(down[node].hops, up[node].hops)
-        return Service(best, hops)
-
-    def within_ttl(self, service: Service) -> Service:
-        """The service that remains of `service` with the default TTLs as they are."""
-        limit = max((self.ttl.get(gateway, UNKNOWN_TTL) for gateway in self.gateways), default=UNKNOWN_TTL)
-        heard = {
-            node: delivery
-            for node, delivery in service.delivery.items()
-            if service.hops[node] <= min(limit, self.ttl.get(node, UNKNOWN_TTL))
-        }
-        return Service(heard, service.hops)
-
-    def unserved(self, service: Service) -> list[int]:
-        """Needy nodes below need, worst first."""
-        return sorted((n for n in self.needy if service.of(n) < self.need), key=lambda n: (service.of(n), n))
-
-    def score(self, service: Service) -> float:
-        """What the search climbs: delivery up to need, summed over the needy."""
-        return sum(min(self.need, service.of(node)) for node in self.needy)
-
 
 def reroute(state: SiteState, observation: Observation, now: float) -> list[Action]:
     """One action that restores service, or none when nothing is wrong, or nothing can be done now."""
-    site = _problem(state, observation, now)
+    site = problem_of(state, observation, now)
     relays = relay_set(state.nodes, observation.dead)
     before = site.within_ttl(site.service(relays))
     unserved = site.unserved(site.within_ttl(site.service(relays, site.best_case)))
@@ -111,62 +49,12 @@ def reroute(state: SiteState, observation: Observation, now: float) -> list[Acti
     return [_action(state, observation, steps, before, after, gained, now)]
 
 
-def relay_set(nodes: Mapping[int, NodeConfiguration], dead: Iterable[int]) -> frozenset[int]:
-    """The live nodes whose relay feature is on."""
-    gone = frozenset(dead)
-    return frozenset(a for a, node in nodes.items() if node.relay and a not in gone)
-
-
-def site_service(state: SiteState, observation: Observation) -> Service:
-    """What the present relay set gives each node: for status pages and homes."""
-    site = _problem(state, observation, 0.0)
-    return site.within_ttl(site.service(relay_set(state.nodes, observation.dead)))
-
-
-def _problem(state: SiteState, observation: Observation, now: float) -> _Site:
-    expected = {key: forecast.pdr for key, forecast in observation.forecast.items()}
-    plausible = {key: forecast.upper for key, forecast in observation.forecast.items()}
-    relays = relay_set(state.nodes, observation.dead)
-    candidates = frozenset(
-        address
-        for address in state.changeable - observation.dead - relays - state.gateways
-        if address in state.nodes
-        and state.nodes[address].relay_supported
-        and state.refused.get(address, now) <= now
-    )
-    return _Site(
-        graph=_living(state.graph, expected, observation.dead),
-        best_case=_living(state.best_case, plausible, observation.dead),
-        gateways=state.gateways - observation.dead,
-        transmissions=_common_count([n.network_transmit.count for n in _known(state) if n.network_transmit]),
-        repeats=_common_count([n.relay_retransmit.count for n in _known(state) if n.relay_retransmit]),
-        candidates=candidates,
-        needy=state.responsible - observation.dead - state.gateways,
-        need=state.delivery_need,
-        ttl={a: node.default_ttl for a, node in state.nodes.items() if node.default_ttl is not None},
-    )
-
-
-def _living(graph: SiteGraph, changed: Mapping[LinkKey, float], dead: frozenset[int]) -> SiteGraph:
-    """The graph with some links changed and some nodes gone; itself when there is nothing to do."""
-    return (SiteGraph({**graph.links, **changed}) if changed else graph).without(dead)
-
-
-def _known(state: SiteState) -> Iterable[NodeConfiguration]:
-    return state.nodes.values()
-
-
-def _common_count(counts: list[int]) -> int:
-    """The lower median: sites are configured uniformly, and one odd node must not flatter the rest."""
-    return sorted(counts)[(len(counts) - 1) // 2] if counts else 1
-
-
 def _being_mended(state: SiteState, unserved: list[int]) -> bool:
     """True while an earlier action for (some of) these nodes still waits for its effect."""
     return any(action.expected.nodes & set(unserved) for action in state.pending)
 
 
-def _choose(site: _Site, relays: frozenset[int]) -> frozenset[int]:
+def _choose(site: Problem, relays: frozenset[int]) -> frozenset[int]:
     """New relays, fewest first."""
     chosen: set[int] = set()
     hopeless: set[int] = set()
@@ -186,7 +74,7 @@ def _choose(site: _Site, relays: frozenset[int]) -> frozenset[int]:
             hopeless.add(waiting[0])
 
 
-def _path(site: _Site, relays: frozenset[int] | set[int], node: int) -> set[int]:
+def _path(site: Problem, relays: frozenset[int] | set[int], node: int) -> set[int]:
     """The new relays on the cheapest two-way path from a gateway to `node`; empty when there is none."""
     queue: list[tuple[float, int, int]] = [(0.0, gateway, gateway) for gateway in sorted(site.gateways)]
     came: dict[int, int] = {}
@@ -206,7 +94,7 @@ def _path(site: _Site, relays: frozenset[int] | set[int], node: int) -> set[int]
     return set()
 
 
-def _hop_cost(site: _Site, transmitter: int, receiver: int, pdr: float) -> float:
+def _hop_cost(site: Problem, transmitter: int, receiver: int, pdr: float) -> float:
     """Minus log delivery of the worse direction: a relay must hear as well as be heard."""
     back = dict(site.graph.receivers(receiver)).get(transmitter, 0.0)
     worse = heard_once(min(pdr, back), site.repeats)
@@ -222,7 +110,7 @@ def _interior(came: Mapping[int, int], node: int) -> set[int]:
     return path
 
 
-def _best_helper(site: _Site, relays: frozenset[int] | set[int], node: int, score: float) -> set[int]:
+def _best_helper(site: Problem, relays: frozenset[int] | set[int], node: int, score: float) -> set[int]:
     """The one candidate, near the node or on its way, that gains most; none below a clear gain."""
     near = {other for other, _ in site.graph.transmitters(node)}
     far = {other for helper in near for other, _ in site.graph.transmitters(helper)}
@@ -234,7 +122,7 @@ def _best_helper(site: _Site, relays: frozenset[int] | set[int], node: int, scor
     return {min(gains)[1]} if gains else set()
 
 
-def _prune(site: _Site, relays: frozenset[int], chosen: set[int]) -> frozenset[int]:
+def _prune(site: Problem, relays: frozenset[int], chosen: set[int]) -> frozenset[int]:
     """Drop each new relay without which service is no worse."""
     kept = set(chosen)
     for candidate in sorted(chosen, reverse=True):
@@ -245,7 +133,7 @@ def _prune(site: _Site, relays: frozenset[int], chosen: set[int]) -> frozenset[i
     return frozenset(kept)
 
 
-def _gained(site: _Site, unserved: list[int], before: Service, after: Service) -> frozenset[int]:
+def _gained(site: Problem, unserved: list[int], before: Service, after: Service) -> frozenset[int]:
     """The unserved nodes that the plan helps clearly."""
     return frozenset(
         node
@@ -256,7 +144,7 @@ def _gained(site: _Site, unserved: list[int], before: Service, after: Service) -
 
 def _steps(
     state: SiteState,
-    site: _Site,
+    site: Problem,
     chosen: frozenset[int],
     relays: frozenset[int],
     after: Service,
@@ -277,7 +165,7 @@ def _steps(
     return tuple(own + [Step(a, ConfigurationChange(relay=True)) for a in turned_on] + others)
 
 
-def _depth(site: _Site, gateway: int, relays: frozenset[int]) -> dict[int, int]:
+def _depth(site: Problem, gateway: int, relays: frozenset[int]) -> dict[int, int]:
     reach: Mapping[int, Reach] = site.graph.flood_from(
         gateway, Flooding(relays, site.transmissions, site.repeats)
     )

@@ -10,7 +10,8 @@ from common.policy import homes as home_policy
 from common.policy.actions import Action, Forecast, Observation, SiteState
 from common.policy.lease import LEASE_PERIODS, Role, View, role, scope
 from common.policy.liveness import Verdict
-from common.policy.rerouting import Service, falling, reroute, site_service
+from common.policy.rerouting import falling, reroute
+from common.policy.service import Service, site_service
 from edge_agent.observe.site import SiteView
 
 FALL_MARGIN = 0.02

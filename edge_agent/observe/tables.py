@@ -12,7 +12,7 @@ from common.mesh.graph import LinkKey
 from common.messages import Configuration
 from common.messages import NodeRecord as WireNode
 from common.policy.actions import Forecast
-from common.policy.rerouting import Service
+from common.policy.service import Service
 from edge_agent.observe.flows import FlowBook
 from edge_agent.observe.links import LinkBook
 from edge_agent.observe.nodes import NodeBook

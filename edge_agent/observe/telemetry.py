@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from common.clock import Clock
 from common.codec import Table
 from common.messages import Kind, encode, encode_measurement
-from common.policy.rerouting import Service
+from common.policy.service import Service
 from edge_agent.infer.forecasting import Forecasting
 from edge_agent.observe import tables
 from edge_agent.observe.site import SiteView

@@ -13,7 +13,7 @@ from common.mesh.configuration import NodeConfiguration, Transmit
 from common.mesh.graph import heard_once
 from common.messages import FLOW_CLASSES, Kind, decode_measurement, encode_measurement
 from common.policy.actions import Forecast
-from common.policy.rerouting import Service
+from common.policy.service import Service
 from edge_agent.infer.forecasting import Forecasting
 from edge_agent.infer.naive import NaiveForecaster, share_of
 from edge_agent.observe import flows, links, nodes, tables

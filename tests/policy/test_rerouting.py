@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from common.mesh.graph import SiteGraph
 from common.policy.actions import Action, Forecast, Observation, Priority, SiteState
-from common.policy.rerouting import relay_set, reroute, site_service
+from common.policy.rerouting import reroute
+from common.policy.service import relay_set, site_service
 from tests.policy.sites import graph, state
 
 # 1 is the gateway; 2 is the relay in use, 5 the spare one; 3 relays on to 4.
