@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -13,12 +12,20 @@ from common import logs
 from common.errors import MeshtwinError, Misconfigured
 from edge_agent.config import check_files, load_config
 
+USAGE = "usage: python -m edge_agent --config FILE"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the agent until it is stopped. Exit codes: 0 stopped, 2 misconfigured, 1 anything else."""
-    options = _parser().parse_args(arguments)
+    match sys.argv[1:] if arguments is None else arguments:
+        # Two words are all that systemd and `edge-agent run` ever say: no parser for them in memory.
+        case ["--config", path]:
+            pass
+        case _:
+            print(USAGE, file=sys.stderr)
+            return 2
     try:
-        config = load_config(options.config)
+        config = load_config(Path(path))
         logs.configure(config.log.level, config.log.style)
         for warning in check_files(config):
             logs.get_logger(__name__).warning("configuration", warning=warning)
@@ -33,12 +40,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"edge-agent: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m edge_agent", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the agent's TOML file")
-    return parser
 
 
 if __name__ == "__main__":

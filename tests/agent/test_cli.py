@@ -107,15 +107,23 @@ def test_the_daemon_tells_a_wrong_configuration_by_itself(tmp_path: Path) -> Non
     assert "does not exist" in done.stderr
 
 
-def test_the_daemons_parts_import_nothing_heavy() -> None:
-    modules = ["config", "supervisor", "api", "share.mqtt", "share.peers", "observe.host", "__main__"]
+def test_the_daemon_tells_a_wrong_command_line_in_one_line() -> None:
+    for words in ([], ["--config"], ["agent.toml"], ["--help"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "edge_agent", *words],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (2, "usage: python -m edge_agent --config FILE\n")
+
+
+def test_the_daemon_imports_nothing_that_it_does_not_need() -> None:
+    heavy = {"typer", "rich", "click", "numpy", "sqlalchemy", "fastapi", "cryptography"}
+    for_others = {"argparse", "difflib", "edge_agent.cli", "firmware_bridge.virtual", "common.scenario"}
     code = "; ".join(
         [
             "import sys",
-            *(f"import edge_agent.{module}" for module in modules),
-            "import common.features",
-            "heavy = {'typer', 'rich', 'numpy', 'click', 'sqlalchemy', 'fastapi', 'cryptography'}",
-            "print(sorted(heavy & set(sys.modules)))",
+            "import edge_agent.__main__, edge_agent.app, firmware_bridge.bluez_mesh",
+            f"print(sorted({heavy | for_others!r} & set(sys.modules)))",
         ]
     )
     done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 
@@ -79,3 +80,29 @@ def test_link_pdr_does_not_depend_on_the_number_of_transmissions(transmissions: 
 
 def test_a_graph_without_some_nodes_has_none_of_their_links() -> None:
     assert CHAIN.without([3]).nodes == {1, 2, 4, 5, 6}
+
+
+def test_links_whose_values_change_all_day_leave_nothing_behind() -> None:
+    flooding = Flooding(frozenset({2, 3}), transmissions=2, repeats=3)
+
+    def reports(count: int, first: int) -> None:
+        for number in range(first, first + count):
+            pdr = 0.3 + 0.6 * (number * 0.618 % 1)
+            SiteGraph({(1, 2): pdr, (2, 3): pdr, (3, 4): pdr}).flood_from(1, flooding)
+
+    reports(3000, 0)  # Fills what is kept.
+    tracemalloc.start()
+    try:
+        reports(3000, 3000)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1 << 20
+
+
+def test_a_graph_without_nodes_is_estimated_in_the_same_worlds() -> None:
+    whole = SiteGraph({(1, 2): 0.6, (2, 3): 0.7, (1, 4): 0.8, (4, 3): 0.5})
+    flooding = Flooding(frozenset({2, 4}))
+    whole.flood_from(1, flooding)
+    fresh = SiteGraph({(1, 4): 0.8, (4, 3): 0.5})
+    assert whole.without([2]).flood_from(1, flooding) == fresh.flood_from(1, flooding)
