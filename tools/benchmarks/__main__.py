@@ -34,13 +34,24 @@ def main() -> int:
         for name in names:
             figures = asyncio.run(BENCHMARKS[name].run(options))
             print(json.dumps(report(name, figures, options.quick)), flush=True)
-    except MeshtwinError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (MeshtwinError, ExceptionGroup) as error:
+        print(f"error: {_first_known(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: everything that it started is stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _first_known(error: MeshtwinError | ExceptionGroup) -> MeshtwinError:
+    """The first of our errors in a group. Raises the group when it holds any other: a bug."""
+    if isinstance(error, MeshtwinError):
+        return error
+    known, unknown = error.split(MeshtwinError)
+    if unknown is not None or known is None:
+        raise error
+    first = known.exceptions[0]
+    return _first_known(first) if isinstance(first, ExceptionGroup) else first
 
 
 def _parser() -> argparse.ArgumentParser:
