@@ -9,7 +9,7 @@ from common.clock import Clock
 from common.errors import MeshtwinError, NotSupported, Rejected, TimedOut, Unavailable
 from common.logs import get_logger
 from common.mesh.configuration import ConfigurationChange
-from edge_agent.observe.flows import LIGHTING
+from edge_agent.observe.flows import classify
 from edge_agent.observe.site import SiteView
 from firmware_bridge.access.generic_onoff import OnOffGet, OnOffStatus
 from firmware_bridge.access.link_monitor import MonitorGet, MonitorStatus
@@ -61,13 +61,13 @@ class Prober:
         try:
             await self._link.request(address, question, answer, timeout)
         except TimedOut:
-            self._count(address, None)
+            self._count(address, question, None)
             raise
         end = self._clock.monotonic()
         self._site.answered(address, end)
         if record is not None:
             record.took(end - start)
-        self._count(address, end - start)
+        self._count(address, question, end - start)
         return end - start
 
     async def question(self, address: int) -> bool:
@@ -133,5 +133,6 @@ class Prober:
         ]
         return min(due)[1] if due else None
 
-    def _count(self, address: int, round_trip_s: float | None) -> None:
-        self._site.flows.request((self._site.gateway, address, LIGHTING), round_trip_s)
+    def _count(self, address: int, question: bytes, round_trip_s: float | None) -> None:
+        key = (self._site.gateway, address, classify(question))
+        self._site.flows.request(key, round_trip_s)
