@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 
 def play(*arguments: str) -> dict[str, Any]:
     """Run the demo; its summary."""
