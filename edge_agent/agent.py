@@ -4,25 +4,24 @@ link or transport; `app` chooses those."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from common.clock import Clock
-from common.errors import Corrupt, Misconfigured
+from common.errors import Corrupt
 from common.logs import get_logger
 from common.mesh.addresses import show
 from common.mesh.cdb import SiteFile
 from common.messages import Event, Kind, encode
 from common.policy.actions import Action
-from common.policy.lease import Role, View
+from common.policy.lease import Role
 from common.policy.service import Service
-from edge_agent import state_file
 from edge_agent.act.diary import Diary
 from edge_agent.act.executor import Executor
 from edge_agent.act.journal import Entry, Journal
 from edge_agent.act.monitoring import Monitoring
 from edge_agent.config import AgentConfig
+from edge_agent.decide.agreement import HOMES_FILE, Agreement, Peers
 from edge_agent.decide.decider import Decider
 from edge_agent.decide.loop import DecisionLoop
 from edge_agent.infer.forecasting import Forecasting
@@ -36,30 +35,12 @@ from edge_agent.observe.telemetry import Telemetry
 from edge_agent.operator import Operator
 from firmware_bridge.link import MeshLink
 
-HOMES_PERIOD_S = 5.0
-
 
 class Stream(Protocol):
     """Where the agent's durable stream goes: the outbox."""
 
     def append(self, kind: Kind, body: bytes, time: float) -> int:
         """Add an entry to the stream; its sequence."""
-
-
-class Peers(Protocol):
-    """What is known of the other gateways of the site."""
-
-    def view(self) -> View:
-        """Who lives, who is known, and for how long the broker has been there."""
-
-    def addresses(self) -> Mapping[str, int]:
-        """Mesh address of each live peer that told it."""
-
-    def homes(self) -> Mapping[int, str] | None:
-        """The homes that the acting gateway announces; None when there is none, or it is this one."""
-
-    def relays(self) -> Mapping[str, frozenset[int]]:
-        """The nodes that each live peer believes to relay."""
 
 
 class Agent:
@@ -79,7 +60,6 @@ class Agent:
         self._stream = stream
         self._peers = peers
         self._log = get_logger(__name__, gateway=config.gateway.id)
-        self._homes_file: Path = config.gateway.state_dir / "homes.json"
         self.site = SiteView(
             config.gateway.address, site_file, clock.monotonic(), config.monitoring.window_s * 1.2
         )
@@ -136,7 +116,8 @@ class Agent:
         self._run = int(clock.wall() * 1000)
         self._numbered = 0
         self._resumed: list[Entry] = []
-        self._believed: dict[str, frozenset[int]] = {}
+        homes_file = config.gateway.state_dir / HOMES_FILE
+        self._agreement = Agreement(self.decider, peers, clock, homes_file, lambda: self.acting)
 
     @property
     def acting(self) -> bool:
@@ -146,10 +127,9 @@ class Agent:
     def recover(self) -> None:
         """Take up what an earlier run left on disk. Damaged files are set aside and said."""
         try:
-            document = state_file.load(self._homes_file) or {}
-            self.decider.homes = {int(k): str(v) for k, v in document.items()}
-        except (Corrupt, ValueError) as error:
-            self.announce("state-lost", file=self._homes_file.name, reason=str(error)[:200])
+            self._agreement.recover()
+        except Corrupt as error:
+            self.announce("state-lost", file=HOMES_FILE, reason=str(error)[:200])
         try:
             self._resumed = self._journal.load()
         except Corrupt as error:
@@ -165,7 +145,7 @@ class Agent:
             "executor": lambda: self.executor.run(self._resumed),
             "telemetry": self._telemetry.run,
             "survey": self._survey.run,
-            "homes": self._keep_homes,
+            "agreement": self._agreement.run,
             "monitoring": self.monitoring.run,
         }
 
@@ -219,37 +199,6 @@ class Agent:
             "home": self.decider.homes.get(address, ""),
             "silent_s": round(self._clock.monotonic() - record.heard_at, 1),
         }
-
-    async def _keep_homes(self) -> None:
-        """Assign homes as the actor, adopt them as another, and keep them on disk."""
-        kept: dict[int, str] = dict(self.decider.homes)
-        while True:
-            await self._clock.sleep(HOMES_PERIOD_S)
-            self._compare_relays()
-            self.decider.peer_nodes |= set(self._peers.addresses().values())
-            announced = self._peers.homes()
-            if self.acting:
-                self.decider.assign_homes(self._peers.view(), self._peers.addresses())
-            elif announced is not None:
-                self.decider.homes = dict(announced)
-            if self.decider.homes != kept:
-                kept = dict(self.decider.homes)
-                self._save_homes(kept)
-
-    def _compare_relays(self) -> None:
-        """Where a peer believes otherwise of a node's relay feature than before, ask the node again."""
-        own = self.site.relays()
-        for peer, believed in self._peers.relays().items():
-            if self._believed.get(peer) != believed:
-                self._believed[peer] = believed
-                for address in believed ^ own:
-                    self.site.reread(address)
-
-    def _save_homes(self, homes: Mapping[int, str]) -> None:
-        try:
-            state_file.save(self._homes_file, {str(node): home for node, home in homes.items()})
-        except Misconfigured as error:
-            self._log.error("homes-unwritable", reason=error)
 
     def _may_act(self, action: Action) -> bool:
         """Still the one to act: the site's actor, or alone and at home with all of the action's nodes."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.clock import ManualClock
 from common.messages import ActionRecord, Kind, decode
-from edge_agent.agent import HOMES_PERIOD_S
+from edge_agent.decide.agreement import PERIOD_S as HOMES_PERIOD_S
 from tests.healing.gateways import RecordedStream, running_gateways
 from tests.healing.test_healing import LEARNING_S, site
 
