@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from common.features import Window
 from common.mesh.configuration import NodeConfiguration
 from common.policy.liveness import Evidence
 
 MAX_NODES = 32_767
+ROUND_TRIPS = 16
+"""Answers of a node whose times are kept, in seconds, cleaned of outliers."""
 
 
 @dataclass(slots=True)
@@ -25,12 +28,7 @@ class NodeRecord:
     dead_since: float | None = None
     back_at: float | None = None
     hops: int | None = None
-    round_trip_s: float | None = None
-
-    def took(self, round_trip_s: float) -> None:
-        """Smooth the time that its answers take."""
-        last = self.round_trip_s
-        self.round_trip_s = round_trip_s if last is None else last + 0.3 * (round_trip_s - last)
+    round_trips: Window = field(default_factory=lambda: Window(ROUND_TRIPS))
 
     def alive_sign(self, t: float) -> None:
         """Something at time `t` proves that the node lives."""

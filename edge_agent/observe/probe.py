@@ -66,7 +66,7 @@ class Prober:
         end = self._clock.monotonic()
         self._site.answered(address, end)
         if record is not None:
-            record.took(end - start)
+            record.round_trips.add(end, end - start)
         self._count(address, question, end - start)
         return end - start
 
@@ -91,9 +91,10 @@ class Prober:
     def _suspect_timeout(self, address: int) -> float:
         record = self._site.nodes.get(address)
         least, most = SUSPECT_TIMEOUTS_S
-        if record is None or record.round_trip_s is None:
+        if record is None or not record.round_trips:
             return most
-        return min(most, max(least, SUSPECT_PATIENCE * record.round_trip_s))
+        usual = record.round_trips.features(self._clock.monotonic()).ewma
+        return min(most, max(least, SUSPECT_PATIENCE * usual))
 
     def unread(self) -> bool:
         """Whether some node's configuration is not known at all, neither from the site file nor from it."""

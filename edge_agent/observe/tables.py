@@ -53,8 +53,10 @@ def links_table(links: LinkBook, forecasts: Mapping[LinkKey, Forecast], t: float
 
 def nodes_table(nodes: NodeBook, service: Service, now: float, t: float) -> Table:
     """One row per node. Metrics: `alive` (0, 1), `silent_s` since its last sign of life, `delivery` expected
-    to and from the gateway, `hops`, `relay` (0, 1, 255 unknown)."""
+    to and from the gateway, `hops`, `relay` (0, 1, 255 unknown); over its last answers `round_trip_ms` and
+    `round_trip_slope` (ms per minute)."""
     known = sorted(nodes.items())
+    answers = [record.round_trips.features(now) for _, record in known]
     return {
         "t": array("d", [t] * len(known)),
         "address": array("H", [address for address, _ in known]),
@@ -63,6 +65,8 @@ def nodes_table(nodes: NodeBook, service: Service, now: float, t: float) -> Tabl
         "delivery": array("f", [service.of(address) for address, _ in known]),
         "hops": array("f", [service.hops.get(address, NAN) for address, _ in known]),
         "relay": array("B", [_flag(record.configuration.relay) for _, record in known]),
+        "round_trip_ms": array("f", [found.ewma * 1e3 for found in answers]),
+        "round_trip_slope": array("f", [found.slope * 6e4 for found in answers]),
     }
 
 
