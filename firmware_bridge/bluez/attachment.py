@@ -18,9 +18,10 @@ from common.errors import Corrupt, MeshtwinError, Misconfigured, Unavailable
 from common.logs import Logger
 from common.mesh.addresses import show
 from common.mesh.cdb import Secret, SiteFile
+from common.tasks import together
 from firmware_bridge.bluez.application import ROOT, Application
 from firmware_bridge.bluez.bus import Bus
-from firmware_bridge.bluez.errors import InUse, NotKnown, first_error
+from firmware_bridge.bluez.errors import InUse, NotKnown
 from firmware_bridge.bluez.node import AttachedNode
 from firmware_bridge.bluez.tokens import TokenStore
 
@@ -139,13 +140,10 @@ class Attachment:
             # The daemon may have gone before the watch stood.
             await bus.pid(daemon)
             node = AttachedNode(bus, daemon, path, self._identity.address)
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_serve_until_gone(serve, node))
-                    tasks.create_task(_end_after(vanished, "bluetooth-meshd left the bus"))
-                    tasks.create_task(_end_after(bus.closed, "the message bus closed"))
-            except* MeshtwinError as errors:
-                raise first_error(errors) from None
+            async with together() as tasks:
+                tasks.create_task(_serve_until_gone(serve, node))
+                tasks.create_task(_end_after(vanished, "bluetooth-meshd left the bus"))
+                tasks.create_task(_end_after(bus.closed, "the message bus closed"))
 
     async def _find_and_attach(self, bus: Bus, application: Application) -> tuple[str, str]:
         """The daemon and the node's path on it. A node without a token is imported."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
-from common.errors import MeshtwinError, NotSupported
+from common.errors import NotSupported
 from common.mesh.addresses import check_unicast, show
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration, Transmit
+from common.tasks import together
 from firmware_bridge.access.config_state import (
     DefaultTtlGet,
     DefaultTtlSet,
@@ -23,7 +23,6 @@ from firmware_bridge.access.config_state import (
 )
 from firmware_bridge.access.message import AccessMessage, Opaque
 from firmware_bridge.bluez.config_client import ConfigClient
-from firmware_bridge.bluez.errors import first_error
 
 
 class Configurator:
@@ -38,12 +37,9 @@ class Configurator:
         """See `MeshLink.configure`. What does not depend on each other is asked at the same time."""
         check_unicast(address)
         steps = self._steps(address, change) if change else self._reads(address)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for step in steps:
-                    tasks.create_task(step)
-        except* MeshtwinError as errors:
-            raise first_error(errors) from None
+        async with together() as tasks:
+            for step in steps:
+                tasks.create_task(step)
         return self._known[address]
 
     def note(self, address: int, status: AccessMessage | Opaque) -> None:

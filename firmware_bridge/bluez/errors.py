@@ -61,12 +61,3 @@ def translated() -> Iterator[None]:
         raise Silent("bluetooth-meshd does not answer on D-Bus") from error
     except (OSError, EOFError) as error:
         raise Unavailable(f"the message bus cannot be reached: {error or type(error).__name__}") from error
-
-
-def first_error(group: BaseExceptionGroup[MeshtwinError]) -> MeshtwinError:
-    """The first error of a task group, whose siblings were cancelled for it."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, MeshtwinError)
-    return error

@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from common.errors import MeshtwinError, TimedOut
+from common.errors import TimedOut
 from common.mesh.cdb import SiteFile
 from common.mesh.configuration import ConfigurationChange, Transmit
+from common.tasks import together
 from firmware_bridge.bluez.attachment import DaemonPlace
 from firmware_bridge.bluez.commissioner import NodePlan
-from firmware_bridge.bluez.errors import first_error
 from firmware_bridge.bluez_mesh import BluezMeshLink, BluezSettings
 from tools.meshlab.client import LabClient
 from tools.meshlab.sitefile import SitePlan
@@ -112,9 +112,6 @@ async def _insist(gate: asyncio.Semaphore, work: Callable[[], Awaitable[object]]
 
 
 async def _together(work: Iterable[Coroutine[None, None, None]]) -> None:
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for part in work:
-                tasks.create_task(part)
-    except* MeshtwinError as errors:
-        raise first_error(errors) from None
+    async with together() as tasks:
+        for part in work:
+            tasks.create_task(part)
