@@ -20,7 +20,7 @@ async def fail(error: Exception) -> None:
 
 
 async def test_the_first_of_our_errors_comes_out_bare() -> None:
-    with pytest.raises(TimedOut, match="late"):
+    with pytest.raises(TimedOut, match="late"):  # noqa: PT012 - the group is the statement
         async with together() as tasks:
             tasks.create_task(fail(TimedOut("late")))
             tasks.create_task(asyncio.sleep(60))
