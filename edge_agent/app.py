@@ -158,7 +158,7 @@ class _Running:
         return {
             **self._agent.summary(),
             "version": VERSION,
-            "broker": "connected" if self._line.connected else "away",
+            "broker": self._broker(),
             "peers": {name: name in view.live for name in sorted(view.known)},
             "outbox": {
                 "epoch": f"{self._outbox.epoch:016x}",
@@ -168,6 +168,11 @@ class _Running:
             },
             "host": {name: round(value, 3) for name, value in self._host.last.items() if value == value},
         }
+
+    def _broker(self) -> str:
+        if not self._line.connected:
+            return "away"
+        return "refuses this gateway (revoked? enrol it again)" if self._line.unwelcome else "connected"
 
     async def _ping(self, request: dict[str, Any]) -> dict[str, float]:
         seconds = await self._agent.operator.ping(request.get("node"), request.get("timeout_s", 1.0))

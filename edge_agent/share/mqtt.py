@@ -47,7 +47,8 @@ class BrokerLine:
     """Run `run()` in the supervisor; it returns only when cancelled, and then says goodbye.
 
     `statuses` and `instructions` hold what came in (bounded, the oldest goes first). `status` is asked for
-    this gateway's own status each period. `rejected` counts hostile input by reason.
+    this gateway's own status each period. `rejected` counts hostile input by reason. `unwelcome` while the
+    broker refuses that status, over connections too: it then hands out no peers' statuses either.
     """
 
     def __init__(
@@ -80,14 +81,16 @@ class BrokerLine:
         self.rejected = self._incoming.rejected
         self.refused = 0
         self.connected = False
+        self.unwelcome = False
+        self._statuses: set[int] = set()
         self._attached_at = 0.0
         outbox.notify(self._wake.set)
 
     @property
     def attached_s(self) -> float | None:
-        """For how long the broker has answered without a break; None when it does not."""
+        """For how long the broker has answered without a break; None when it does not, or is unwelcoming."""
         now = self._clock.monotonic()
-        if not self.connected or self._is_silent(now):
+        if not self.connected or self.unwelcome or self._is_silent(now):
             return None
         return now - self._attached_at
 
@@ -106,6 +109,7 @@ class BrokerLine:
     async def _attempt(self) -> None:
         """One connection, from attempt to end. Raises Unavailable with the reason of the end."""
         self._told.clear()
+        self._statuses.clear()
         session = Session(self._endpoint, self._will(), self._on_told, asyncio.get_running_loop())
         session.start()
         try:
@@ -188,9 +192,11 @@ class BrokerLine:
             match self._told.popleft():
                 case Acknowledged(mid, refused):
                     self._meter.acknowledged(mid, now)
+                    self._learn_welcome(mid, refused, now)
                     if refused is not None:
                         self.refused += 1
-                        self._complain("broker-refused-publication", reason=refused)
+                        if not self.unwelcome:
+                            self._complain("broker-refused-publication", reason=refused)
                 case Received(topic, payload, retained):
                     self._meter.heard(now)
                     if (error := self._incoming.take(topic, payload, retained, now)) is not None:
@@ -199,6 +205,18 @@ class BrokerLine:
                     raise Unavailable(reason)
                 case Connected():
                     pass
+
+    def _learn_welcome(self, mid: int, refused: str | None, now: float) -> None:
+        """Whether the broker takes this gateway's status: if not, it has no rights on the site's topics."""
+        if mid not in self._statuses:
+            return
+        self._statuses.discard(mid)
+        if refused is not None and not self.unwelcome:
+            _log.warning("broker-refuses-this-gateway", reason=refused, fix="revoked? enrol it again")
+        elif refused is None and self.unwelcome:
+            self._attached_at = now
+            _log.info("broker-accepts-this-gateway")
+        self.unwelcome = refused is not None
 
     def _is_silent(self, now: float) -> bool:
         return self._meter.silent_for(now) > SILENT_PERIODS * self._period
@@ -249,6 +267,7 @@ class BrokerLine:
         payload = encode(self._status())
         mid = session.publish(self._own(Channel.STATUS), payload, retain=True)
         if mid is not None:
+            self._statuses.add(mid)
             self._meter.sent(mid, len(payload), self._clock.monotonic())
 
     def _will(self) -> tuple[str, bytes]:

@@ -19,7 +19,7 @@ from common.errors import RejectReason
 from common.messages import Event, Kind, encode
 from common.topics import Channel
 from coordinator.broker.process import BrokerProcess, free_port
-from coordinator.enrolment import enrol
+from coordinator.enrolment import enrol, revoke
 from coordinator.installation import InitOptions, initialise
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.session import Endpoint
@@ -240,3 +240,19 @@ async def test_a_peer_cannot_speak_for_another_in_its_status(
         first.name = "gw-9"
         forged = RejectReason.FORGED
         await eventually(lambda: second.line.rejected[forged] > 0, "the forgery is counted")
+
+
+async def test_a_revoked_gateway_does_not_count_as_attached_until_it_is_enrolled_again(
+    state: Path, broker: BrokerProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(endpoint(state, broker.port), tmp_path) as gateway:
+        await eventually(lambda: gateway.line.attached_s is not None, "the line stands")
+        assert await asyncio.to_thread(lambda: revoke(state, "gw-1").reloaded)
+        await eventually(lambda: gateway.line.unwelcome, "the loss of rights is noticed")
+        before = gateway.line.refused
+        await eventually(lambda: gateway.line.refused > before + 1, "further statuses are refused")
+        assert gateway.line.connected
+        assert gateway.line.attached_s is None
+        assert caplog.text.count("broker-refuses-this-gateway") == 1
+        assert await asyncio.to_thread(lambda: enrol(state, SITE, "gw-1", again=True).reloaded)
+        await eventually(lambda: gateway.line.attached_s is not None, "its status is accepted again")
