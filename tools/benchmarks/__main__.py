@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from common.errors import MeshtwinError
 from common.tasks import together
 from tools.benchmarks import heal, outbox
 from tools.benchmarks.report import report
+from tools.stage import ending
 
 Benchmark = Callable[[argparse.Namespace], Awaitable[dict[str, Any]]]
 BENCHMARKS: dict[str, Any] = {"heal": heal, "outbox": outbox}
@@ -33,14 +33,14 @@ def main() -> int:
         return 2
     try:
         for name in names:
-            figures = asyncio.run(_measure(name, options))
+            figures = ending.run(_measure(name, options))
             print(json.dumps(report(name, figures, options.quick)), flush=True)
     except MeshtwinError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: everything that it started is stopped", file=sys.stderr)
-        return 130
+        return ending.STOPPED
     return 0
 
 

@@ -62,7 +62,14 @@ async def _run(options: argparse.Namespace) -> None:
 
     running = asyncio.current_task()
     assert running is not None
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), running.cancel)
+    loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def end() -> None:
+        # Once: a pipe that was closed stays readable, and would cancel the clean-up again and again.
+        loop.remove_reader(stdin)
+        running.cancel()
+
+    loop.add_reader(stdin, end)
     settings = node_app.Settings(options.site_file, options.state_dir, places(lab, plan))
     try:
         await node_app.run(settings, seed=options.seed, restart_hook=restart)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +15,11 @@ from common.errors import TimedOut, Unavailable
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0
 POLL_S = 0.02
+
+
+# Whatever becomes of the stage, even SIGKILL: its processes do not outlive it. Debian's setpriv is essential.
+_SETPRIV = shutil.which("setpriv")
+_TIED = [_SETPRIV, "--pdeathsig", "KILL"] if _SETPRIV else []
 
 
 class Daemon:
@@ -55,6 +61,7 @@ class Daemon:
         """Start it, without waiting for more than that its process exists."""
         with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
+                *_TIED,
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,

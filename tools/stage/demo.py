@@ -18,7 +18,7 @@ from typing import Any, Final
 from common import logs
 from common.errors import MeshtwinError, TimedOut
 from common.mesh.addresses import show
-from tools.stage import corridors
+from tools.stage import corridors, ending
 from tools.stage.fleet import Fleet, command
 from tools.stage.healing import Healed, measure
 from tools.stage.lamps import LampStage
@@ -70,7 +70,7 @@ async def play(options: argparse.Namespace) -> dict[str, Any]:
 
 async def _set_up(demo: Demo, stack: AsyncExitStack, options: argparse.Namespace, folder: Path) -> None:
     story = demo.story
-    story.chapter("Broker, coordinator, two sites")
+    story.chapter("Broker, coordinator, sites")
     await demo.fleet.start()
     story.tell("broker (mosquitto, mutual TLS) and coordinator run, each a process of its own")
     if options.virtual is None:
@@ -248,13 +248,14 @@ def main() -> int:
     options = _parser().parse_args()
     logs.configure(level="error")
     try:
-        print(json.dumps(asyncio.run(play(options))), flush=True)
+        print(json.dumps(ending.run(play(options))), flush=True)
     except MeshtwinError as error:
-        print(json.dumps({"ok": False, "error": str(error)}))
+        print(json.dumps({"ok": False, "error": str(error).splitlines()[0]}))
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; nothing is left running", file=sys.stderr)
-        return 130
+        return ending.STOPPED
     return 0
 
 
@@ -262,12 +263,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tools/demo",
         description="Relays of a mesh site die, and its gateways mend it: with the coordinator, without it, "
-        "and without the broker. Takes about two minutes.",
+        "and without the broker. Takes about a minute.",
         epilog="examples: tools/demo --once; tools/demo --virtual 60; "
         "tools/demo --once | tail -n 1 | python3 -m json.tool",
     )
     parser.add_argument("--once", action="store_true", help="end after the story; the last line is JSON")
-    parser.add_argument("--virtual", type=_nodes, metavar="N", help="N simulated nodes (25 to 300) only")
+    parser.add_argument("--virtual", type=_nodes, metavar="N", help="N simulated nodes only: 25, 30 … 300")
     parser.add_argument("--seed", type=int, default=1, help="seed of losses and simulation (default 1)")
     return parser
 
