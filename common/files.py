@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,10 @@ _FILE_MODE = 0o600
 
 
 def make_folder(path: Path) -> Path:
-    """Create `path` and its parents, or tighten an existing one, to mode 0700. Raises Misconfigured."""
+    """Create `path` and its parents, or tighten an existing one, to mode 0700. Raises Misconfigured.
+
+    For folders of our own; one that somebody named is for `claim_folder`.
+    """
     try:
         path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         path.chmod(_FOLDER_MODE)
@@ -24,6 +28,31 @@ def make_folder(path: Path) -> Path:
             f"{path} cannot be made: {error.strerror}", "name another folder, or one that you own"
         ) from error
     return path
+
+
+def claim_folder(path: Path, mark: str) -> Path:
+    """Make `path` a folder of ours, mode 0700: one that is new, empty, or holds the file `mark`.
+
+    Raises Misconfigured, with nothing changed, for a folder that is somebody's or open to everybody's
+    writing: to tighten `/tmp` or a home would lock others out.
+    """
+    try:
+        found = path.stat() if path.exists() else None
+        if found is not None and found.st_mode & stat.S_IWOTH:
+            raise Misconfigured(f"everybody may write to {path}", _CLAIM_FIX)
+        if found is not None and not (path / mark).exists() and _is_used(path, mark):
+            raise Misconfigured(f"{path} is not empty and holds no {mark}", _CLAIM_FIX)
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be used: {error.strerror}", _CLAIM_FIX) from error
+    return make_folder(path)
+
+
+_CLAIM_FIX = "name an empty or a new folder"
+
+
+def _is_used(path: Path, mark: str) -> bool:
+    """Whether there is more than what a `write_file` of `mark` leaves when it is killed."""
+    return any(not entry.name.startswith(f".{mark}.") for entry in path.iterdir())
 
 
 def write_file(path: Path, content: bytes | str) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from common import config as toml
 from common.errors import Misconfigured
-from common.files import locked, make_folder, write_file
+from common.files import claim_folder, locked, make_folder, write_file
 from coordinator.broker.configuration import BrokerFiles
 from coordinator.broker.files import write_broker_files
 from coordinator.broker.instance import reload_broker
-from coordinator.config import DEFAULT_REPOSITORY, CoordinatorConfig, StatePaths, load_config
+from coordinator.config import CONFIG_NAME, DEFAULT_REPOSITORY, CoordinatorConfig, StatePaths, load_config
 from coordinator.identity.authority import Authority, authority_at
 from coordinator.identity.fleet import Fleet, read_fleet
 from coordinator.identity.own import BROKER, COORDINATOR, renew_own
@@ -65,10 +65,10 @@ class Installation:
 def initialise(state: Path, options: InitOptions = InitOptions(), *, now: float | None = None) -> Initialised:
     """Make `state` a coordinator, or complete and renew what is there.
 
-    Raises Misconfigured (options contradict an existing `coordinator.toml`, or the folder is not writable)
-    or Corrupt (damaged keys or registry).
+    Raises Misconfigured (options contradict an existing `coordinator.toml`; the folder is not writable, or
+    is used for something else) or Corrupt (damaged keys or registry).
     """
-    paths = StatePaths(make_folder(state.absolute()))
+    paths = StatePaths(claim_folder(state.absolute(), CONFIG_NAME))
     before = _inventory(paths)
     text = _config_text(options)
     if not paths.config.exists():

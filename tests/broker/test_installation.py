@@ -47,6 +47,41 @@ def test_everything_is_for_the_owner_alone(state: Path) -> None:
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
 
 
+def test_a_folder_that_is_used_for_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    tmp_path.chmod(0o755)
+    with pytest.raises(Misconfigured, match="empty or a new folder"):
+        initialise(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("left", [(), ("coordinator.toml",)])
+def test_a_folder_open_to_everybody_is_left_alone_whatever_it_holds(
+    tmp_path: Path, left: tuple[str, ...]
+) -> None:
+    for name in left:
+        (tmp_path / name).touch()
+    tmp_path.chmod(0o1777)
+    with pytest.raises(Misconfigured, match="empty or a new folder"):
+        initialise(tmp_path)
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+    assert {path.name for path in tmp_path.iterdir()} == set(left)
+
+
+def test_an_empty_folder_or_one_whose_first_init_was_killed_becomes_the_coordinators(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / ".coordinator.toml.17").write_text("[coordi")
+    assert "configuration" in initialise(tmp_path).created
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    with pytest.raises(Misconfigured, match="new folder"):
+        initialise(tmp_path / "state")
+
+
 @pytest.mark.parametrize(
     "lost", ["pki/broker.crt", "pki/coordinator.key", "pki/crl.pem", "broker/acl", "broker/mosquitto.conf"]
 )
