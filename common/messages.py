@@ -7,18 +7,30 @@ Everything is a MessagePack map with a schema version `v`. Bodies of measurement
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from common import topics
-from common.codec import MAX_MESSAGE_BYTES, Table, decode_table, encode_table, pack, rows, unpack
+from common.codec import (
+    MAX_MESSAGE_BYTES,
+    Table,
+    decode_table,
+    encode_table,
+    pack,
+    rows,
+    table_bytes,
+    unpack,
+)
 from common.errors import Rejected, RejectReason
 from common.mesh.addresses import UNICAST_MAX
 
 SCHEMA_VERSION: Final = 1
 MAX_U64: Final = 2**64 - 1
+MAX_COUNT: Final = 2**53  # the largest that readers of JSON keep exact
 MAX_TIME: Final = 253_402_300_800.0  # year 10000
 
 
@@ -48,6 +60,10 @@ KEY_COLUMNS: Final[dict[Kind, dict[str, str]]] = {
     Kind.FLOWS: {"t": "d", "source": "H", "destination": "H", "flow_class": "B"},
 }
 
+# Key columns that name one node; a `destination` may also be a group.
+_ONE_NODE: Final = frozenset({"transmitter", "receiver", "address", "source"})
+_ANY_ADDRESS: Final = _ONE_NODE | {"destination"}
+
 FLOW_CLASSES: Final = ("other", "lighting", "sensing", "monitoring", "configuration")
 
 
@@ -59,6 +75,8 @@ Name = Annotated[str, AfterValidator(_name)]
 UnixTime = Annotated[float, Field(ge=0, le=MAX_TIME, allow_inf_nan=False)]
 Address = Annotated[int, Field(ge=1, le=UNICAST_MAX)]
 U64 = Annotated[int, Field(ge=0, le=MAX_U64)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+NodeCount = Annotated[int, Field(ge=0, le=UNICAST_MAX)]
 
 
 class Message(BaseModel):
@@ -136,7 +154,7 @@ class Dropped(Message):
     """A tombstone: telemetry that the full outbox gave up; body of kind `dropped`."""
 
     kind: str = Field(max_length=32)
-    rows: int = Field(ge=0)
+    rows: Count
     reason: str = Field(default="outbox-full", max_length=64)
 
 
@@ -158,10 +176,10 @@ class Status(Message):
     # The lowest sequence that the outbox still holds, or the next one when it is empty; 0: not told. All
     # below is gone for good, so that a coordinator which lost its repository need not wait for it.
     oldest: int = Field(default=0, ge=0, le=2**63 - 1)
-    queued: int = Field(default=0, ge=0)
-    dropped: int = Field(default=0, ge=0)
-    nodes_alive: int = Field(default=0, ge=0)
-    nodes_known: int = Field(default=0, ge=0)
+    queued: Count = 0
+    dropped: Count = 0
+    nodes_alive: NodeCount = 0
+    nodes_known: NodeCount = 0
     cpu_percent: float | None = None
     memory_percent: float | None = None
     probe_period_s: float | None = None
@@ -228,13 +246,28 @@ def encode_measurement(kind: Kind, table: Table) -> bytes:
 
 def decode_measurement(kind: Kind, body: bytes) -> Table:
     """The table of a measurement, with its key columns checked. Raises Rejected."""
+    check_keys(kind, table_bytes(body))
     table = decode_table(body)
-    for name, code in KEY_COLUMNS[kind].items():
-        if name not in table or table[name].typecode != code:
-            raise Rejected(RejectReason.INVALID, f"{kind.value}: column {name} of type {code} is missing")
     if rows(table) and not all(0.0 <= t <= MAX_TIME for t in table["t"]):
         raise Rejected(RejectReason.OUT_OF_RANGE, "a time stamp lies outside the calendar")
     return table
+
+
+def check_keys(kind: Kind, columns: Mapping[str, tuple[str, bytes]]) -> None:
+    """Check types and addresses of the key columns of a packed measurement (`table_bytes`).
+
+    Raises Rejected: INVALID or OUT_OF_RANGE. Runs for each row that a coordinator stores, so the addresses
+    stay packed: a unicast address (section 3.4.2.2) is one whose high byte, the second, is ASCII.
+    """
+    for name, code in KEY_COLUMNS[kind].items():
+        if name not in columns or columns[name][0] != code:
+            raise Rejected(RejectReason.INVALID, f"{kind.value}: column {name} of type {code} is missing")
+        packed = columns[name][1]
+        if name in _ONE_NODE and not packed[1::2].isascii():
+            raise Rejected(RejectReason.OUT_OF_RANGE, f"{kind.value}: {name} is not always a unicast address")
+        # Two zero bytes may also be the end of one address and the start of the next.
+        if name in _ANY_ADDRESS and b"\0\0" in packed and 0 in array("H", packed):
+            raise Rejected(RejectReason.OUT_OF_RANGE, f"{kind.value}: {name} is not always assigned")
 
 
 def _check_version(version: object) -> None:

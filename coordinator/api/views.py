@@ -48,7 +48,7 @@ def topology(
 
 
 def links(found: Iterable[Latest], now: float) -> list[models.Link]:
-    """Links by transmitter and receiver."""
+    """Links by transmitter and receiver. A delivery ratio that cannot be one is left out."""
     return [
         models.Link(
             site=link.site,
@@ -57,8 +57,8 @@ def links(found: Iterable[Latest], now: float) -> list[models.Link]:
             receiver=link.key["receiver"],
             t=link.t,
             age_s=max(0.0, now - link.t),
-            pdr=link.values.get("pdr"),
-            values=link.values,
+            pdr=_share(link.values.get("pdr")),
+            values={name: v for name, v in link.values.items() if name != "pdr" or _share(v) is not None},
         )
         for link in found
     ]
@@ -96,6 +96,10 @@ def samples(subject: Subject, metric: str, found: Samples) -> models.Samples:
         source=found.source.tolist(),
         sources=list(found.sources),
     )
+
+
+def _share(value: float | None) -> float | None:
+    return value if value is not None and 0.0 <= value <= 1.0 else None
 
 
 def _site(name: str, records: Mapping[str, GatewayRecord], fleet: Fleet) -> str:

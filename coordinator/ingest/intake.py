@@ -17,7 +17,6 @@ from common import topics
 from common.codec import table_bytes, unpack
 from common.errors import Rejected, RejectReason
 from common.messages import (
-    KEY_COLUMNS,
     MAX_TIME,
     MEASUREMENTS,
     ActionRecord,
@@ -27,6 +26,7 @@ from common.messages import (
     Event,
     Kind,
     Status,
+    check_keys,
     decode,
     decode_envelope,
 )
@@ -126,9 +126,7 @@ def _time_range(kind: Kind, body: bytes) -> tuple[float, float] | None:
     Refuses what `decode_measurement` refuses, without decoding any other column.
     """
     columns = table_bytes(body)
-    for name, code in KEY_COLUMNS[kind].items():
-        if name not in columns or columns[name][0] != code:
-            raise Rejected(RejectReason.INVALID, f"{kind.value}: column {name} of type {code} is missing")
+    check_keys(kind, columns)
     packed = columns["t"][1]
     if not packed:
         return None

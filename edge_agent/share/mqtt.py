@@ -38,9 +38,15 @@ SILENT_PERIODS: Final = 1.5
 GOODBYE_S: Final = 1.0
 RETRY_FIRST_S: Final = 0.5
 RETRY_LAST_S: Final = 10.0
+# Two agents with one identity end each other's connections: each leaves the other some time to work.
+TAKEN_OVER_S: Final = 10.0
 COMPLAIN_EVERY_S: Final = 60.0
 
 _log = get_logger(__name__)
+
+
+class _TakenOver(Unavailable):
+    """Another client connected as this gateway, and the broker ended this connection for it."""
 
 
 class BrokerLine:
@@ -88,7 +94,7 @@ class BrokerLine:
 
     @property
     def attached_s(self) -> float | None:
-        """For how long the broker has answered without a break; None when it does not, or is unwelcoming."""
+        """For how long the broker has answered without a break; None when it does not, or refuses us."""
         now = self._clock.monotonic()
         if not self.connected or self.unwelcome or self._is_silent(now):
             return None
@@ -100,9 +106,13 @@ class BrokerLine:
         while True:
             try:
                 await self._attempt()
+            except _TakenOver:
+                self._complain("another-agent-uses-this-identity", fix="enrol it by another name")
+                pause = TAKEN_OVER_S
             except Unavailable as error:
+                print("UNAV", self._endpoint.client_id, error)
                 self._complain("broker-unreachable", reason=error)
-            pause = RETRY_FIRST_S if self.connected else min(RETRY_LAST_S, pause * 2)
+                pause = RETRY_FIRST_S if self.connected else min(RETRY_LAST_S, pause * 2)
             self.connected = False
             await self._clock.sleep(pause * self._jitter.uniform(0.7, 1.3))
 
@@ -130,8 +140,8 @@ class BrokerLine:
                 match self._told.popleft():
                     case Connected():
                         return
-                    case Ended(reason):
-                        raise Unavailable(reason)
+                    case Ended() as ended:
+                        raise _why(ended)
                     case _:
                         pass
         raise Unavailable("no answer to the connection attempt")
@@ -201,8 +211,8 @@ class BrokerLine:
                     self._meter.heard(now)
                     if (error := self._incoming.take(topic, payload, retained, now)) is not None:
                         self._complain("message-rejected", reason=error, topic=topic[:120])
-                case Ended(reason):
-                    raise Unavailable(reason)
+                case Ended() as ended:
+                    raise _why(ended)
                 case Connected():
                     pass
 
@@ -289,3 +299,7 @@ class BrokerLine:
         if now - self._complained.get(event, -COMPLAIN_EVERY_S) >= COMPLAIN_EVERY_S:
             self._complained[event] = now
             _log.warning(event, **fields)
+
+
+def _why(ended: Ended) -> Unavailable:
+    return (_TakenOver if ended.taken_over else Unavailable)(ended.reason)

@@ -29,6 +29,8 @@ CONNECT_TIMEOUT_S: Final = 5.0
 KEEPALIVE_S: Final = 10
 # Messages that wait for the event loop; beyond it the newest are dropped and counted.
 RECEIVED_LIMIT: Final = 1024
+# Reason code of DISCONNECT: another client uses this identifier (MQTT 5.0, 3.14.2.1).
+SESSION_TAKEN_OVER: Final = 0x8E
 MAX_PACKET_BYTES: Final = MAX_MESSAGE_BYTES + 4096
 
 
@@ -56,9 +58,10 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The session is over, and its thread too."""
+    """The session is over, and its thread too; `taken_over` by another client with the same identity."""
 
     reason: str
+    taken_over: bool = False
 
 
 Told: TypeAlias = "Connected | Received | Acknowledged | Ended"
@@ -93,6 +96,7 @@ class Session:
         self._lock = threading.Lock()
         self._given_up = False
         self._reason = ""
+        self._taken_over = False
         self.dropped = 0
         self.ended = asyncio.Event()
         self._client = self._make_client(will)
@@ -151,6 +155,7 @@ class Session:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
+        client.on_log = lambda *a: print("PAHO", a[2:])
         client.on_socket_open = _send_at_once
         # With it paho leaves all writing to its own thread; otherwise `publish` writes in the caller's.
         client.on_socket_register_write = _leave_to_thread
@@ -171,7 +176,7 @@ class Session:
             # paho lets what it stumbles over in a broker's bytes through as it is: struct.error, IndexError …
             reason = f"{type(error).__name__}: {error}"
         client.on_connect = client.on_disconnect = client.on_message = client.on_publish = None
-        self._happen(Ended(self._reason or reason or "connection lost"))
+        self._happen(Ended(self._reason or reason or "connection lost", self._taken_over))
 
     def _on_connect(self, client: paho.Client, _: Any, flags: Any, code: ReasonCode, properties: Any) -> None:
         if code.is_failure:
@@ -184,6 +189,8 @@ class Session:
     ) -> None:
         # Under TLS 1.3 a certificate that the broker refuses shows here only, as a lost connection.
         self._reason = self._reason or f"disconnected: {code}"
+        self._taken_over = code.value == SESSION_TAKEN_OVER
+        print("DISC", repr(code), code.value, flags, self._reason)
 
     def _on_message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         with self._lock:

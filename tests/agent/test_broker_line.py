@@ -256,3 +256,17 @@ async def test_a_revoked_gateway_does_not_count_as_attached_until_it_is_enrolled
         assert caplog.text.count("broker-refuses-this-gateway") == 1
         assert await asyncio.to_thread(lambda: enrol(state, SITE, "gw-1", again=True).reloaded)
         await eventually(lambda: gateway.line.attached_s is not None, "its status is accepted again")
+
+
+async def test_two_agents_with_one_identity_say_so_and_leave_each_other_time(
+    state: Path, broker: BrokerProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "twin").mkdir()
+    async with running(endpoint(state, broker.port), tmp_path) as first:
+        await eventually(lambda: first.line.connected, "the line stands")
+        async with running(endpoint(state, broker.port), tmp_path / "twin") as second:
+            await eventually(lambda: not first.line.connected, "the first is thrown off")
+            assert "another-agent-uses-this-identity" in caplog.text
+            assert "broker-unreachable" not in caplog.text
+            await eventually(lambda: second.line.attached_s is not None, "the second works")
+            assert not first.line.connected

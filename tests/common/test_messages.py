@@ -172,6 +172,37 @@ def test_a_time_outside_the_calendar_is_out_of_range(t: float) -> None:
     assert caught.value.reason is RejectReason.OUT_OF_RANGE
 
 
+@pytest.mark.parametrize("kind", sorted(MEASUREMENTS))
+@pytest.mark.parametrize("bad", [0, 0x8000, 0xC000, 0xFFFF])
+def test_a_row_about_no_node_is_out_of_range(kind: Kind, bad: int) -> None:
+    for column in set(KEY_COLUMNS[kind]) - {"t", "flow_class"}:
+        table = {name: value * 3 for name, value in example_table(kind).items()}
+        table[column][1] = bad
+        body = encode_measurement(kind, table)
+        if column == "destination" and bad:
+            assert decode_measurement(kind, body) == table
+            continue
+        with pytest.raises(Rejected, match=column) as caught:
+            decode_measurement(kind, body)
+        assert caught.value.reason is RejectReason.OUT_OF_RANGE
+
+
+def test_addresses_whose_neighbouring_bytes_are_zero_are_good() -> None:
+    table: Table = {"t": array("d", [1.0] * 3), "address": array("H", [0x0001, 0x0100, 0x7FFF])}
+    assert decode_measurement(Kind.NODES, encode_measurement(Kind.NODES, table)) == table
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [("nodes_alive", 32_767), ("nodes_known", 32_767), ("queued", 2**53), ("dropped", 2**53)],
+)
+def test_a_status_counts_within_what_can_be(field: str, most: int) -> None:
+    told = Status(site="site-a", gateway="gw-1", time=1.0, online=True).model_dump()
+    assert getattr(decode(Status, pack({**told, field: most})), field) == most
+    for wrong in (-1, most + 1, 2**64 - 1):
+        assert outcome(Status, pack({**told, field: wrong})) is RejectReason.INVALID
+
+
 def test_a_measurement_too_large_for_a_message_is_the_callers_mistake() -> None:
     count = MAX_MESSAGE_BYTES // 8
     with pytest.raises(ValueError, match="fewer rows"):

@@ -124,9 +124,12 @@ def test_clearing_a_kept_status_says_nothing() -> None:
     st.lists(st.one_of(st.floats(), st.floats(0, 1e10)), max_size=5),
     st.sampled_from(["t", "u"]),
     st.sampled_from("dfq"),
+    st.sampled_from([1, 0x7FFF, 0, 0x8000, 0xFFFF]),
 )
-def test_the_quick_check_refuses_what_full_decoding_refuses(times: list[float], name: str, code: str) -> None:
-    good = {"transmitter": array("H", [1] * len(times)), "receiver": array("H", [2] * len(times))}
+def test_the_quick_check_refuses_what_full_decoding_refuses(
+    times: list[float], name: str, code: str, address: int
+) -> None:
+    good = {"transmitter": array("H", [1] * len(times)), "receiver": array("H", [address] * len(times))}
     column = array("d", times) if code == "d" else array(code, [0] * len(times))
     body = encode_table({name: column, **good})
     batch = take(UP, encode(envelope(1, "links", body)))
