@@ -24,6 +24,7 @@ from edge_agent.observe.uplink import UplinkMeter
 from edge_agent.share.incoming import Incoming
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.outbox_rows import Entry
+from edge_agent.share.retries import Retries
 from edge_agent.share.session import Acknowledged, Connected, Ended, Endpoint, Received, Session, Told
 from edge_agent.share.window import Window
 
@@ -36,17 +37,17 @@ SILENCE_S: Final = 8.0
 # end: a gateway that still believed in the broker would then take itself for the only one.
 SILENT_PERIODS: Final = 1.5
 GOODBYE_S: Final = 1.0
-RETRY_FIRST_S: Final = 0.5
-RETRY_LAST_S: Final = 10.0
-# Two agents with one identity end each other's connections: each leaves the other some time to work.
-TAKEN_OVER_S: Final = 10.0
 COMPLAIN_EVERY_S: Final = 60.0
 
 _log = get_logger(__name__)
 
 
-class _TakenOver(Unavailable):
-    """Another client connected as this gateway, and the broker ended this connection for it."""
+class _Cut(Unavailable):
+    """The broker's side ended the connection; `taken_over` when it said that another client took it."""
+
+    def __init__(self, ended: Ended) -> None:
+        super().__init__(ended.reason)
+        self.taken_over = ended.taken_over
 
 
 class BrokerLine:
@@ -89,7 +90,7 @@ class BrokerLine:
         self.connected = False
         self.unwelcome = False
         self._statuses: set[int] = set()
-        self._attached_at = 0.0
+        self._attached_at = self._connected_at = 0.0
         outbox.notify(self._wake.set)
 
     @property
@@ -102,19 +103,25 @@ class BrokerLine:
 
     async def run(self) -> None:
         """Connect, serve the connection, and begin anew with growing pauses; until cancelled."""
-        pause = RETRY_FIRST_S
+        retries = Retries()
         while True:
             try:
                 await self._attempt()
-            except _TakenOver:
-                self._complain("another-agent-uses-this-identity", fix="enrol it by another name")
-                pause = TAKEN_OVER_S
+            except _Cut as cut:
+                pause = retries.after_cut(self._clock.monotonic() - self._connected_at, cut.taken_over)
+                self._tell_end(cut, retries.contested)
             except Unavailable as error:
-                print("UNAV", self._endpoint.client_id, error)
-                self._complain("broker-unreachable", reason=error)
-                pause = RETRY_FIRST_S if self.connected else min(RETRY_LAST_S, pause * 2)
+                pause = retries.after_failure(self.connected)
+                self._tell_end(error, contested=False)
             self.connected = False
             await self._clock.sleep(pause * self._jitter.uniform(0.7, 1.3))
+
+    def _tell_end(self, error: Unavailable, contested: bool) -> None:
+        if contested:
+            fix = "stop the other agent, or enrol it by a name of its own"
+            self._complain("another-agent-uses-this-identity", reason=error, fix=fix)
+        else:
+            self._complain("broker-unreachable", reason=error)
 
     async def _attempt(self) -> None:
         """One connection, from attempt to end. Raises Unavailable with the reason of the end."""
@@ -140,15 +147,15 @@ class BrokerLine:
                 match self._told.popleft():
                     case Connected():
                         return
-                    case Ended() as ended:
-                        raise _why(ended)
+                    case Ended(reason):
+                        raise Unavailable(reason)
                     case _:
                         pass
         raise Unavailable("no answer to the connection attempt")
 
     async def _serve(self, session: Session) -> None:
         now = self._clock.monotonic()
-        self.connected, self._attached_at = True, now
+        self.connected, self._connected_at, self._attached_at = True, now, now
         self._meter.connected(now)
         self._window.begin(self._outbox.acked, now)
         session.subscribe(self._incoming.topics())
@@ -212,7 +219,7 @@ class BrokerLine:
                     if (error := self._incoming.take(topic, payload, retained, now)) is not None:
                         self._complain("message-rejected", reason=error, topic=topic[:120])
                 case Ended() as ended:
-                    raise _why(ended)
+                    raise _Cut(ended)
                 case Connected():
                     pass
 
@@ -299,7 +306,3 @@ class BrokerLine:
         if now - self._complained.get(event, -COMPLAIN_EVERY_S) >= COMPLAIN_EVERY_S:
             self._complained[event] = now
             _log.warning(event, **fields)
-
-
-def _why(ended: Ended) -> Unavailable:
-    return (_TakenOver if ended.taken_over else Unavailable)(ended.reason)

@@ -155,7 +155,6 @@ class Session:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
-        client.on_log = lambda *a: print("PAHO", a[2:])
         client.on_socket_open = _send_at_once
         # With it paho leaves all writing to its own thread; otherwise `publish` writes in the caller's.
         client.on_socket_register_write = _leave_to_thread
@@ -190,7 +189,6 @@ class Session:
         # Under TLS 1.3 a certificate that the broker refuses shows here only, as a lost connection.
         self._reason = self._reason or f"disconnected: {code}"
         self._taken_over = code.value == SESSION_TAKEN_OVER
-        print("DISC", repr(code), code.value, flags, self._reason)
 
     def _on_message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         with self._lock:
