@@ -183,7 +183,8 @@ def check_files(config: AgentConfig) -> list[str]:
 def _named_files(config: AgentConfig) -> list[tuple[str, Path]]:
     broker, mesh = config.broker, config.mesh
     files = [("broker.ca", broker.ca), ("broker.certificate", broker.certificate), ("broker.key", broker.key)]
-    if mesh.link == "bluez" and mesh.site_file is not None:
+    if mesh.site_file is not None:
+        # A virtual site reads it too, when it is named.
         files.append(("mesh.site_file", mesh.site_file))
     if mesh.link == "virtual" and mesh.scenario is not None:
         files.append(("mesh.scenario", mesh.scenario))

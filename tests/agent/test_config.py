@@ -78,3 +78,11 @@ def test_missing_and_open_key_files_are_told(tmp_path: Path) -> None:
     assert "chmod 600" in caught.value.fix
     (tmp_path / "gateway.key").chmod(0o600)
     assert check_files(config) == []
+
+
+def test_a_site_file_that_is_not_there_is_named_for_a_virtual_site_too(tmp_path: Path) -> None:
+    for name in ("ca.crt", "gateway.crt", "gateway.key"):
+        (tmp_path / name).touch(0o600)
+    text = TEXT.replace("/elsewhere/", "").replace('"virtual"', '"virtual"\nsite_file = "site.json"')
+    with pytest.raises(Misconfigured, match=r"mesh\.site_file: .*site\.json does not exist"):
+        check_files(load_config(write(tmp_path, text)))
