@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -17,6 +17,8 @@ from common import topics
 from common.config import Section
 from common.errors import Misconfigured, Rejected
 from common.mesh import addresses
+
+MAX_PATH: Final = 1024
 
 
 def _name(value: str) -> str:
@@ -35,8 +37,18 @@ def _unicast(value: Any) -> Any:
         raise ValueError(error.detail) from error
 
 
+def _path(value: Any) -> Any:
+    """A path, and not the text of the file: that may be a key, so it is not repeated."""
+    if isinstance(value, str) and (
+        "BEGIN" in value or len(value) > MAX_PATH or not (value and value.isprintable())
+    ):
+        raise ValueError("the path of a file is wanted here, not the file's text")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Unicast = Annotated[int, BeforeValidator(_unicast)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -46,7 +58,7 @@ class GatewaySection(Section):
     site: Name
     id: Name
     address: Unicast
-    state_dir: Path = Path("/var/lib/meshtwin/agent")
+    state_dir: FilePath = Path("/var/lib/meshtwin/agent")
 
 
 class MeshSection(Section):
@@ -59,11 +71,11 @@ class MeshSection(Section):
     """
 
     link: Literal["bluez", "virtual"] = "bluez"
-    site_file: Path | None = None
+    site_file: FilePath | None = None
     bus_address: str | None = None
     daemon_pid: int | None = Field(default=None, ge=1)
-    scenario: Path | None = None
-    control: Path | None = None
+    scenario: FilePath | None = None
+    control: FilePath | None = None
     nodes: int = Field(default=60, ge=2, le=1000)
     seed: int = Field(default=1, ge=0)
     loss: float = Field(default=0.0, ge=0, lt=1)
@@ -74,9 +86,9 @@ class BrokerSection(Section):
 
     host: str = Field(min_length=1, max_length=253)
     port: Port = 8883
-    ca: Path
-    certificate: Path
-    key: Path
+    ca: FilePath
+    certificate: FilePath
+    key: FilePath
 
 
 class MonitoringSection(Section):

@@ -86,3 +86,21 @@ def test_a_site_file_that_is_not_there_is_named_for_a_virtual_site_too(tmp_path:
     text = TEXT.replace("/elsewhere/", "").replace('"virtual"', '"virtual"\nsite_file = "site.json"')
     with pytest.raises(Misconfigured, match=r"mesh\.site_file: .*site\.json does not exist"):
         check_files(load_config(write(tmp_path, text)))
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "-----BEGIN PRIVATE KEY-----\\nc2VjcmV0\\n-----END PRIVATE KEY-----\\n",
+        "-----BEGIN PRIVATE KEY----- c2VjcmV0",
+        "\\nc2VjcmV0",
+        "c2VjcmV0" * 200,
+    ],
+)
+@pytest.mark.parametrize("old", ["/elsewhere/gateway.key", "gateway.crt", "state"])
+def test_a_key_pasted_in_place_of_its_path_is_refused_and_not_repeated(
+    tmp_path: Path, old: str, pasted: str
+) -> None:
+    with pytest.raises(Misconfigured, match="the path of a file is wanted") as caught:
+        load_config(write(tmp_path, TEXT.replace(f'"{old}"', f'"{pasted}"')))
+    assert "c2VjcmV0" not in str(caught.value)
