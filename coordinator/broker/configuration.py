@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.codec import MAX_MESSAGE_BYTES
 from coordinator.config import Broker, StatePaths
 
-# Room for topic and properties, and for a body just too large: ingest refuses and counts that one by name.
-MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + 16 * 1024
+# Four times the largest message that is accepted: what is too large in earnest still reaches ingest, which
+# refuses and counts it by its gateway. Beyond this the broker ends the sender's connection, and says so only
+# in its log; the coordinator hears nothing of it.
+MAX_PACKET_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 
 from common.codec import MAX_MESSAGE_BYTES, pack
 from common.messages import Envelope, Status, encode
+from coordinator.broker.configuration import MAX_PACKET_BYTES
 from tests.coordinator.conftest import Serving, Site
 from tests.coordinator.sender import START, envelope, measurement, wait_for
 
@@ -91,6 +92,15 @@ def test_malformed_floods_are_counted_and_stop_nothing(site: Site, serving: Serv
     assert stored(site) == [n for n in range(1, 101) if n != 50]
     lines = [line for line in serving.log.read_text().splitlines() if "messages-refused" in line]
     assert 1 <= len(lines) <= 3
+
+
+def test_messages_several_times_too_large_are_counted_for_their_gateway(site: Site, serving: Serving) -> None:
+    with site.sender() as sender:
+        for size in (MAX_MESSAGE_BYTES + 1, 300_000, MAX_PACKET_BYTES - 1024):
+            sender.send_raw(b"\x00" * size)
+        wait_for(lambda: serving.get("gateways")[0]["rejects"] == {"oversized": 3}, "the refusals")
+        sender.send(measurement(1))
+        wait_for(lambda: sender.acknowledged() == 1, "a good message on the same connection")
 
 
 def test_nothing_is_lost_or_stored_twice_when_the_coordinator_is_killed(site: Site) -> None:
