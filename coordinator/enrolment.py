@@ -69,19 +69,21 @@ def enrol(
     Writes `<state>/gateways/<gateway>/`: `ca.crt`, `gateway.crt`, `agent.toml`, and `gateway.key` unless a
     PEM signing request `csr` came from a key that stays on the gateway. `again` gives a known gateway
     another certificate: a renewal (the earlier one stays good until its end) or a return after revocation.
-    `address` is the gateway's unicast address in the mesh, when it is known.
+    `address` is the gateway's unicast address in the mesh, when it is known; a renewal keeps the one it had.
 
-    Raises Rejected (name, id taken, signing request), Misconfigured (state not initialised) or Corrupt.
+    Raises Rejected (name, id or address taken, signing request), Misconfigured (state not initialised) or
+    Corrupt.
     """
     moment = time.time() if now is None else now
     with installed(state, now=now) as found:
         found.fleet.check_admissible(site, gateway, again=again)
+        address = found.fleet.address_for(site, gateway, address)
         key = None if csr is not None else make_key()
         request = csr if key is None else make_request(key, gateway)
         assert request is not None
         certificate = found.authority.sign_request(request, identity=gateway, usage=Usage.CLIENT, now=moment)
         issued = _issued(certificate)
-        _commit(found, found.fleet.with_certificate(site, gateway, issued, moment), moment)
+        _commit(found, found.fleet.with_certificate(site, gateway, issued, moment, address), moment)
         pem = None if key is None else key_pem(key)
         folder = _write_identity(found, site, gateway, certificate, pem, address)
     return Enrolled(gateway, site, folder, issued.serial, issued.not_after, reload_broker(state))

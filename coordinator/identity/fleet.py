@@ -16,6 +16,7 @@ from common import topics
 from common.config import Section
 from common.errors import Corrupt, Rejected, RejectReason
 from common.files import write_file
+from common.mesh.addresses import UNICAST_MAX
 from coordinator.identity.authority import Revoked
 from coordinator.identity.own import BROKER, COORDINATOR
 
@@ -44,9 +45,10 @@ class Issued(Section):
 
 
 class Gateway(Section):
-    """One enrolled gateway with its certificates, the newest last."""
+    """One enrolled gateway with its certificates, the newest last; `address` in the mesh, where told."""
 
     site: Name
+    address: int | None = Field(None, ge=1, le=UNICAST_MAX)
     certificates: tuple[Issued, ...]
     revoked: bool = False
 
@@ -89,11 +91,26 @@ class Fleet(Section):
             state = "was revoked" if known.revoked else "is already enrolled"
             raise _refusal(f"gateway {gateway} {state}; say `--again` for another certificate")
 
-    def with_certificate(self, site: str, gateway: str, issued: Issued, now: float) -> Fleet:
+    def address_for(self, site: str, gateway: str, said: int | None) -> int | None:
+        """The address that `gateway` of `site` gets: `said`, or else the one it had there.
+
+        Raises Rejected(INVALID) when another gateway of the site has it: no node has two of them.
+        """
+        known = self.gateways.get(gateway)
+        address = said if said is not None or known is None or known.site != site else known.address
+        for name, other in sorted(self.gateways.items()):
+            same = address is not None and other.address == address and other.site == site
+            if same and name != gateway and not other.revoked:
+                raise _refusal(f"gateway {name} of site {site} has address 0x{address:04x}; name another one")
+        return address
+
+    def with_certificate(
+        self, site: str, gateway: str, issued: Issued, now: float, address: int | None = None
+    ) -> Fleet:
         """The registry with one more certificate, and the gateway in good standing."""
         known = self.gateways.get(gateway)
         earlier = _still_listed(known.certificates, now) if known else ()
-        return self._with(gateway, Gateway(site=site, certificates=(*earlier, issued)))
+        return self._with(gateway, Gateway(site=site, address=address, certificates=(*earlier, issued)))
 
     def without(self, gateway: str, now: float) -> Fleet:
         """The registry with `gateway` and all its certificates revoked. Raises Rejected(INVALID)."""
@@ -104,7 +121,7 @@ class Fleet(Section):
             c if c.revoked_at is not None else c.model_copy(update={"revoked_at": now})
             for c in known.certificates
         )
-        return self._with(gateway, Gateway(site=known.site, certificates=certificates, revoked=True))
+        return self._with(gateway, known.model_copy(update={"certificates": certificates, "revoked": True}))
 
     def revoked_certificates(self) -> list[Revoked]:
         """What the revocation list has to name."""

@@ -45,6 +45,28 @@ def test_an_unknown_mesh_address_is_left_for_the_operator_to_fill_in(state: Path
         toml.load(AgentConfig, done.folder / "agent.toml")
 
 
+def test_an_address_that_another_gateway_of_the_site_has_is_refused(state: Path) -> None:
+    enrol(state, "site-a", "gw-a3", address=0x0123)
+    before = read_fleet(state / "fleet.json")
+    with pytest.raises(Rejected, match="gw-a3 of site site-a has address 0x0123"):
+        enrol(state, "site-a", "gw-a4", address=0x0123)
+    assert read_fleet(state / "fleet.json") == before
+    enrol(state, "site-b", "gw-b4", address=0x0123)  # another site is another network
+    enrol(state, "site-a", "gw-a4", address=0x0124)
+
+
+def test_a_renewal_keeps_the_address_and_a_revocation_frees_it(state: Path) -> None:
+    enrol(state, "site-a", "gw-a3", address=0x0123)
+    again = enrol(state, "site-a", "gw-a3", again=True)
+    assert toml.load(AgentConfig, again.folder / "agent.toml").gateway.address == 0x0123
+    revoke(state, "gw-a3")
+    enrol(state, "site-a", "gw-a4", address=0x0123)
+    with pytest.raises(Rejected, match="gw-a4"):
+        enrol(state, "site-a", "gw-a3", again=True)
+    back = enrol(state, "site-a", "gw-a3", again=True, address=0x0125)
+    assert toml.load(AgentConfig, back.folder / "agent.toml").gateway.address == 0x0125
+
+
 @pytest.mark.parametrize(
     ("host", "names", "dialled"),
     [
