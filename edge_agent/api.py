@@ -12,6 +12,7 @@ import json
 import os
 import stat
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,18 +49,10 @@ class LocalApi:
 
     async def run(self) -> None:
         """Serve until cancelled. Raises Misconfigured when the socket cannot be made."""
-        async with asyncio.TaskGroup() as owner:
-
-            def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                if len(self._clients) >= MAX_CLIENTS:
-                    self.refused += 1
-                    writer.close()
-                    return
-                client = owner.create_task(self._serve(reader, writer))
-                self._clients.add(client)
-                client.add_done_callback(self._clients.discard)
-
-            server = await self._listen(welcome)
+        owner = asyncio.TaskGroup()
+        # Before the group is entered: it would wrap what the operator has to mend.
+        server = await self._listen(partial(self._welcome, owner))
+        async with owner:
             try:
                 await server.start_serving()
                 self.serving.set()
@@ -67,6 +60,17 @@ class LocalApi:
             finally:
                 server.close()
                 self._path.unlink(missing_ok=True)
+
+    def _welcome(
+        self, owner: asyncio.TaskGroup, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if len(self._clients) >= MAX_CLIENTS:
+            self.refused += 1
+            writer.close()
+            return
+        client = owner.create_task(self._serve(reader, writer))
+        self._clients.add(client)
+        client.add_done_callback(self._clients.discard)
 
     async def _listen(
         self, welcome: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
@@ -166,9 +170,14 @@ def _line(document: dict[str, Any]) -> bytes:
 
 
 def _clear_stale(path: Path) -> None:
-    """Remove the socket of a dead agent; the instance lock says that no live one serves it."""
+    """Remove the socket of a dead agent; the instance lock says that no live one serves it.
+
+    Raises Misconfigured for anything else in its place, which is not the agent's to remove.
+    """
     try:
-        if stat.S_ISSOCK(path.lstat().st_mode):
-            path.unlink()
+        mode = path.lstat().st_mode
     except FileNotFoundError:
-        pass
+        return
+    if not stat.S_ISSOCK(mode):
+        raise Misconfigured(f"{path} is in the way of the agent's socket", f"move {path} elsewhere")
+    path.unlink()

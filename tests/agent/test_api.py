@@ -170,10 +170,15 @@ async def test_the_socket_of_a_dead_agent_is_replaced_and_a_file_is_not(tmp_path
     async with serving(path):
         pass
     path.write_text("precious")
-    with pytest.raises(BaseExceptionGroup) as caught:
+    with pytest.raises(Misconfigured) as caught:
         await LocalApi(path, ANSWERS).run()
-    assert caught.group_contains(Misconfigured)
+    assert caught.value.fix == f"move {path} elsewhere"
     assert path.read_text() == "precious"
+
+
+async def test_a_socket_that_cannot_be_made_is_the_operators_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="shorter gateway.state_dir"):
+        await LocalApi(tmp_path / ("x" * 120), ANSWERS).run()
 
 
 def test_an_absent_agent_is_unavailable(tmp_path: Path) -> None:
