@@ -129,11 +129,11 @@ class Agent:
         try:
             self._agreement.recover()
         except Corrupt as error:
-            self.announce("state-lost", file=HOMES_FILE, reason=str(error)[:200])
+            self.warn("state-lost", file=HOMES_FILE, reason=str(error)[:200])
         try:
             self._resumed = self._journal.load()
         except Corrupt as error:
-            self.announce("state-lost", file="actions.json", reason=str(error)[:200])
+            self.warn("state-lost", file="actions.json", reason=str(error)[:200])
         for entry in self._resumed:
             self.diary.tell(entry.id, entry.action, "applied", "taken up after a restart", None)
 
@@ -152,6 +152,14 @@ class Agent:
     def announce(self, name: str, **fields: str | int | float | bool | None) -> None:
         """Log an event and put it into the durable stream."""
         self._log.info(name, **fields)
+        self._record(name, **fields)
+
+    def warn(self, name: str, **fields: str | int | float | bool | None) -> None:
+        """Like `announce`, for what the operator should look at."""
+        self._log.warning(name, **fields)
+        self._record(name, **fields)
+
+    def _record(self, name: str, **fields: str | int | float | bool | None) -> None:
         self._stream.append(Kind.EVENT, encode(Event(name=name, fields=fields)), self._clock.wall())
 
     def summary(self) -> dict[str, Any]:

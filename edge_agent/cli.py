@@ -244,7 +244,7 @@ def _page(path: Path) -> RenderableType:
     try:
         return picture(ask(path, "status"))
     except (Unavailable, TimedOut) as error:
-        return Text(f"{error}; trying again")
+        return Text(f"{str(error).splitlines()[0]}; trying again")
 
 
 def _round_trip(path: Path, node: str, timeout: float) -> float | None:

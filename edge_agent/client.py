@@ -29,7 +29,9 @@ def ask(path: Path, name: str, timeout: float = 5.0, **fields: Any) -> Any:
         except TimeoutError as error:
             raise TimedOut(f"the agent at {path} did not answer within {timeout:g} s") from error
         except OSError as error:
-            raise Unavailable(f"no agent answers at {path}: {error.strerror or error}") from error
+            fix = "ask as its user" if isinstance(error, PermissionError) else "edge-agent run --config FILE"
+            told = f"no agent answers at {path}: {error.strerror or error}\n  fix: {fix}"
+            raise Unavailable(told) from error
     return _answer(line)
 
 

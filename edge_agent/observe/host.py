@@ -88,7 +88,7 @@ class Host:
             "throttled": self._throttling(),
             "disk_percent": self._disk_percent(),
             "power_w": self._power.idle + self._power.per_cpu * self._cpus * cpu / 100,
-            "agent_cpu_percent": self._process.cpu_percent(),
+            "agent_cpu_percent": self._own_cpu(),
             "agent_rss_mib": self._process.memory_info().rss / MIB,
             **self._rates(),
             **self._uplink_metrics(),
@@ -97,6 +97,11 @@ class Host:
     def table(self) -> Table:
         """One row of a HOST measurement."""
         return table_of(self._clock.wall(), self.read())
+
+    def _own_cpu(self) -> float:
+        percent = self._process.cpu_percent()
+        # The first reading comes too soon after the mark: a few ticks in a few milliseconds, far over 100.
+        return math.nan if math.isnan(self._last_at) else percent
 
     def _rates(self) -> dict[str, float]:
         """Bytes per second since the last reading; NaN in the first, and after a counter wrapped."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from common.clock import Clock
+from common.mesh.addresses import show
 from edge_agent.observe.site import SiteView
 from firmware_bridge.link import LinkDown, LinkUp, MeshLink, NeighbourReport
 
@@ -44,7 +45,7 @@ class EventReader:
                 self._reports += 1
                 self._before_report(event)
             elif isinstance(event, LinkUp):
-                self._announce("mesh-up", address=event.address)
+                self._announce("mesh-up", address=show(event.address))
             elif isinstance(event, LinkDown):
                 self._announce("mesh-down", reason=event.reason)
             if self._site.apply(event):

@@ -62,11 +62,12 @@ def test_run_refuses_a_wrong_file_before_it_becomes_the_daemon(config: Path) -> 
     assert "broker.key" in done.stderr
 
 
-def test_status_without_an_agent_fails_in_one_line(config: Path) -> None:
+def test_status_without_an_agent_tells_how_to_start_one(config: Path) -> None:
     done = agent("status", "-c", str(config))
     assert done.returncode == 1
     assert done.stderr.startswith("edge-agent: no agent answers at")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith("\n  fix: edge-agent run --config FILE\n")
+    assert done.stderr.count("\n") == 2
 
 
 async def test_status_is_a_table_for_people_and_json_for_programs(config: Path) -> None:

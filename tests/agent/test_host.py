@@ -31,11 +31,13 @@ async def test_a_reading_of_this_machine_makes_sense(tmp_path: Path, clock: Manu
     host = Host(clock, tmp_path)
     first = host.read()
     assert math.isnan(first["net_rx_bps"])
+    assert math.isnan(first["agent_cpu_percent"])
     await clock.advance(5.0)
     second = host.read()
     assert 0 <= second["cpu_percent"] <= 100
     assert 0 < second["memory_percent"] < 100
     assert second["net_rx_bps"] >= 0
+    assert second["agent_cpu_percent"] >= 0
     assert 1 < second["agent_rss_mib"] < 10_000
     assert second["power_w"] > 0
     assert list(first) == list(second)

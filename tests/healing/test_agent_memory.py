@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from common.clock import ManualClock
-from common.messages import ActionRecord, Kind, decode
+from common.messages import ActionRecord, Event, Kind, decode
 from edge_agent.decide.agreement import PERIOD_S as HOMES_PERIOD_S
 from tests.healing.gateways import RecordedStream, running_gateways
 from tests.healing.test_healing import LEARNING_S, site
@@ -35,13 +37,17 @@ async def test_homes_that_the_actor_announces_are_adopted_and_kept(tmp_path: Pat
         assert gateways["gw-2"].agent.decider.homes == {4: "gw-2", 2: "gw-1"}
 
 
-async def test_damaged_state_is_set_aside_said_and_replaced(tmp_path: Path) -> None:
+async def test_damaged_state_is_set_aside_said_and_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     clock, mesh = ManualClock(), site()
     (tmp_path / "gw-1").mkdir()
     for name in ("homes.json", "actions.json"):
         (tmp_path / "gw-1" / name).write_text('00000000\n{"entries": []}')
     async with running_gateways(tmp_path, mesh, clock, {"gw-1": 1}) as gateways:
         assert gateways["gw-1"].stream.events().count("state-lost") == 2
+        levels = [record.levelname for record in caplog.records if record.getMessage() == "state-lost"]
+        assert levels == ["WARNING"] * 2
         await clock.advance(LEARNING_S)
         assert (tmp_path / "gw-1" / "homes.json").exists()
     assert (tmp_path / "gw-1" / "actions.json.corrupt").exists()
@@ -128,3 +134,12 @@ def _ids(stream: RecordedStream) -> list[str]:
     """Ids of the stream's actions, each once, in order."""
     told = [decode(ActionRecord, body).id for kind, body in stream.entries if kind is Kind.ACTION]
     return list(dict.fromkeys(told))
+
+
+async def test_a_mesh_that_comes_up_is_told_with_its_address_as_people_write_it(tmp_path: Path) -> None:
+    clock, mesh = ManualClock(), site()
+    async with running_gateways(tmp_path, mesh, clock, {"gw-2": 9}) as gateways:
+        await clock.advance(1.0)
+        entries = gateways["gw-2"].stream.entries
+    events = [decode(Event, body) for kind, body in entries if kind is Kind.EVENT]
+    assert Event(name="mesh-up", fields={"address": "0x0009"}) in events
