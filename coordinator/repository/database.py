@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, insert, inspect, select
+from sqlalchemy import Engine, create_engine, event, insert, inspect, make_url, select
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -58,13 +58,15 @@ def translated(engine: Engine) -> Iterator[None]:
 
 def _engine(url: str) -> Engine:
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        kind = make_url(url).get_backend_name()
+        # First of all: a driver that is missing is no news for a database that we do not know.
+        if kind not in ("sqlite", "postgresql"):
+            raise Misconfigured(f"repositories on {kind} are not supported", _URL_FIX)
+        engine = create_engine(url, pool_pre_ping=kind != "sqlite")
     except ArgumentError as error:
         raise Misconfigured("the repository's URL cannot be read", _URL_FIX) from error
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise Misconfigured(f"the repository's database driver is missing: {error}", _DRIVER_FIX) from error
-    if engine.dialect.name not in ("sqlite", "postgresql"):
-        raise Misconfigured(f"repositories on {engine.dialect.name} are not supported", _URL_FIX)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     return engine

@@ -81,11 +81,14 @@ def test_a_newer_schema_is_refused_with_the_fix(tmp_path: Path) -> None:
         Repository(url)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://host/name", "no-such-driver://x"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://host/name", "mysql+pymysql://host/name", "no-such-driver://x"]
+)
 def test_a_url_that_cannot_serve_is_refused_with_the_fix(url: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         Repository(url)
-    assert refused.value.fix
+    assert "sqlite:" in refused.value.fix
+    assert "postgresql" in refused.value.fix
 
 
 def test_a_folder_that_does_not_exist_is_unavailable(tmp_path: Path) -> None:
