@@ -33,7 +33,8 @@ State = Annotated[
     typer.Option("--state", metavar="DIR", help="State folder; default $MESHTWIN_STATE or the user's."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many.")]
+_MOST = 10_000
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=_MOST, help="At most this many.")]
 
 
 @app.command(epilog="Example: coordinator init --host 0.0.0.0 --name-of-broker mesh.example.org")
@@ -145,7 +146,10 @@ def topology(site: str, state: State = None, as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: coordinator links office --json")
 def links(site: str, state: State = None, as_json: AsJson = False) -> None:
-    """A site's links with their delivery ratio, weakest first."""
+    """A site's links with their delivery ratio, weakest first.
+
+    The delivery ratio (PDR) is the chance that one transmission is received.
+    """
     from coordinator.cli import tables
 
     _show(_ask(state, f"sites/{site}/links"), tables.links, as_json)
@@ -156,12 +160,20 @@ def actions(
     site: Annotated[str | None, typer.Argument(help="Only this site.")] = None,
     state: State = None,
     limit: Limit = 20,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Also what was only proposed, such as by a gateway that does not act."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What gateways did to heal their mesh, newest first."""
+    """What gateways did to heal their mesh, newest first. JSON holds proposals as well."""
     from coordinator.cli import tables
 
-    _show(_ask(state, "actions", site=site, limit=limit), tables.actions, as_json)
+    if everything or as_json:
+        _show(_ask(state, "actions", site=site, limit=limit), tables.actions, as_json)
+    else:
+        # Any number of proposals may lie between two changes.
+        tables.changes(_ask(state, "actions", site=site, limit=_MOST), limit)
 
 
 @app.command(epilog="Example: coordinator events office --since 3600")

@@ -12,6 +12,9 @@ from rich.table import Table
 
 Answer = Mapping[str, Any]
 _MARKS = {True: "[green]on[/]", False: "off", None: "?"}
+# What an action passes through before, or instead of, a change to a node.
+_PROPOSALS = frozenset({"proposed", "superseded"})
+_FOR_PROGRAMS = frozenset({"pdr", "pdr_upper", "forecast"})
 
 
 def sites(found: list[Answer]) -> None:
@@ -36,15 +39,16 @@ def gateways(found: list[Answer]) -> None:
             g["site"] or "-",
             _standing(g),
             _ago(g["last_seen"]),
-            "yes" if g["acting"] else "",
             _stream(g["stream"]),
             str(g["queued"]),
-            ", ".join(f"{reason} {n}" for reason, n in g["rejects"].items()) or "-",
+            "\n".join(f"{reason} {n}" for reason, n in g["rejects"].items()) or "-",
         )
         for g in found
     )
-    columns = ("gateway", "site", "state", "last seen", "acting", "stored", "outbox", "refused")
-    _print(columns, rows, "No gateways yet. Enrol one: coordinator gateways enrol SITE GATEWAY")
+    columns = ("gateway", "site", "state", "last seen", "stored", "outbox", "refused")
+    _print(
+        columns, rows, "No gateways yet. Enrol one: coordinator gateways enrol SITE GATEWAY", whole="refused"
+    )
 
 
 def topology(found: Answer) -> None:
@@ -74,11 +78,7 @@ def links(found: list[Answer]) -> None:
             _address(link["transmitter"]),
             _address(link["receiver"]),
             "?" if link["pdr"] is None else f"{100 * link['pdr']:.1f} %",
-            _plain(
-                ", ".join(
-                    f"{k} {v:g}" for k, v in sorted(link["values"].items()) if k != "pdr" and v is not None
-                )
-            ),
+            _plain(", ".join(f"{k} {round(v, 3):g}" for k, v in _further(link))),
             _ago(link["t"]),
         )
         for link in ordered
@@ -86,7 +86,13 @@ def links(found: list[Answer]) -> None:
     _print(("from", "to", "PDR", "also", "measured"), rows, "No links measured in the last minutes.")
 
 
-def actions(found: list[Answer]) -> None:
+def changes(found: list[Answer], limit: int) -> None:
+    """The newest actions without those that no gateway began to carry out."""
+    begun = [a for a in found if any(step["state"] not in _PROPOSALS for step in a["steps"])]
+    actions(begun[:limit], "No changes yet. With --all: what was only proposed.")
+
+
+def actions(found: list[Answer], empty: str = "No actions yet.") -> None:
     rows = (
         (
             _clock(a["steps"][0]["t"]),
@@ -99,7 +105,7 @@ def actions(found: list[Answer]) -> None:
         )
         for a in found
     )
-    _print(("began", "site", "gateway", "action", "state", "cause", "steps"), rows, "No actions yet.")
+    _print(("began", "site", "gateway", "action", "state", "cause", "steps"), rows, empty)
 
 
 def events(found: list[Answer]) -> None:
@@ -116,12 +122,24 @@ def events(found: list[Answer]) -> None:
     _print(("time", "site", "gateway", "event", "fields"), rows, "No events in this time.")
 
 
-def _print(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str) -> None:
+def _print(
+    columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str, whole: str | None = None
+) -> None:
+    """A table as wide as the terminal at most. Where that is narrow, the column `whole` keeps its lines."""
     console = Console()
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        longest_word = max(map(len, name.split()))
+        table.add_column(name, no_wrap=name == whole, overflow="fold", min_width=longest_word)
     for row in rows:
         table.add_row(*row)
     console.print(table if table.row_count else escape(empty))
+
+
+def _further(link: Answer) -> list[tuple[str, float]]:
+    """What else was measured; bounds and forecasts are for programs."""
+    values = link["values"].items()
+    return sorted((name, v) for name, v in values if name not in _FOR_PROGRAMS and v is not None)
 
 
 def _plain(text: str) -> str:
@@ -134,7 +152,9 @@ def _standing(gateway: Answer) -> str:
         return "[red]revoked[/]"
     if not gateway["enrolled"]:
         return "not enrolled"
-    return "[green]live[/]" if gateway["live"] else "[red]offline[/]"
+    if not gateway["live"]:
+        return "[red]offline[/]"
+    return "[green]live, acting[/]" if gateway["acting"] else "[green]live[/]"
 
 
 def _stream(stream: Answer | None) -> str:

@@ -108,6 +108,18 @@ def test_every_command_shows_what_a_gateway_reported(site: Site, serving: Servin
             assert (code, shown in text) == (0, True), text
 
 
+def test_proposals_are_shown_when_all_is_asked_for(site: Site, serving: Serving) -> None:
+    idle = ActionRecord(
+        id="a-1", state="proposed", kind="relay-set", cause="node 2 died", expected="3 reachable", priority=5
+    )
+    with site.sender() as sender:
+        sender.send(envelope(1, "action", encode(idle)))
+        wait_for(lambda: sender.acknowledged() == 1, "the acknowledgement")
+    assert "node 2 died" not in command("actions", state=site.state)[1]
+    assert "node 2 died" in command("actions", "--all", state=site.state)[1]
+    assert len(command("actions", "--json", state=site.state)[1]) == 1
+
+
 def test_samples_are_answered_as_columns(site: Site, serving: Serving) -> None:
     with site.sender() as sender:
         report(sender)
