@@ -19,6 +19,7 @@ from typing import Final
 from common.clock import Clock
 from common.errors import MeshtwinError, Misconfigured
 from common.logs import get_logger
+from common.tasks import uncancelled
 
 RESTART_FIRST_S: Final = 1.0
 RESTART_LAST_S: Final = 60.0
@@ -107,7 +108,8 @@ class Supervisor:
         while True:
             begun = self._clock.monotonic()
             try:
-                await member.part()
+                with uncancelled():
+                    await member.part()
             except Exception as error:
                 # The boundary that keeps the agent alive: whatever an optional part stumbles over.
                 expected = isinstance(error, MeshtwinError)

@@ -48,7 +48,8 @@ install_system_packages() {
 
 find_python() {
     local candidate
-    for candidate in ${1:+"$1"} python3.11 python3 /usr/bin/python3; do
+    # The system's own first: python3-venv and python3-dev belong to it, and users have it.
+    for candidate in ${1:+"$1"} /usr/bin/python3.11 /usr/bin/python3 python3.11 python3; do
         if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
             command -v "$candidate"
             return 0

@@ -43,6 +43,19 @@ async def test_a_foreign_exception_is_not_hidden() -> None:
     assert caught.group_contains(ZeroDivisionError)
 
 
+async def test_a_time_out_after_a_failed_group_is_still_a_time_out() -> None:
+    async def late_failure() -> None:
+        await asyncio.sleep(0)
+        raise TimedOut("late")
+
+    with pytest.raises(TimedOut):  # noqa: PT012 - the group is the statement
+        async with together() as tasks:
+            tasks.create_task(late_failure())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.001):
+            await asyncio.Event().wait()
+
+
 def test_nothing_is_raised_inside_an_except_star() -> None:
     """Python 3.11.2, Debian 12's, wraps it in a group again, and callers do not recognise it."""
     guilty = [
