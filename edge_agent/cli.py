@@ -91,8 +91,10 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
 
     Example: edge-agent check-config -c agent.toml
     """
+    from edge_agent.preflight import examine  # It takes a while to import, and nothing else needs it.
+
     loaded = load_config(config)
-    warnings = check_files(loaded)
+    warnings = examine(loaded)
     if as_json:
         print(json.dumps({"config": str(config), "warnings": warnings, **_essence(loaded)}))
         return

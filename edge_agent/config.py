@@ -180,7 +180,7 @@ def check_files(config: AgentConfig) -> list[str]:
     """
     for key, file in _named_files(config):
         if not os.access(file, os.R_OK):
-            why = "cannot be read" if file.exists() else "does not exist"
+            why = "cannot be read" if os.path.lexists(file) else "does not exist"
             raise Misconfigured(f"{key}: {file} {why}", f"put the file there, or correct {key}")
     if config.broker.key.stat().st_mode & 0o077:
         raise Misconfigured(

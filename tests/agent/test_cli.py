@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.enrolment import enrol
+from coordinator.installation import InitOptions, initialise
 from edge_agent.api import LocalApi
 from tests.agent.test_config import TEXT, write
 
@@ -32,9 +34,10 @@ def agent(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
+    initialise(tmp_path / "coordinator", InitOptions())
+    identity = enrol(tmp_path / "coordinator", "hall", "gw-1").folder
     for name in ("ca.crt", "gateway.crt", "gateway.key"):
-        (tmp_path / name).write_text("x")
-        (tmp_path / name).chmod(0o600)
+        (identity / name).rename(tmp_path / name)
     return write(tmp_path, TEXT.replace("/elsewhere/", ""))
 
 
@@ -44,6 +47,15 @@ def test_check_config_tells_what_it_found(config: Path) -> None:
     assert "is good: site hall, gateway gw-1, address 0x0001, mesh virtual" in done.stdout
     told = json.loads(agent("check-config", "-c", str(config), "--json").stdout)
     assert (told["site"], told["warnings"]) == ("hall", [])
+
+
+def test_check_config_names_a_broken_certificate(config: Path) -> None:
+    (config.parent / "gateway.crt").write_text("x")
+    done = agent("check-config", "-c", str(config))
+    assert done.returncode == 2
+    assert "gateway.crt" in done.stderr
+    assert "fix:" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["check-config", "run", "status"])
@@ -119,7 +131,14 @@ def test_the_daemon_tells_a_wrong_command_line_in_one_line() -> None:
 
 def test_the_daemon_imports_nothing_that_it_does_not_need() -> None:
     heavy = {"typer", "rich", "click", "numpy", "sqlalchemy", "fastapi", "cryptography"}
-    for_others = {"argparse", "difflib", "edge_agent.cli", "firmware_bridge.virtual", "common.scenario"}
+    for_others = {
+        "argparse",
+        "difflib",
+        "edge_agent.cli",
+        "edge_agent.preflight",
+        "firmware_bridge.virtual",
+        "common.scenario",
+    }
     code = "; ".join(
         [
             "import sys",
