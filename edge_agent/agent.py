@@ -17,7 +17,7 @@ from common.policy.actions import Action
 from common.policy.lease import Role
 from common.policy.service import Service
 from edge_agent.act.diary import Diary
-from edge_agent.act.executor import Executor
+from edge_agent.act.executor import Executor, State
 from edge_agent.act.journal import Entry, Journal
 from edge_agent.act.monitoring import Monitoring
 from edge_agent.config import AgentConfig
@@ -82,7 +82,7 @@ class Agent:
             self.prober,
             self._journal,
             clock,
-            announce=self.diary.tell,
+            announce=self._tell_action,
             may_act=self._may_act,
             refuse=self._refuse,
             new_id=self._new_id,
@@ -116,6 +116,8 @@ class Agent:
         self._run = int(clock.wall() * 1000)
         self._numbered = 0
         self._resumed: list[Entry] = []
+        self.on_action: Callable[[], None] = lambda: None
+        """Called after every step of an action: peers want to know."""
         homes_file = config.gateway.state_dir / HOMES_FILE
         self._agreement = Agreement(self.decider, peers, clock, homes_file, lambda: self.acting)
 
@@ -148,6 +150,12 @@ class Agent:
             "agreement": self._agreement.run,
             "monitoring": self.monitoring.run,
         }
+
+    def _tell_action(
+        self, action_id: str, action: Action, state: State, detail: str, seconds: float | None
+    ) -> None:
+        self.diary.tell(action_id, action, state, detail, seconds)
+        self.on_action()
 
     def announce(self, name: str, **fields: str | int | float | bool | None) -> None:
         """Log an event and put it into the durable stream."""

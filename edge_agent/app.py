@@ -79,6 +79,7 @@ class _Running:
             outbox.append,
         )
         self._agent = Agent(config, self._link, site_file, outbox, self._peers, clock)
+        self._agent.on_action = self._line.publish_soon
         self._api = LocalApi(
             config.socket, {"status": self._summary}, questions={"ping": self._ping, "relay": self._relay}
         )

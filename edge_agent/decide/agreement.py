@@ -19,7 +19,7 @@ from edge_agent.decide.decider import Decider
 
 log = get_logger(__name__)
 
-PERIOD_S = 5.0
+PERIOD_S = 1.0
 HOMES_FILE = "homes.json"
 
 
@@ -62,7 +62,7 @@ class Agreement:
             raise Corrupt(f"{self._path.name} holds no homes and was moved aside") from error
 
     async def run(self) -> None:
-        """Come to an agreement every few seconds, until cancelled."""
+        """Come to an agreement every second, until cancelled."""
         decider, kept = self._decider, dict(self._decider.homes)
         while True:
             await self._clock.sleep(PERIOD_S)
@@ -78,12 +78,18 @@ class Agreement:
                 self._save(kept)
 
     def _compare_relays(self) -> None:
-        """Where a peer believes otherwise of a node's relay feature than before, ask the node again."""
+        """Where a peer believes otherwise of a node's relay feature than before, ask the node again.
+
+        Until it answers, the one who acts is believed: without the broker in the next moment, this gateway
+        would otherwise mend what the other has mended already.
+        """
         own = self._decider.site.relays()
         for peer, believed in self._peers.relays().items():
             if self._believed.get(peer) != believed:
                 self._believed[peer] = believed
                 for address in believed ^ own:
+                    if peer < self._decider.gateway_id:
+                        self._decider.site.believe_relay(address, address in believed)
                     self._decider.site.reread(address)
 
     def _save(self, homes: Mapping[int, str]) -> None:

@@ -147,6 +147,13 @@ class SiteView:
         record.read_at = t
         self._alive(configuration.address, t)
 
+    def believe_relay(self, address: int, relay: bool) -> None:
+        """Take a peer's word for a node's relay feature, until the node tells itself."""
+        record = self.nodes.get(address)
+        if record is not None and record.configuration.relay is not None:
+            record.configuration = replace(record.configuration, relay=relay)
+            self.changes += 1
+
     def reread(self, address: int) -> None:
         """Have a node's configuration read again soon."""
         record = self.nodes.get(address)

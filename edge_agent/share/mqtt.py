@@ -88,6 +88,7 @@ class BrokerLine:
         self.rejected = self._incoming.rejected
         self.refused = 0
         self.connected = False
+        self._status_wanted = False
         self.unwelcome = False
         self._statuses: set[int] = set()
         self._attached_at = self._connected_at = 0.0
@@ -100,6 +101,11 @@ class BrokerLine:
         if not self.connected or self.unwelcome or self._is_silent(now):
             return None
         return now - self._attached_at
+
+    def publish_soon(self) -> None:
+        """Publish the status at once: peers should know of a change before anything else happens."""
+        self._status_wanted = True
+        self._wake.set()
 
     async def run(self) -> None:
         """Connect, serve the connection, and begin anew with growing pauses; until cancelled."""
@@ -164,7 +170,8 @@ class BrokerLine:
         while True:
             self._hear()
             now = self._clock.monotonic()
-            if now >= status_due:
+            if now >= status_due or self._status_wanted:
+                self._status_wanted = False
                 self._publish_status(session)
                 status_due = now + self._period
             self._send_outbox(session, now)

@@ -8,11 +8,11 @@ import pytest
 
 from common.clock import ManualClock
 from common.messages import ActionRecord, Event, Kind, decode
-from edge_agent.decide.agreement import PERIOD_S as HOMES_PERIOD_S
 from tests.healing.gateways import RecordedStream, running_gateways
 from tests.healing.test_healing import LEARNING_S, site
 
-ROUND_S = HOMES_PERIOD_S + 0.5
+ROUND_S = 5.0
+"""Time to compare notes with the peers, and for the survey's next question."""
 
 
 async def test_homes_survive_a_restart(tmp_path: Path) -> None:
@@ -66,6 +66,16 @@ async def test_a_peer_that_believes_otherwise_of_a_relay_has_the_node_read_again
         here.peers.relaying = {"gw-2": frozenset({2, 3, 5})}
         await clock.advance(2 * ROUND_S)
         assert 5 in here.agent.site.relays()
+
+
+async def test_the_acting_gateways_word_for_a_relay_is_taken_at_once(tmp_path: Path) -> None:
+    clock, mesh = ManualClock(), site()
+    async with running_gateways(tmp_path, mesh, clock, {"gw-1": 1, "gw-2": 9}) as gateways:
+        await clock.advance(LEARNING_S)
+        mesh.nodes[5].alive = False  # So that it cannot be asked.
+        gateways["gw-2"].peers.relaying = {"gw-1": frozenset({2, 3, 5})}
+        await clock.advance(1.1)
+        assert 5 in gateways["gw-2"].agent.site.relays()
 
 
 async def test_a_peer_that_stays_wrong_is_not_believed_and_asked_about_once(tmp_path: Path) -> None:
