@@ -16,7 +16,7 @@ from common import config as toml
 from common import topics
 from common.config import Section
 from common.errors import Misconfigured, Rejected
-from common.mesh import addresses
+from common.mesh import addresses, cdb
 
 MAX_PATH: Final = 1024
 
@@ -187,9 +187,8 @@ def check_files(config: AgentConfig) -> list[str]:
             f"broker.key: {config.broker.key} is readable by others", f"chmod 600 {config.broker.key}"
         )
     site_file = config.mesh.site_file
-    if site_file is not None and site_file.stat().st_mode & 0o077:
-        return [f"{site_file} holds keys and is readable by others: chmod 600 {site_file}"]
-    return []
+    warning = None if site_file is None else cdb.permissions_warning(site_file)
+    return [warning] if warning else []
 
 
 def _named_files(config: AgentConfig) -> list[tuple[str, Path]]:
