@@ -60,6 +60,9 @@ class RejectReason(StrEnum):
     EXPIRED = "expired"
     REPLAYED = "replayed"
     REFUSED_BY_NODE = "refused-by-node"
+    ALTERED = "altered"
+    FOREIGN_SCHEMA = "foreign-schema"
+    WRONG_OUTPUT = "wrong-output"
 
 
 class Rejected(MeshtwinError):

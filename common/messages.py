@@ -158,6 +158,41 @@ class Dropped(Message):
     reason: str = Field(default="outbox-full", max_length=64)
 
 
+class ModelReference(Message):
+    """A released bundle: what it is called, and the SHA-256 (hex) and size in bytes of its file."""
+
+    name: Name
+    version: int = Field(ge=1, le=2**31)
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    size: int = Field(ge=1, le=4 * 1024 * 1024)
+
+
+class Desired(Message):
+    """What the coordinator wants of a gateway; retained on `desired`. A name that is not listed under
+    `models` is not to be used: the naive forecast serves."""
+
+    v: Literal[1] = SCHEMA_VERSION
+    models: list[ModelReference] = Field(default_factory=list, max_length=16)
+
+
+class ModelState(Message):
+    """How a gateway fares with a model, for `status`.
+
+    `error` is the mean absolute error of the share of probes heard that it forecast for the next window,
+    `naive_error` the naive forecast's over the same windows, `windows` how many were compared. `reason` says
+    why it is refused.
+    """
+
+    name: Name
+    version: int = 0
+    digest: str = Field(default="", max_length=64)
+    state: Literal["fetching", "refused", "trial", "in-use", "worse-than-naive"]
+    reason: str = Field(default="", max_length=200)
+    error: float | None = None
+    naive_error: float | None = None
+    windows: Count = 0
+
+
 class Status(Message):
     """A gateway's retained status, for peers and the coordinator. `online` false is the last will's."""
 
@@ -184,6 +219,7 @@ class Status(Message):
     memory_percent: float | None = None
     probe_period_s: float | None = None
     forecaster: str = Field(default="naive", max_length=64)
+    models: list[ModelState] = Field(default_factory=list, max_length=16)
     # The nodes that it believes to relay: where peers disagree, each asks the node itself.
     relays: list[Address] = Field(default_factory=list, max_length=8192)
     # Which gateway is home to which node. Filled by the actor alone; the others adopt it.
