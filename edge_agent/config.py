@@ -91,6 +91,14 @@ class BrokerSection(Section):
     key: FilePath
 
 
+class CoordinatorSection(Section):
+    """Where the coordinator serves gateways over HTTPS: models and certificates. Without a `host`, the
+    broker's. The identity is the broker section's."""
+
+    host: str | None = Field(default=None, min_length=1, max_length=253)
+    port: Port = 8443
+
+
 class MonitoringSection(Section):
     """Probes of the link monitor: one per node and period, on air `transmissions` times, as the nodes were
     commissioned; a report after `report_every` of them. The budget is in mesh messages per second for the
@@ -147,6 +155,7 @@ class AgentConfig(Section):
     gateway: GatewaySection
     mesh: MeshSection = MeshSection()
     broker: BrokerSection
+    coordinator: CoordinatorSection = CoordinatorSection()
     monitoring: MonitoringSection = MonitoringSection()
     policy: PolicySection = PolicySection()
     status: StatusSection = StatusSection()
@@ -157,6 +166,11 @@ class AgentConfig(Section):
     def socket(self) -> Path:
         """The Unix socket that a running agent answers on."""
         return self.gateway.state_dir / "agent.sock"
+
+    @property
+    def coordinator_host(self) -> str:
+        """The host that serves models and certificates."""
+        return self.coordinator.host or self.broker.host
 
 
 def load_config(path: Path) -> AgentConfig:
