@@ -9,12 +9,15 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from common.errors import Corrupt, MeshtwinError, Rejected, RejectReason, TimedOut, Unavailable
+
+PIECE_BYTES: Final = 1 << 18
 
 
 class Client:
@@ -53,6 +56,24 @@ class Client:
         if response.status != http.client.OK:
             raise _error(response.status, answer)
         return answer
+
+    def stream(self, path: str, **question: str | int | float | None) -> Iterator[bytes]:
+        """The bytes that answer GET /v1/`path`, piece by piece, for an answer too long to hold.
+
+        Raises as `get` does, also in the middle, when the coordinator goes away.
+        """
+        given = {name: value for name, value in question.items() if value is not None}
+        try:
+            self._http.request("GET", f"/v1/{quote(path)}?{urlencode(given)}")
+            response = self._http.getresponse()
+            if response.status != http.client.OK:
+                raise _error(response.status, json.loads(response.read()))
+            while piece := response.read1(PIECE_BYTES):
+                yield piece
+        except TimeoutError as error:
+            raise TimedOut(f"the coordinator does not answer on {self._path}") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Unavailable(f"the coordinator's answer broke off: {error}") from error
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from common.clock import Clock
 from common.errors import MeshtwinError, Rejected, Unavailable
-from coordinator.api import models, views
+from coordinator.api import models, observations, views
 from coordinator.identity.fleet import Fleet
 from coordinator.ingest.ingest import Ingest
 from coordinator.repository.samples import Subject
@@ -42,6 +42,7 @@ def make_app(sources: Sources) -> FastAPI:
     app = FastAPI(title="meshtwin coordinator", version=sources.version)
     app.include_router(_present(sources), prefix="/v1")
     app.include_router(_past(sources), prefix="/v1")
+    app.include_router(observations.make_router(sources.repository), prefix="/v1")
     app.add_exception_handler(MeshtwinError, _problem)
     return app
 

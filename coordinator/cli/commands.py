@@ -7,11 +7,15 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from coordinator.cli.export import export
 from coordinator.config import StatePaths, default_state, load_config
+
+if TYPE_CHECKING:
+    from coordinator.client import Client
 
 app = typer.Typer(
     name="coordinator",
@@ -27,6 +31,10 @@ broker = typer.Typer(no_args_is_help=True, help="The MQTT broker that gateways c
 gateways = typer.Typer(invoke_without_command=True, help="Gateways: how they are, who may connect.")
 app.add_typer(broker, name="broker")
 app.add_typer(gateways, name="gateways")
+app.command(
+    epilog="Examples: coordinator export links.parquet --site office --last 7d; "
+    "coordinator export - --subject host --from 2026-03-01 --until 2026-03-02"
+)(export)
 
 State = Annotated[
     Path | None,
@@ -195,12 +203,17 @@ def _folder(state: Path | None) -> Path:
     return state if state is not None else default_state()
 
 
-def _ask(state: Path | None, path: str, **question: str | int | float | None) -> Any:
+def connect(state: Path | None, timeout_s: float = 30.0) -> Client:
+    """A client of the coordinator whose state folder it is."""
     from coordinator.client import Client
 
     folder = _folder(state)
     config = load_config(folder)
-    with Client(StatePaths(folder.absolute()).root / config.api.socket) as client:
+    return Client(StatePaths(folder.absolute()).root / config.api.socket, timeout_s)
+
+
+def _ask(state: Path | None, path: str, **question: str | int | float | None) -> Any:
+    with connect(state) as client:
         return client.get(path, **question)
 
 

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from common.errors import Rejected
 from common.messages import Kind
-from coordinator.repository import gateways, history, latest, samples
+from coordinator.repository import gateways, history, latest, observations, samples
 from coordinator.repository.batch import REFUSED, Batch, Incoming, Outcome, Refusal
 from coordinator.repository.bus import Bus, Stored
 from coordinator.repository.database import connect
@@ -95,6 +95,28 @@ class Repository:
         """How many different links of a site were measured within t0 <= t < t1."""
         found = self.samples(Subject.LINK, "receiver", t0, t1, site).keys
         return len({*zip(found["transmitter"].tolist(), found["receiver"].tolist(), strict=True)})
+
+    def extent(
+        self,
+        subject: Subject | str,
+        t0: float,
+        t1: float,
+        site: str | None = None,
+        gateway: str | None = None,
+    ) -> observations.Extent:
+        """How many messages and rows, and which columns, were measured within t0 <= t < t1."""
+        return observations.extent(self._engine, Question(Subject(subject), "", t0, t1, site, gateway))
+
+    def messages(
+        self,
+        subject: Subject | str,
+        t0: float,
+        t1: float,
+        site: str | None = None,
+        gateway: str | None = None,
+    ) -> Iterator[tuple[str, str, bytes]]:
+        """(site, gateway, packed table) of every message that may hold rows within t0 <= t < t1, unsorted."""
+        return observations.messages(self._engine, Question(Subject(subject), "", t0, t1, site, gateway))
 
     def actions(
         self, site: str | None = None, t0: float = 0.0, t1: float = math.inf, limit: int = 100

@@ -1,0 +1,1 @@
+"""Observations as files for other programs: CSV and Parquet."""
