@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import isnan
 from typing import Any, Protocol
 
 from common.clock import Clock
@@ -25,7 +26,6 @@ from edge_agent.decide.agreement import HOMES_FILE, Agreement, Peers
 from edge_agent.decide.decider import Decider
 from edge_agent.decide.loop import DecisionLoop
 from edge_agent.infer.forecasting import Forecasting
-from edge_agent.infer.naive import NaiveForecaster
 from edge_agent.observe.nodes import NodeRecord
 from edge_agent.observe.probe import Prober
 from edge_agent.observe.reader import EventReader
@@ -63,7 +63,7 @@ class Agent:
         self.site = SiteView(
             config.gateway.address, site_file, clock.monotonic(), config.monitoring.window_s * 1.2
         )
-        self.forecasting = Forecasting(self.site.links, [NaiveForecaster()])
+        self.forecasting = Forecasting(self.site.links, config.policy.forecast)
         self.decider = Decider(
             config.gateway.id,
             self.site,
@@ -174,8 +174,8 @@ class Agent:
         """What the agent thinks, for `edge-agent status`."""
         service = self.decider.service(self._peers.view())
         scores = {
-            name: round(score.mean, 4) if score.weight else None
-            for name, score in self.forecasting.scores.items()
+            name: None if isnan(error) else round(error, 4)
+            for name, error in self.forecasting.errors.items()
         }
         return {
             "site": self._config.gateway.site,

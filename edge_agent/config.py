@@ -120,13 +120,15 @@ class PolicySection(Section):
     """What the site needs and how boldly the agent acts. `dry_run` proposes and never applies.
 
     `confirm_s` is how long the expected effect of an action may take before it is rolled back;
-    `cooldown_s` how long a place that was changed is left alone.
+    `cooldown_s` how long a place that was changed is left alone. `forecast` says which forecasts of links
+    are reckoned with: the best one's, the `naive` one's only, or none (`off`).
     """
 
     delivery_need: float = Field(default=0.9, gt=0, lt=1)
     dry_run: bool = False
     confirm_s: float = Field(default=15.0, ge=1, le=3600)
     cooldown_s: float = Field(default=30.0, ge=0, le=86_400)
+    forecast: Literal["auto", "naive", "off"] = "auto"
 
 
 class StatusSection(Section):

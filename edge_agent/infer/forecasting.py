@@ -2,46 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Literal
 
 from common.mesh.graph import LinkKey
 from common.policy.actions import Forecast
-from edge_agent.infer.naive import Forecaster, LiveScore, share_of
+from edge_agent.infer.expectation import Expectation, Forecaster
+from edge_agent.infer.naive import NaiveForecaster
+from edge_agent.infer.score import Match, MeanError, Standing, State
 from edge_agent.observe.links import LinkBook
 from firmware_bridge.link import NeighbourReport
 
+Mode = Literal["auto", "naive", "off"]
+"""Which forecasts decisions see: the best one's, the naive one's only, or none."""
+
 
 class Forecasting:
-    """Runs the forecasters over one link book. The first one given is the naive one."""
+    """Runs forecasters over one link book: the naive one, and models that come and go.
 
-    def __init__(self, links: LinkBook, forecasters: Sequence[Forecaster]) -> None:
+    A model is on trial until it is clearly better or worse than the naive forecast over the same windows.
+    It is used while it is better; links of which it says nothing are left to the naive forecast. All of
+    them are scored in every mode.
+    """
+
+    def __init__(self, links: LinkBook, mode: Mode = "auto", naive: Forecaster | None = None) -> None:
         self._links = links
-        self._forecasters = list(forecasters)
-        self._latest: dict[str, dict[LinkKey, Forecast]] = {f.name: {} for f in forecasters}
-        self.scores = {f.name: LiveScore() for f in forecasters}
+        self._mode = mode
+        self._naive = naive or NaiveForecaster()
+        self._naive_error = MeanError()
+        self._models: dict[str, Forecaster] = {}
+        self._matches: dict[str, Match] = {}
+        self._latest: dict[str, Mapping[LinkKey, Expectation]] = {self._naive.name: {}}
+
+    def add(self, model: Forecaster) -> None:
+        """Take in a model, on trial. One of the same name is replaced, and its score begins anew."""
+        self._models[model.name] = model
+        self._matches[model.name] = Match()
+        self._latest[model.name] = {}
+
+    def remove(self, name: str) -> None:
+        """Let a model go; harmless when there is none of this name."""
+        if self._models.pop(name, None) is not None:
+            del self._matches[name], self._latest[name]
+
+    def standing(self, name: str) -> Standing | None:
+        """How a model fares; None when there is none of this name."""
+        match = self._matches.get(name)
+        return None if match is None else match.standing
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Mean absolute error of every forecaster in the share heard; NaN without a window. The naive one's
+        is over all windows, a model's over those since it came."""
+        models = {name: match.standing.error for name, match in self._matches.items()}
+        return {self._naive.name: self._naive_error.mean, **models}
 
     def score(self, report: NeighbourReport) -> None:
         """Compare a report, not yet counted in the link book, with what was expected of its links."""
         for row in report.neighbours:
             key = (row.transmitter, report.receiver)
-            for name, forecasts in self._latest.items():
-                if row.expected > 0 and key in forecasts:
-                    expected = share_of(forecasts[key], row.transmissions)
-                    self.scores[name].add(expected, min(row.heard, row.expected), row.expected)
+            expected = self._latest[self._naive.name].get(key)
+            if row.expected <= 0 or expected is None:
+                continue
+            share = min(row.heard, row.expected) / row.expected
+            naive_error = abs(expected.next_share(row.transmissions) - share)
+            self._naive_error.add(naive_error)
+            for name, match in self._matches.items():
+                guess = self._latest[name].get(key)
+                if guess is not None:
+                    match.add(abs(guess.next_share(row.transmissions) - share), naive_error)
 
     def refresh(self) -> None:
-        """Forecast every link anew."""
-        for forecaster in self._forecasters:
+        """Forecast anew."""
+        for forecaster in (self._naive, *self._models.values()):
             self._latest[forecaster.name] = forecaster.forecast(self._links)
 
     @property
     def best(self) -> str:
-        """The name of the forecaster in use: the one with the smallest live error, the naive one at first."""
-        scored = [
-            (score.mean, i, name) for i, (name, score) in enumerate(self.scores.items()) if score.weight
+        """The name of the forecaster in use."""
+        used = [
+            (standing.error, name)
+            for name, match in self._matches.items()
+            if (standing := match.standing).state is State.IN_USE
         ]
-        return min(scored)[2] if scored else self._forecasters[0].name
+        return min(used)[1] if used and self._mode == "auto" else self._naive.name
 
-    def forecasts(self) -> dict[LinkKey, Forecast]:
-        """The better forecaster's latest view."""
-        return self._latest[self.best]
+    def expectations(self) -> Mapping[LinkKey, Expectation]:
+        """The better forecaster's view of every link."""
+        naive, best = self._latest[self._naive.name], self._latest[self.best]
+        return naive if best is naive else {**naive, **best}
+
+    def forecasts(self) -> Mapping[LinkKey, Forecast]:
+        """What decisions are to reckon with; nothing when forecasts are off."""
+        if self._mode == "off":
+            return {}
+        return {key: expected.ahead for key, expected in self.expectations().items()}

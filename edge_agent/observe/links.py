@@ -6,12 +6,16 @@ follows drift and still knows how sure it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import sqrt
+from statistics import median
 
 from common.mesh.graph import LinkKey, SiteGraph, link_pdr
-from firmware_bridge.link import NeighbourReport
+from common.models.link_forecast import LinkWindow
+from edge_agent.observe import history
+from firmware_bridge.link import NeighbourCount, NeighbourReport
 
 FADE_PER_PROBE = 0.96
 """Weight left of the past after one more expected probe: about 25 probes count."""
@@ -28,6 +32,9 @@ FORGET_S = 900.0
 
 MAX_LINKS = 200_000
 
+SPACING_LINKS = 200
+"""So many links, those with the newest windows, tell how far windows lie apart."""
+
 
 @dataclass(slots=True)
 class LinkEstimate:
@@ -40,6 +47,16 @@ class LinkEstimate:
     reported_at: float = 0.0
     new_heard: int = 0
     new_expected: int = 0
+    packed: bytes = history.EMPTY
+
+    def window(self, t: float, row: NeighbourCount) -> None:
+        """Take in one row of a report, of which the expected probes are known to be some."""
+        self.transmissions = max(1, row.transmissions)
+        self.rssi_dbm = row.rssi_dbm
+        self.reported_at = t
+        self.count(row.heard, row.expected)
+        told = LinkWindow(t, row.heard, row.expected, self.transmissions, row.rssi_dbm)
+        self.packed = history.add(self.packed, told)
 
     def count(self, heard: int, expected: int) -> None:
         """Add a window of probes."""
@@ -77,10 +94,17 @@ class LinkBook:
 
     def __init__(self) -> None:
         self._links: dict[LinkKey, LinkEstimate] = {}
+        # The number of each link's last window, the newest last.
+        self._updated: dict[LinkKey, int] = {}
+        self.windows = 0
+        """Windows counted so far, over all links."""
         self.refused = 0
 
     def __getitem__(self, key: LinkKey) -> LinkEstimate:
         return self._links[key]
+
+    def __contains__(self, key: LinkKey) -> bool:
+        return key in self._links
 
     def items(self) -> Iterable[tuple[LinkKey, LinkEstimate]]:
         """(transmitter, receiver) and estimate of each link."""
@@ -103,11 +127,32 @@ class LinkBook:
                     continue
                 estimate = self._links[key] = LinkEstimate()
                 grew = grew or row.heard >= good_share * row.expected
-            estimate.transmissions = max(1, row.transmissions)
-            estimate.rssi_dbm = row.rssi_dbm
-            estimate.reported_at = report.t
-            estimate.count(row.heard, row.expected)
+            estimate.window(report.t, row)
+            self.windows += 1
+            self._updated.pop(key, None)
+            self._updated[key] = self.windows
         return grew
+
+    def history(self, key: LinkKey) -> Sequence[LinkWindow]:
+        """A link's last windows, at most `link_forecast.WINDOWS`, oldest first; none for an unknown link."""
+        link = self._links.get(key)
+        return [] if link is None else history.windows(link.packed)
+
+    def updated_since(self, windows: int) -> list[LinkKey]:
+        """The links with a new window since `self.windows` was `windows`, the newest first."""
+        found = []
+        for key in reversed(self._updated):
+            if self._updated[key] <= windows:
+                break
+            found.append(key)
+        return found
+
+    def window_s(self) -> float | None:
+        """Seconds that a window usually covers on this site; None before a link was told of twice."""
+        newest = islice(reversed(self._updated), SPACING_LINKS)
+        spacings = [history.spacing(self._links[key].packed) for key in newest]
+        known = [spacing for spacing in spacings if spacing is not None]
+        return median(known) if known else None
 
     def share(self, transmitter: int, receiver: int) -> float | None:
         """Share of probes heard on a link; None when nobody ever reported it."""
@@ -130,7 +175,7 @@ class LinkBook:
         """Drop links that nobody reported for long."""
         old = [key for key, link in self._links.items() if now - link.reported_at > FORGET_S]
         for key in old:
-            del self._links[key]
+            del self._links[key], self._updated[key]
 
     def take_new(self) -> list[tuple[LinkKey, LinkEstimate, int, int]]:
         """(link, estimate, heard, expected) of links reported since the last call."""

@@ -11,8 +11,8 @@ from common.mesh.configuration import Transmit
 from common.mesh.graph import LinkKey
 from common.messages import Configuration
 from common.messages import NodeRecord as WireNode
-from common.policy.actions import Forecast
 from common.policy.service import Service
+from edge_agent.infer.expectation import Expectation
 from edge_agent.observe.flows import FlowBook
 from edge_agent.observe.links import LinkBook
 from edge_agent.observe.nodes import NodeBook
@@ -30,7 +30,7 @@ def split(table: Table, most: int = MAX_TABLE_ROWS) -> list[Table]:
     ]
 
 
-def links_table(links: LinkBook, forecasts: Mapping[LinkKey, Forecast], t: float) -> Table:
+def links_table(links: LinkBook, expectations: Mapping[LinkKey, Expectation], t: float) -> Table:
     """One row per link reported in the period.
 
     Metrics: `heard`, `expected` (probes), `pdr`, `pdr_upper` (one transmission), `forecast` (next period's),
@@ -45,7 +45,7 @@ def links_table(links: LinkBook, forecasts: Mapping[LinkKey, Forecast], t: float
         "expected": array("H", [min(expected, 65535) for *_, expected in new]),
         "pdr": array("f", [link.pdr for _, link, *_ in new]),
         "pdr_upper": array("f", [link.best_pdr for _, link, *_ in new]),
-        "forecast": array("f", [forecasts[k].pdr if k in forecasts else NAN for k, *_ in new]),
+        "forecast": array("f", [expectations[k].next_pdr if k in expectations else NAN for k, *_ in new]),
         "transmissions": array("B", [min(link.transmissions, 255) for _, link, *_ in new]),
         "rssi_dbm": array("f", [NAN if r.rssi_dbm is None else r.rssi_dbm for _, r, *_ in new]),
     }

@@ -52,7 +52,7 @@ class Telemetry:
         """Send what was observed since the last call."""
         wall, now = self._clock.wall(), self._clock.monotonic()
         service = self._service()
-        self._send(Kind.LINKS, tables.links_table(self._site.links, self._forecasting.forecasts(), wall))
+        self._send(Kind.LINKS, tables.links_table(self._site.links, self._forecasting.expectations(), wall))
         self._send(Kind.NODES, tables.nodes_table(self._site.nodes, service, now, wall))
         self._send(Kind.FLOWS, tables.flows_table(self._site.flows, PERIOD_S, wall))
         self._snapshot(service, wall, now)

@@ -14,8 +14,7 @@ from common.mesh.graph import heard_once
 from common.messages import FLOW_CLASSES, Kind, decode_measurement, encode_measurement
 from common.policy.actions import Forecast
 from common.policy.service import Service
-from edge_agent.infer.forecasting import Forecasting
-from edge_agent.infer.naive import NaiveForecaster, share_of
+from edge_agent.infer.expectation import Expectation
 from edge_agent.observe import flows, links, nodes, tables
 from edge_agent.observe.flows import FlowBook, classify
 from edge_agent.observe.links import LinkBook, LinkEstimate
@@ -222,7 +221,7 @@ def test_the_largest_tables_fit_a_message_each() -> None:
 def test_the_links_table_holds_estimate_and_forecast() -> None:
     book = LinkBook()
     book.report(report(1.0, 2, (1, 4, 5), (3, 5, 5)), 0.5)
-    table = tables.links_table(book, {(1, 2): Forecast(0.5, 0.75)}, 100.0)
+    table = tables.links_table(book, {(1, 2): Expectation(0.5, Forecast(0.25, 0.75))}, 100.0)
     assert list(table["transmitter"]) == [1, 3]
     assert list(table["heard"]) == [4, 5]
     assert table["forecast"][0] == 0.5
@@ -248,53 +247,3 @@ def test_the_nodes_table_and_the_snapshot_tell_what_is_known() -> None:
     lamp, other = snapshot.nodes
     assert (lamp.name, lamp.home, lamp.hops, lamp.network_transmit) == ("lamp", "gw-1", 2, [2, 20])
     assert (other.relay, other.alive, other.home, other.network_transmit) == (None, False, "", None)
-
-
-# Forecasts
-
-
-class Fixed:
-    """Expects one PDR of every link, for ever."""
-
-    def __init__(self, name: str, pdr: float) -> None:
-        self.name = name
-        self._pdr = pdr
-
-    def forecast(self, links: LinkBook) -> dict[tuple[int, int], Forecast]:
-        return {key: Forecast(self._pdr, 1.0) for key, _ in links.items()}
-
-
-def test_the_forecaster_with_the_smaller_live_error_is_used() -> None:
-    book = LinkBook()
-    forecasting = Forecasting(book, [NaiveForecaster(), Fixed("model", 0.2)])
-    assert forecasting.best == "naive"
-
-    def window(heard: int) -> None:
-        told = report(1.0, 2, (1, heard, 10))
-        forecasting.score(told)
-        book.report(told, 0.5)
-        forecasting.refresh()
-
-    for _ in range(10):
-        window(9)
-    assert forecasting.best == "naive"
-    assert forecasting.forecasts()[(1, 2)].pdr == pytest.approx(book[(1, 2)].pdr)
-    # The link swings as only the other one expected.
-    for heard in (2, 2, 2, 9, 2, 2, 9, 2, 2) * 6:
-        window(heard)
-    assert forecasting.best == "model"
-    assert forecasting.forecasts()[(1, 2)].pdr == 0.2
-    assert forecasting.scores["model"].mean < forecasting.scores["naive"].mean
-
-
-def test_a_forecast_is_scored_in_the_share_of_probes_that_it_amounts_to() -> None:
-    book = LinkBook()
-    forecasting = Forecasting(book, [Fixed("naive", 0.5)])
-    book.report(report(1.0, 2, (1, 5, 5), transmissions=2), 0.5)
-    forecasting.refresh()
-    assert share_of(Forecast(0.5, 1.0), 2) == 0.75
-    forecasting.score(report(2.0, 2, (1, 3, 4), transmissions=2))
-    assert forecasting.scores["naive"].mean == 0.0
-    # Nothing expected, nothing known, more heard than expected: none of it breaks the score.
-    forecasting.score(report(3.0, 2, (1, 0, 0), (7, 1, 1), (1, 9, 4)))
-    assert forecasting.scores["naive"].weight == pytest.approx(1.99)
