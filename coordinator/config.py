@@ -48,27 +48,30 @@ Host = Annotated[str, AfterValidator(check_host)]
 
 
 class Identity(Section):
-    """`[coordinator]`"""
+    """Who this coordinator is."""
 
     name: Annotated[str, AfterValidator(_one_line)] = Field("coordinator", min_length=1, max_length=64)
+    """What this coordinator is called."""
 
 
 class Broker(Section):
-    """`[broker]`: where mosquitto listens, and the further names its certificate answers to.
-
-    Gateways dial the first of `names`, or `host` when there is none.
-    """
+    """Where mosquitto listens. Gateways dial the first of `names`, or `host` when there is none."""
 
     host: Host = "127.0.0.1"
+    """Address that mosquitto listens on; `0.0.0.0` for gateways elsewhere."""
     port: int = Field(8883, ge=1, le=65535)
+    """Its TLS port."""
     names: tuple[Host, ...] = Field((), max_length=64)
+    """Names that gateways dial it by; its certificate answers to them."""
     binary: Annotated[str, AfterValidator(_one_line)] = Field("mosquitto", min_length=1)
+    """The mosquitto to run."""
 
 
 class Repository(Section):
-    """`[repository]`: a SQLAlchemy URL; `{state}` stands for the state folder. May hold a password."""
+    """Where everything is kept."""
 
     url: SecretStr = SecretStr(DEFAULT_REPOSITORY)
+    """SQLAlchemy URL; `{state}` stands for the state folder. May hold a password."""
 
     @field_serializer("url", when_used="json")
     def _mask(self, url: SecretStr) -> str:
@@ -76,16 +79,19 @@ class Repository(Section):
 
 
 class Api(Section):
-    """`[api]`: the Unix socket that the command line talks to, relative to the state folder."""
+    """The API of the coordinator's own machine."""
 
     socket: Path = Path("run/coordinator.sock")
+    """The Unix socket that the command line talks to, relative to the state folder."""
 
 
 class Log(Section):
-    """`[log]`"""
+    """What the coordinator writes to its standard error, and so to the journal."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe lines that are written."""
     style: Literal["line", "json"] = "line"
+    """`line` for people, `json` for programs."""
 
 
 class CoordinatorConfig(Section):

@@ -53,42 +53,54 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class GatewaySection(Section):
-    """Who this gateway is. `address` is its own unicast address in the mesh."""
+    """Who this gateway is."""
 
     site: Name
+    """The site it serves: letters, digits, `.`, `_` and `-`."""
     id: Name
+    """Its id, unique over the fleet; its certificate carries the same name."""
     address: Unicast
+    """Its own unicast address in the mesh, such as `"0x0001"`."""
     state_dir: FilePath = Path("/var/lib/meshtwin/agent")
+    """Outbox, open actions, models and the Unix socket of `edge-agent status`."""
 
 
 class MeshSection(Section):
-    """Which mesh the gateway serves.
-
-    `bluez` is a bluetooth-meshd: `site_file` names the network, `bus_address` another D-Bus than the
-    system's, `daemon_pid` one daemon of several on that bus. `virtual` is a simulated site: from `scenario`,
-    or made of `nodes` by `seed`, every link with a further `loss`; `control` is a Unix socket through which
-    it can be injured.
-    """
+    """Which mesh the gateway serves."""
 
     link: Literal["bluez", "virtual"] = "bluez"
+    """`bluez`: the machine's bluetooth-meshd; `virtual`: a simulated site, to try things without a radio."""
     site_file: FilePath | None = None
+    """The network's Mesh Configuration Database JSON; needed with `bluez`."""
     bus_address: str | None = None
+    """Another D-Bus than the system's."""
     daemon_pid: int | None = Field(default=None, ge=1)
+    """One daemon of several on that bus."""
     scenario: FilePath | None = None
+    """Virtual: the site as a scenario file, instead of one made of `nodes` and `seed`."""
     control: FilePath | None = None
+    """Virtual: a Unix socket through which the site can be injured."""
     nodes: int = Field(default=60, ge=2, le=1000)
+    """Virtual: how many nodes."""
     seed: int = Field(default=1, ge=0)
+    """Virtual: which site of that size."""
     loss: float = Field(default=0.0, ge=0, lt=1)
+    """Virtual: share of transmissions lost on every link besides what the radio loses."""
 
 
 class BrokerSection(Section):
     """The MQTT broker and this gateway's identity there."""
 
     host: str = Field(min_length=1, max_length=253)
+    """Name or address of the MQTT broker, as its certificate has it."""
     port: Port = 8883
+    """Its TLS port."""
     ca: FilePath
+    """Certificate of the coordinator's authority."""
     certificate: FilePath
+    """This gateway's certificate; the agent renews it."""
     key: FilePath
+    """Its private key, readable by the agent alone."""
 
 
 class CoordinatorSection(Section):
@@ -96,19 +108,24 @@ class CoordinatorSection(Section):
     broker's. The identity is the broker section's."""
 
     host: str | None = Field(default=None, min_length=1, max_length=253)
+    """Another host than the broker's."""
     port: Port = 8443
+    """Its HTTPS port for gateways."""
 
 
 class MonitoringSection(Section):
-    """Probes of the link monitor: one per node and period, on air `transmissions` times, as the nodes were
-    commissioned; a report after `report_every` of them. The budget is in mesh messages per second for the
-    whole site; the period is stretched until monitoring fits it."""
+    """Probes of the link monitor, from which links and dead nodes are known."""
 
     probe_period_s: float = Field(default=1.0, ge=0.1, le=25.5)
+    """A node probes once in this time, unless the budget stretches it."""
     report_every: int = Field(default=10, ge=1, le=30)
+    """Probes that one report of a node covers."""
     transmissions: int = Field(default=2, ge=1, le=7)
+    """How often a probe goes on air, as the nodes were commissioned."""
     budget_messages_per_s: float = Field(default=100.0, gt=0, le=10_000)
+    """Mesh messages per second that monitoring may cost the whole site."""
     host_period_s: float = Field(default=5.0, ge=1, le=3600)
+    """How often the gateway's own CPU, memory, disk and uplink are measured."""
 
     @property
     def window_s(self) -> float:
@@ -125,30 +142,41 @@ class PolicySection(Section):
     """
 
     delivery_need: float = Field(default=0.9, gt=0, lt=1)
+    """Share of messages that every node must get, both ways."""
     dry_run: bool = False
+    """Propose only; nothing in the mesh is changed."""
     confirm_s: float = Field(default=15.0, ge=1, le=3600)
+    """How long the expected effect of an action may take before it is rolled back."""
     cooldown_s: float = Field(default=30.0, ge=0, le=86_400)
+    """How long nodes are left alone after an action on them failed."""
     forecast: Literal["auto", "naive", "off"] = "auto"
+    """`auto`: the trained model while it is better than the naive forecast; `naive`: the naive one; `off`:
+    act on what is, never on what is expected."""
 
 
 class StatusSection(Section):
-    """How often the retained status is published; peers call a gateway gone after three periods."""
+    """What peers and the coordinator hear of this gateway."""
 
     period_s: float = Field(default=2.0, ge=0.2, le=3600)
+    """How often the status is published; peers call a gateway gone after three periods."""
 
 
 class OutboxSection(Section):
-    """Size of the on-disk outbox, and which share of it only events and results may use."""
+    """What the gateway keeps for the coordinator until it is stored there."""
 
     cap_mib: float = Field(default=64.0, ge=1, le=65_536)
+    """Size at which the oldest raw telemetry is given up for tombstones."""
     event_share: float = Field(default=0.25, gt=0, lt=1)
+    """Share of it that only events and results may use."""
 
 
 class LogSection(Section):
-    """Where the noise level stands, and whether lines are for people or for programs."""
+    """What the agent writes to its standard error, and so to the journal."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe lines that are written."""
     style: Literal["line", "json"] = "line"
+    """`line` for people, `json` for programs."""
 
 
 class AgentConfig(Section):

@@ -1,0 +1,1 @@
+"""`python -m tools.reference`: docs/configuration.md, written from the configuration classes themselves."""
