@@ -1,0 +1,1 @@
+"""Who this gateway is to broker and coordinator: the certificate in use, and its renewal."""
