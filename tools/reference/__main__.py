@@ -16,8 +16,8 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "configuration.md"
 HEAD: Final = """\
 # Configuration
 
-Both files are TOML. Every key has a default unless it says *required*; an unknown key is an error that names the
-nearest known one. Paths are relative to the file's own folder. This page is written from the code by
+Both files are TOML. Every key has a default unless it says *required*; an unknown key is an error that names
+the nearest known one. Paths are relative to the file's own folder. This page is written from the code by
 `python -m tools.reference`; a test keeps it true.
 """
 FILES: Final[dict[str, tuple[str, type[BaseModel]]]] = {

@@ -1,4 +1,4 @@
-"""What the configuration classes say of their keys: type, limits, default, and the docstring below a field."""
+"""What the configuration classes say of their keys: type, limits, default, and the docstring below."""
 
 from __future__ import annotations
 
