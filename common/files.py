@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from common.errors import Misconfigured
@@ -67,7 +67,9 @@ def write_file(path: Path, content: bytes | str) -> None:
         fresh.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        # On a file system that became read-only even the removal of nothing fails.
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
         raise Misconfigured(
             f"{path} cannot be written: {error.strerror}", "check owner, mode and free space of its folder"
         ) from error

@@ -12,6 +12,7 @@ import json
 import os
 import stat
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -59,7 +60,9 @@ class LocalApi:
                 await asyncio.Event().wait()
             finally:
                 server.close()
-                self._path.unlink(missing_ok=True)
+                # A folder that became read-only keeps it; the next start removes it.
+                with suppress(OSError):
+                    self._path.unlink(missing_ok=True)
 
     def _welcome(
         self, owner: asyncio.TaskGroup, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

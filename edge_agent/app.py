@@ -16,11 +16,13 @@ from common.mesh import cdb
 from common.mesh.addresses import show
 from common.mesh.cdb import SiteFile
 from common.messages import Status
+from common.notify import Notifier, from_environment
 from edge_agent.agent import Agent
 from edge_agent.api import LocalApi
 from edge_agent.config import AgentConfig
 from edge_agent.observe.host import Host, HostObserver
 from edge_agent.observe.uplink import UplinkMeter
+from edge_agent.service.heartbeat import Heartbeat
 from edge_agent.share.mqtt import BrokerLine
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.peers import SitePeers
@@ -36,14 +38,17 @@ VERSION = version("meshtwin")
 """Read once: it is looked up in the metadata files of installed packages."""
 
 
-async def run(config: AgentConfig) -> None:
-    """Be the agent until SIGTERM or SIGINT. Raises Misconfigured, PartFailed (an essential part ended)."""
+async def run(config: AgentConfig, notifier: Notifier | None = None) -> None:
+    """Be the agent until SIGTERM or SIGINT; `notifier` leads to the service manager.
+
+    Raises Misconfigured, PartFailed (an essential part ended).
+    """
     clock = SystemClock()
     with single_instance(config.gateway.state_dir):
         async with AsyncExitStack() as stack:
             site_file = None if config.mesh.site_file is None else cdb.read(config.mesh.site_file)
             outbox = await stack.enter_async_context(_outbox(config, clock))
-            running = _Running(config, clock, site_file, outbox)
+            running = _Running(config, clock, site_file, outbox, notifier or Notifier())
             stack.push_async_callback(running.close_link)
             supervisor = running.supervised()
             with stopped_by_signals(supervisor):
@@ -55,7 +60,14 @@ async def run(config: AgentConfig) -> None:
 class _Running:
     """The parts of one agent, and what they tell each other."""
 
-    def __init__(self, config: AgentConfig, clock: Clock, site_file: SiteFile | None, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        config: AgentConfig,
+        clock: Clock,
+        site_file: SiteFile | None,
+        outbox: Outbox,
+        notifier: Notifier,
+    ) -> None:
         self._config = config
         self._clock = clock
         self._outbox = outbox
@@ -83,10 +95,13 @@ class _Running:
         self._api = LocalApi(
             config.socket, {"status": self._summary}, questions={"ping": self._ping, "relay": self._relay}
         )
+        self._heartbeat = Heartbeat(notifier, clock, self._api.serving.is_set, self._story)
+        self._agent.loop.on_turn = self._heartbeat.beat
 
     def supervised(self) -> Supervisor:
         """A supervisor that owns every part. Essential are those without which nothing is healed."""
         supervisor = Supervisor(self._clock)
+        supervisor.on_stop = self._heartbeat.stopping
         self._agent.recover()
         parts = self._agent.parts()
         reader = parts.pop("reader")
@@ -166,9 +181,17 @@ class _Running:
                 "queued": self._outbox.queued,
                 "acknowledged": self._outbox.acked,
                 "dropped": self._outbox.dropped,
+                "trouble": self._outbox.trouble,
             },
             "host": {name: round(value, 3) for name, value in self._host.last.items() if value == value},
         }
+
+    def _story(self) -> str:
+        """One line for the service manager."""
+        alive, known = self._agent.counts()
+        mesh = f"{alive} of {known} nodes alive" if self._agent.site.mesh_up else "mesh down"
+        role = self._agent.loop.role.value
+        return f"{mesh}, {role}, broker {self._broker()}, {self._outbox.queued} messages waiting"
 
     def _broker(self) -> str:
         if not self._line.connected:
@@ -208,7 +231,7 @@ def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> 
 
 def main(config: AgentConfig) -> None:
     """The daemon's body. Raises as `run` does."""
-    asyncio.run(run(config))
+    asyncio.run(run(config, from_environment()))
 
 
 def _outbox(config: AgentConfig, clock: Clock) -> Outbox:

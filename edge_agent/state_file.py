@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -26,7 +27,8 @@ def load(path: Path) -> dict[str, Any] | None:
     clean and says so.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_STATE_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -40,10 +42,14 @@ def load(path: Path) -> dict[str, Any] | None:
             raise ValueError("not an object")
     except (ValueError, RecursionError) as error:
         set_aside(path)
-        raise Corrupt(f"{path.name} failed its check and was moved aside") from error
+        raise Corrupt(f"{path.name} failed its check") from error
     return document
 
 
 def set_aside(path: Path) -> None:
-    """Keep a damaged file for people to look at; one such file is kept."""
-    path.replace(path.with_name(path.name + ".corrupt"))
+    """Keep a damaged file for people to look at; one such file is kept.
+
+    Where the disk refuses, the file stays: it is refused again at the next start, and replaced when written.
+    """
+    with suppress(OSError):
+        path.replace(path.with_name(path.name + ".corrupt"))

@@ -72,6 +72,8 @@ def _fact_rows(status: Answer) -> Iterable[tuple[str, Text]]:
     yield "forecast", _text(_forecast(status))
     broker = str(status.get("broker", "?"))
     yield "broker", _text(_broker(status, broker), "" if broker == "connected" else DOUBTFUL)
+    if trouble := (status.get("outbox") or {}).get("trouble"):
+        yield "disk", _text(f"refuses to be written: {trouble}", BAD)
     yield "peers", _peers(status.get("peers") or {})
     yield "host", _text(_host(status.get("host") or {}))
 

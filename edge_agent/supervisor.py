@@ -11,7 +11,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,6 +61,8 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._failure: PartFailed | None = None
         self.restarts: dict[str, int] = {}
+        self.on_stop: Callable[[], None] = lambda: None
+        """Called when the end was asked for or has become inevitable."""
 
     def essential(self, name: str, part: Part) -> None:
         """Add a part without which the process makes no sense."""
@@ -72,7 +74,9 @@ class Supervisor:
 
     def stop(self) -> None:
         """Ask for the end; `run` returns once every part has ended."""
-        self._stopping.set()
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self.on_stop()
 
     async def run(self) -> None:
         """Run every part. Returns after `stop`; raises PartFailed when an essential part ended."""
@@ -181,8 +185,10 @@ def single_instance(state_dir: Path) -> Iterator[None]:
         ) from error
     try:
         _lock(descriptor, path)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        # The lock is what counts; the number is a courtesy that a full disk may refuse.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

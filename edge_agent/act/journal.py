@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import Corrupt, MeshtwinError
+from common.errors import Corrupt, MeshtwinError, Misconfigured
 from common.mesh.configuration import ConfigurationChange, Transmit
 from common.policy.actions import Action, ActionKind, Effect, Priority, Step
 from edge_agent import state_file
@@ -39,9 +39,9 @@ class Journal:
             return []
         try:
             entries = [_entry(plain) for plain in document["entries"]]
-        except (ValueError, KeyError, TypeError, AttributeError, MeshtwinError) as error:
+        except (ValueError, ArithmeticError, KeyError, TypeError, AttributeError, MeshtwinError) as error:
             state_file.set_aside(self._path)
-            raise Corrupt(f"{self._path.name} holds no actions and was moved aside") from error
+            raise Corrupt(f"{self._path.name} holds no actions") from error
         self._entries = {entry.id: entry for entry in entries}
         return entries
 
@@ -57,7 +57,22 @@ class Journal:
 
     def _write(self) -> None:
         entries = [_plain(entry) for entry in self._entries.values()]
-        state_file.save(self._path, {"entries": entries})
+        try:
+            state_file.save(self._path, {"entries": entries})
+        except Misconfigured:
+            if entries:
+                raise
+            # A full disk still removes: a next run must not take up what has ended long ago.
+            _remove(self._path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise Misconfigured(
+            f"{path} cannot be removed: {error.strerror}", "make its folder writable"
+        ) from error
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

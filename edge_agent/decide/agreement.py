@@ -51,6 +51,7 @@ class Agreement:
         self._path = path
         self._acting = acting
         self._believed: dict[str, frozenset[int]] = {}
+        self._is_saved = True
 
     def recover(self) -> None:
         """Take up the homes of an earlier run. Raises Corrupt, after the file was set aside."""
@@ -59,7 +60,7 @@ class Agreement:
             self._decider.homes = {int(node): str(home) for node, home in document.items()}
         except ValueError as error:
             state_file.set_aside(self._path)
-            raise Corrupt(f"{self._path.name} holds no homes and was moved aside") from error
+            raise Corrupt(f"{self._path.name} holds no homes") from error
 
     async def run(self) -> None:
         """Come to an agreement every second, until cancelled."""
@@ -73,9 +74,8 @@ class Agreement:
                 decider.assign_homes(self._peers.view(), self._peers.addresses())
             elif announced is not None:
                 decider.homes = dict(announced)
-            if decider.homes != kept:
+            if decider.homes != kept and self._save(decider.homes):
                 kept = dict(decider.homes)
-                self._save(kept)
 
     def _compare_relays(self) -> None:
         """Where a peer believes otherwise of a node's relay feature than before, ask the node again.
@@ -92,8 +92,14 @@ class Agreement:
                         self._decider.site.believe_relay(address, address in believed)
                     self._decider.site.reread(address)
 
-    def _save(self, homes: Mapping[int, str]) -> None:
+    def _save(self, homes: Mapping[int, str]) -> bool:
+        """Whether they are on disk; tried again every second, and complained of once."""
         try:
             state_file.save(self._path, {str(node): home for node, home in homes.items()})
         except Misconfigured as error:
-            log.error("homes-unwritable", reason=error)
+            if self._is_saved:
+                log.error("homes-unwritable", reason=error)
+            self._is_saved = False
+        else:
+            self._is_saved = True
+        return self._is_saved

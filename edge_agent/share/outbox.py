@@ -21,9 +21,10 @@ from common.codec import MAX_MESSAGE_BYTES
 from common.errors import Corrupt, Unavailable
 from common.logs import get_logger
 from common.messages import MAX_TIME, MEASUREMENTS, Event, Kind, encode
-from edge_agent.share.outbox_file import IN_MEMORY, Batch
+from edge_agent.share.disk_trouble import DiskTrouble
+from edge_agent.share.outbox_file import IN_MEMORY, Batch, OutboxFile
 from edge_agent.share.outbox_rows import Entry, State, Usage, boot_id, cost, size_of
-from edge_agent.share.salvage import open_or_replace, rescue, set_aside
+from edge_agent.share.salvage import open_or_replace, reopen, rescue, set_aside
 from edge_agent.share.tombstones import UNKNOWN, Cause, Tombstone, join
 from edge_agent.share.waiting import GROUP_S, Waiting, grave_of
 
@@ -35,8 +36,6 @@ CHECKPOINT_BYTES: Final = 1 << 20
 COMMIT_BYTES: Final = 16 * 1024
 # Without a disk to write to, memory holds this much of each share.
 MEMORY_BYTES: Final = 4 << 20
-RETRY_FIRST_S: Final = 1.0
-RETRY_LAST_S: Final = 30.0
 EVICT_AT_ONCE: Final = 64
 
 _log = get_logger(__name__)
@@ -61,16 +60,15 @@ class Outbox:
     ) -> None:
         self._path = path
         self._clock = clock
-        self._caps = Usage(int(cap_bytes * (1 - event_share)), int(cap_bytes * event_share))
+        self._caps = self._disk_caps = Usage(int(cap_bytes * (1 - event_share)), int(cap_bytes * event_share))
         self._boot = boot_id() if boot is None else boot
         self._make_epoch = make_epoch
         self._waiting = Waiting()
         self._usage = Usage()
-        self._head = self._acked = self._opened = self._evicted = self._durable = 0
+        self._head = self._acked = self._opened = self._evicted = self._durable = self._told = 0
         self._log_bytes = 0
         self._refused_events = 0
-        self._retry_s = 0.0
-        self._retry_at = 0.0
+        self._trouble = DiskTrouble()
         self._dirty = asyncio.Event()
         self._committed: Callable[[], None] = lambda: None
         self.dropped = 0
@@ -108,6 +106,11 @@ class Outbox:
         """Bytes held, by share."""
         return self._usage
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is written to the disk at present; empty when all is well."""
+        return self._trouble.reason
+
     def notify(self, committed: Callable[[], None]) -> None:
         """Call `committed` whenever `pending` may have more to give."""
         self._committed = committed
@@ -136,12 +139,15 @@ class Outbox:
         if limit <= 0:
             return []
         try:
-            return self._file.read(after, limit)
+            entries = self._file.read(after, limit)
         except Unavailable as error:
             self._survive(error)
+            return []
         except Corrupt as error:
             self._start_again(str(error))
-        return []
+            return []
+        self._told = max(self._told, after + len(entries))
+        return entries
 
     def acknowledge(self, epoch: int, sequence: int) -> int:
         """The coordinator has stored everything of `epoch` up to `sequence`; return how many that frees."""
@@ -160,9 +166,10 @@ class Outbox:
 
     def flush(self) -> bool:
         """Commit what waits; False when the disk refuses and it waits on."""
-        if not self._waiting and self._acked == self._file.state.acked:
+        if not self._waiting and self._acked == self._file.state.acked and not self._trouble:
             return True
-        if self._clock.monotonic() < self._retry_at:
+        in_memory = self._file.path == IN_MEMORY
+        if self._trouble and not self._trouble.is_due(self._clock.monotonic()) and not in_memory:
             return False
         try:
             self._commit()
@@ -172,7 +179,10 @@ class Outbox:
         except Corrupt as error:
             self._start_again(str(error))
             return False
-        self._retry_s = 0.0
+        if in_memory:
+            self._try_disk()
+        elif self._trouble:
+            self._tell_disk_back()
         self._report_refused_events()
         self._committed()
         return True
@@ -182,7 +192,7 @@ class Outbox:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            await self._clock.sleep(max(GROUP_S, self._retry_at - self._clock.monotonic()))
+            await self._clock.sleep(max(GROUP_S, self._trouble.try_at - self._clock.monotonic()))
             if not self.flush():
                 self._dirty.set()
             elif self._log_bytes > CHECKPOINT_BYTES:
@@ -190,27 +200,31 @@ class Outbox:
 
     def close(self) -> None:
         """Commit and release the file; safe to call twice."""
-        self._retry_at = 0.0
+        self._trouble.try_at = 0.0
         self.flush()
         self._file.close()
 
     def _open(self, why: str | None = None) -> None:
         self._file, lost = open_or_replace(self._path, State(self._make_epoch(), boot=self._boot))
+        self._caps = self._disk_caps
         if self._file.path == IN_MEMORY:
             self.disk_errors += 1
             self._caps = Usage(min(self._caps.telemetry, MEMORY_BYTES), min(self._caps.events, MEMORY_BYTES))
+            self._trouble.refused(lost or "the disk takes no outbox", self._clock.monotonic())
         self._take_over(lost or why)
 
     def _take_over(self, lost: str | None) -> None:
         state = self._file.state
         self._head = self._opened = state.head
-        self._acked = self._evicted = state.acked
+        self._acked = self._evicted = self._told = state.acked
         self._durable = state.reserved
         self._usage = self._file.usage()
         if state.boot != self._boot and state.reserved > state.head:
             self._bury_ambiguous(state)
         if lost is not None:
             self._tell("outbox-lost", reason=lost[:200])
+        elif self._file.path == IN_MEMORY:
+            self._tell("outbox-in-memory", reason=self._trouble.reason[:200])
 
     def _bury_ambiguous(self, state: State) -> None:
         """A power failure may take the log's tail though it was sent: never use its numbers again."""
@@ -236,7 +250,10 @@ class Outbox:
         self._committed()
 
     def _take(self, entry: Entry, is_raw: bool) -> None:
-        if not is_raw and self._usage.events + size_of(entry) > self._caps.events:
+        size = size_of(entry)
+        if not is_raw and (
+            self._usage.events + size > self._caps.events or self._waiting.event_bytes + size > MEMORY_BYTES
+        ):
             self._refuse_event(entry)
             return
         self._usage += cost(entry)
@@ -336,7 +353,44 @@ class Outbox:
 
     def _survive(self, error: Unavailable) -> None:
         self.disk_errors += 1
-        if not self._retry_s:
-            _log.error("outbox-disk-trouble", reason=error, waiting=len(self._waiting.entries))
-        self._retry_s = min(RETRY_LAST_S, self._retry_s * 2 or RETRY_FIRST_S)
-        self._retry_at = self._clock.monotonic() + self._retry_s
+        if self._trouble.refused(str(error), self._clock.monotonic()):
+            fix = "free space on the disk, or make it writable; it is tried again by itself"
+            _log.error("outbox-disk-trouble", reason=error, waiting=len(self._waiting.entries), fix=fix)
+
+    def _tell_disk_back(self) -> None:
+        reason, lasted = self._trouble.reason, self._trouble.over(self._clock.monotonic())
+        _log.info("outbox-disk-back", seconds=lasted)
+        self._tell("outbox-disk-back", seconds=round(lasted), reason=reason[:200], dropped=self.dropped)
+
+    def _try_disk(self) -> None:
+        """Leave memory as soon as the disk takes a file: without losing or doubling anything."""
+        if not self._trouble.is_due(self._clock.monotonic()):
+            return
+        if self._path.exists() and self._told > self._acked:
+            # Under the old file's numbers, what is on its way now would be stored a second time.
+            self._trouble.refused("waits for the coordinator's acknowledgement", self._clock.monotonic())
+            return
+        found = reopen(self._path, State(self.epoch, self._acked, self._head, self._head, self._boot))
+        if found is None:
+            self._trouble.refused(self._trouble.reason, self._clock.monotonic())
+            return
+        self._move_into(found)
+
+    def _move_into(self, file: OutboxFile) -> None:
+        """Go on in `file`: as the same stream in a new one, behind what it holds in the old one."""
+        memory = self._file
+        entries, graves = memory.held(self._acked)
+        if file.state.epoch == self.epoch:
+            try:
+                file.write(Batch(file.state, entries, graves))
+            except (Unavailable, Corrupt) as error:
+                file.discard()
+                self._trouble.refused(str(error), self._clock.monotonic())
+                return
+            entries = []
+        self._file, self._caps = file, self._disk_caps
+        memory.close()
+        self._take_over(None)
+        self._tell_disk_back()
+        for entry in entries:
+            self.append(Kind(entry.kind), entry.body, entry.time)

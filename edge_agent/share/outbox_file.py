@@ -87,11 +87,18 @@ class OutboxFile:
             with _translated():
                 self.state = self._prepare(fresh, existed)
         except Unavailable as error:
-            self._database.close()
+            self._give_up(existed)
             raise _blame_header(error, path) from error
         except BaseException:
-            self._database.close()
+            self._give_up(existed)
             raise
+
+    def _give_up(self, existed: bool) -> None:
+        if self.path != IN_MEMORY and not existed:
+            # Half made, it would be taken for a damaged one.
+            self.discard()
+        else:
+            self._database.close()
 
     def write(self, batch: Batch) -> None:
         """Change everything in `batch` or nothing. Raises Unavailable or Corrupt."""
@@ -120,6 +127,12 @@ class OutboxFile:
             near = entries[-1].time if entries else 0.0
             entries.append(layout.told(number, rows.get(number), stones) or layout.lost(number, near))
         return entries
+
+    def held(self, after: int) -> tuple[list[Entry], list[Tombstone]]:
+        """Every intact row after sequence `after`, and the tombstones. Raises Unavailable or Corrupt."""
+        with _translated():
+            entries = [layout.entry_of(row) for row in self._run(_ROWS, after, MAX_SEQUENCE)]
+            return [entry for entry in entries if entry is not None], self._tombstones("last > ?", after)
 
     def oldest_telemetry(self, after: int, limit: int) -> list[Entry]:
         """Raw telemetry with the lowest sequences after `after`, unchecked. Raises Unavailable or Corrupt."""
@@ -156,6 +169,12 @@ class OutboxFile:
         with self._closing, suppress(sqlite3.Error):
             self._database.close()
 
+    def discard(self) -> None:
+        """Close the file and remove it."""
+        self.close()
+        with suppress(OSError):
+            Path(self.path).unlink(missing_ok=True)
+
     def _prepare(self, fresh: State, existed: bool) -> State:
         for pragma in _PRAGMAS:
             self._run(pragma)
@@ -163,12 +182,17 @@ class OutboxFile:
             raise Corrupt(f"integrity check: {verdict[0][0] if verdict else 'no verdict'}")
         if existed and not self._run("SELECT name FROM sqlite_master WHERE name = 'state'"):
             raise Corrupt("the file holds no outbox")
-        with self._transaction():
-            for statement in SCHEMA:
-                self._run(statement)
-            state = self._load() if existed else fresh
-            # Also proves that the file can be written, before anybody relies on it.
-            self._save(state)
+        state = self._load() if existed else fresh
+        try:
+            with self._transaction():
+                for statement in SCHEMA:
+                    self._run(statement)
+                # Also proves that the file can be written, before anybody relies on it.
+                self._save(state)
+        except sqlite3.OperationalError as error:
+            # On a full disk, what an existing file holds can still be read and sent.
+            if not existed or error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
         return state
 
     def _load(self) -> State:

@@ -1,4 +1,5 @@
-"""What becomes of an outbox file that cannot be trusted or written: set aside, replaced, or done without.
+"""What becomes of an outbox file that cannot be trusted or written: set aside, replaced, done without, or
+taken up again.
 
 The caller says what was lost; nothing here sends or counts.
 """
@@ -38,8 +39,22 @@ def open_or_replace(path: Path, fresh: State) -> tuple[OutboxFile, str | None]:
     except PermissionError as error:
         raise Misconfigured(f"{path.parent} cannot be made", "correct gateway.state_dir") from error
     except (Unavailable, Corrupt, OSError) as error:
-        _log.error("outbox-in-memory", reason=error, fix="free the disk, then restart the agent")
-        return OutboxFile(IN_MEMORY, fresh), lost or f"kept in memory: {error}"
+        _log.error(
+            "outbox-in-memory", reason=error, fix="free space on the disk; it is tried again by itself"
+        )
+        return OutboxFile(IN_MEMORY, fresh), lost
+
+
+def reopen(path: Path, fresh: State) -> OutboxFile | None:
+    """The outbox file at `path`, or a new one in its place; None while the disk still refuses."""
+    try:
+        try:
+            return OutboxFile(path, fresh)
+        except Corrupt as error:
+            _log.error("outbox-lost", reason=error, kept=set_aside(path).name)
+            return OutboxFile(path, fresh)
+    except (Unavailable, Corrupt):
+        return None
 
 
 def rescue(file: OutboxFile, after: int) -> list[Entry]:

@@ -23,6 +23,8 @@ class Waiting:
         self.entries: deque[Entry] = deque()
         self.graves: list[Tombstone] = []
         self.bytes = 0
+        self.event_bytes = 0
+        """The part of `bytes` that is not raw telemetry."""
         self._since = 0.0
 
     def __bool__(self) -> bool:
@@ -34,6 +36,7 @@ class Waiting:
             self._since = now
         self.entries.append(entry)
         self.bytes += size_of(entry)
+        self.event_bytes += 0 if entry.kind in MEASUREMENTS else size_of(entry)
 
     def bury(self, grave: Tombstone) -> None:
         """Take a tombstone."""
@@ -56,7 +59,7 @@ class Waiting:
         """Forget everything: it is committed."""
         self.entries.clear()
         self.graves = []
-        self.bytes = 0
+        self.bytes = self.event_bytes = 0
 
 
 def grave_of(entry: Entry) -> Tombstone:

@@ -228,7 +228,8 @@ async def test_a_full_disk_is_survived_and_nothing_is_lost(tmp_path: Path, clock
         await clock.advance(60.0)
         assert outbox.flush()
         kinds = [e.kind for e in outbox.pending(0, 100)]
-        assert kinds == ["event"] + ["host", "result"] * 20
+        assert kinds == ["event"] + ["host", "result"] * 20 + ["event"]
+        assert decode(Event, outbox.pending(41, 1)[0].body).name == "outbox-disk-back"
 
 
 def test_memory_stays_bounded_while_the_disk_refuses(tmp_path: Path, clock: ManualClock) -> None:
