@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,17 +21,21 @@ from common.clock import Clock, SystemClock
 from common.errors import Unavailable
 from common.files import make_folder
 from common.logs import get_logger
+from common.notify import Notifier, from_environment
 from coordinator.api.routes import Sources, make_app
 from coordinator.api.server import serve as serve_api
+from coordinator.client import Client
 from coordinator.config import CoordinatorConfig, StatePaths, load_config
 from coordinator.identity.fleet import FleetView
 from coordinator.ingest.ingest import Ingest
 from coordinator.ingest.subscriber import Endpoint
 from coordinator.installation import refresh
 from coordinator.repository.store import Repository
+from coordinator.service.heartbeat import Heartbeat
 from coordinator.version import meshtwin_version
 
 REFRESH_S: Final = 6 * 3600.0
+API_S: Final = 5.0
 
 log = get_logger(__name__)
 
@@ -44,14 +49,17 @@ def serve(state: Path) -> None:
     logs.configure(config.log.level, config.log.style)
     with _only_instance(paths), Repository(config.repository.url.get_secret_value()) as repository:
         try:
-            asyncio.run(run(paths, config, repository, SystemClock()))
+            asyncio.run(run(paths, config, repository, SystemClock(), from_environment()))
         except BaseExceptionGroup as group:
             raise _first(group) from group
     log.info("coordinator-stopped")
 
 
-async def run(paths: StatePaths, config: CoordinatorConfig, repository: Repository, clock: Clock) -> None:
-    """Ingest and answer until a signal; the first part that fails ends the others, too."""
+async def run(
+    paths: StatePaths, config: CoordinatorConfig, repository: Repository, clock: Clock, notifier: Notifier
+) -> None:
+    """Ingest and answer until a signal; the first part that fails ends the others, too. `notifier` leads to
+    the service manager."""
     stopping = asyncio.Event()
     ingest = Ingest(_endpoint(paths, config), repository, FleetView(paths.fleet), clock)
     app = make_app(
@@ -65,17 +73,38 @@ async def run(paths: StatePaths, config: CoordinatorConfig, repository: Reposito
             clock=clock,
         )
     )
+    heartbeat = Heartbeat(
+        notifier, clock, lambda: ingest.turns, partial(_ask_api, config.api.socket), partial(_story, ingest)
+    )
     with _signals(stopping):
         async with asyncio.TaskGroup() as group:
             parts = [
                 group.create_task(ingest.run(), name="ingest"),
                 group.create_task(serve_api(app, config.api.socket), name="api"),
                 group.create_task(_keep_fresh(paths.root, clock), name="certificates"),
+                group.create_task(heartbeat.run(), name="heartbeat"),
             ]
             log.info("coordinator-started", state=paths.root, socket=config.api.socket, pid=os.getpid())
             await stopping.wait()
+            heartbeat.stopping()
             for part in parts:
                 part.cancel()
+
+
+async def _ask_api(path: Path) -> None:
+    """Ask as a command would, over the socket. Raises Unavailable or TimedOut."""
+
+    def ask() -> None:
+        with Client(path, API_S) as client:
+            client.get("health")
+
+    await asyncio.to_thread(ask)
+
+
+def _story(ingest: Ingest) -> str:
+    """One line for the service manager."""
+    broker = "connected" if ingest.connected else "away"
+    return f"broker {broker}, {ingest.counters.stored} messages stored, {ingest.queued} waiting"
 
 
 async def _keep_fresh(state: Path, clock: Clock) -> None:

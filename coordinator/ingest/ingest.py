@@ -62,6 +62,8 @@ class Ingest:
         self._reject_log = RejectLog(log)
         self._online: dict[str, bool] = {}
         self.counters = Counters()
+        self.turns = 0
+        """Turns of the storing loop, idle ones and vain ones too: it does not hang as long as this grows."""
 
     @property
     def connected(self) -> bool:
@@ -109,6 +111,7 @@ class Ingest:
 
     def _store_until_stopped(self) -> None:
         while not self._stop.is_set():
+            self.turns += 1
             heard = self._handover.take(BATCH, LINGER_S, IDLE_S)
             if heard:
                 self._process(heard)
@@ -145,6 +148,7 @@ class Ingest:
             except Unavailable as error:
                 self.counters.store_failures += 1
                 log.error("store-failed", error=error, messages=len(batch.messages), again_in_s=pause)
+            self.turns += 1
             if self._stop.wait(pause):
                 return None
             pause = min(pause * 2, RETRY_S[1])

@@ -54,6 +54,8 @@ class DecisionLoop:
         self._questioned: set[int] = set()
         self._proposed: dict[frozenset[int], float] = {}
         self.role = Role.ALONE
+        self.on_turn: Callable[[], None] = lambda: None
+        """Called after every turn: somebody may want to know that decisions are made at all."""
 
     async def run(self) -> None:
         """Decide until cancelled."""
@@ -71,6 +73,7 @@ class DecisionLoop:
                     self._questioned.add(address)
                     tasks.create_task(self._question(address))
                 self._hand_on(decision)
+                self.on_turn()
 
     async def _tick(self) -> None:
         while True:
