@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.access.link_monitor import (
     MONITOR_REPORTS,
-    UNSEGMENTED_ENTRIES,
     MonitorStatus,
+    ReportEntry,
     reports,
 )
 from firmware_bridge.virtual.counting import DETECTION, NeighbourCounts
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 GRACE_SPREAD = (1.0, 1.2)
 """Each node's own factor: not all neighbours of a dead node speak at once."""
 
-REPORT_MESSAGES = 4
-"""At most this many messages a report; the neighbours that wait longest go first."""
+REPORT_ENTRIES = 8
+"""At most this many neighbours a report; those that wait longest go first."""
 
 
 class Monitoring:
@@ -93,7 +93,7 @@ class Monitoring:
             if not receiver.monitors:
                 continue
             if speaks and draw() < 1.0 - (1.0 - pdr) ** transmissions:
-                receiver.counts.heard(transmitter)
+                receiver.counts.heard(transmitter, pdr)
             elif receiver.counts.missed(transmitter):
                 silent.append(receiver)
         return silent
@@ -104,8 +104,18 @@ class Monitoring:
         if node.probes < node.monitor.report_every:
             return
         node.probes = 0
-        limit = REPORT_MESSAGES * UNSEGMENTED_ENTRIES
-        spread = min(1.0, node.monitor.period_s) / REPORT_MESSAGES
-        for i, message in enumerate(reports(node.counts.take_report(limit, node.monitor.transmissions))):
+        messages = reports(self._entries(node))
+        spread = min(1.0, node.monitor.period_s) / max(1, len(messages))
+        for i, message in enumerate(messages):
             delay = spread * (i + self._site.random.random())
             self._site.after(delay, self._site.publish, node.address, MONITOR_REPORTS, message)
+
+    def _entries(self, node: VirtualNode) -> list[ReportEntry]:
+        signals, transmissions = self._site.signals, node.monitor.transmissions
+        if signals is None:
+            return node.counts.take_report(REPORT_ENTRIES, transmissions)
+
+        def rssi_dbm(transmitter: int, pdr: float, heard: int) -> int | None:
+            return signals.rssi_dbm(transmitter, node.address, pdr, heard)
+
+        return node.counts.take_report(REPORT_ENTRIES, transmissions, rssi_dbm)

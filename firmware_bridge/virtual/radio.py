@@ -19,6 +19,7 @@ FADING_DB = 2.0
 """Small-scale fading, as the width of the curve from lost to received."""
 
 MIN_PDR = 0.02
+MAX_PDR = 0.9999
 DRIFT_PERIOD_S = 10.0
 DRIFT_STEP = 0.12
 DRIFT_STRETCH_S = 1.0
@@ -46,11 +47,17 @@ class Links:
     """The PDR of every directed link, now.
 
     `drift` bounds a slow random walk on the logit scale (0: none): 0.5 moves a PDR of 0.9 between 0.85 and
-    0.94. A link that was set by hand no longer drifts.
+    0.94. A link that was set by hand no longer drifts. `ceiling` is what is left of a perfect signal: the
+    rest is lost to others on every link alike.
     """
 
-    def __init__(self, pdr: Mapping[LinkKey, float], drift: float = 0.0, seed: int = 1) -> None:
+    def __init__(
+        self, pdr: Mapping[LinkKey, float], drift: float = 0.0, seed: int = 1, ceiling: float = 1.0
+    ) -> None:
         self._drift = drift
+        self._ceiling = ceiling
+        # Links that were set by hand to more than there can be: nothing disturbs them.
+        self._undisturbed: set[LinkKey] = set()
         self._random = Random(f"drift {seed}")
         self._base = {key: _logit(p) for key, p in sorted(pdr.items()) if 0.0 < p < 1.0}
         self._offset = dict.fromkeys(self._base, 0.0)
@@ -70,6 +77,8 @@ class Links:
         """Hold a link at a PDR from now on."""
         self._base.pop((transmitter, receiver), None)
         self._decays.pop((transmitter, receiver), None)
+        if pdr >= self._ceiling * MAX_PDR:
+            self._undisturbed.add((transmitter, receiver))
         self.out.setdefault(transmitter, {})[receiver] = pdr
 
     def decay(self, transmitter: int, receiver: int, to: float, seconds: float, now: float) -> None:
@@ -80,6 +89,11 @@ class Links:
             self.set(transmitter, receiver, to)
         else:
             self._decays[transmitter, receiver] = Decay(now, now + seconds, start, to)
+
+    def margin_db(self, transmitter: int, receiver: int, pdr: float) -> float:
+        """How far the signal lies above the receiver's threshold when the link has this PDR."""
+        ceiling = 1.0 if (transmitter, receiver) in self._undisturbed else self._ceiling
+        return FADING_DB * _logit(min(MAX_PDR, max(1.0 - MAX_PDR, pdr / ceiling)))
 
     @property
     def decaying(self) -> bool:
@@ -111,14 +125,19 @@ def pdr_of(scenario: Scenario, loss: float = 0.0) -> dict[LinkKey, float]:
     `loss` is lost besides, on every link alike (interference from others).
     """
     power = {node.address: node.tx_power_dbm for node in scenario.nodes}
-    threshold = NOISE_DBM + scenario.radio.noise_figure_db + HALF_LOST_SNR_DB
+    threshold = threshold_dbm(scenario.radio.noise_figure_db)
     found = {}
     for (a, b), attenuation in _attenuations(scenario):
         margin = power[a] - attenuation - threshold
         pdr = (1.0 - loss) / (1.0 + exp(-max(-100.0, margin / FADING_DB)))
         if a != b and pdr >= MIN_PDR:
-            found[a, b] = min(pdr, 0.9999)
+            found[a, b] = min(pdr, MAX_PDR)
     return found
+
+
+def threshold_dbm(noise_figure_db: float) -> float:
+    """The signal at which half the packets are lost."""
+    return NOISE_DBM + noise_figure_db + HALF_LOST_SNR_DB
 
 
 def _attenuations(scenario: Scenario) -> Iterator[tuple[LinkKey, float]]:

@@ -14,14 +14,22 @@ from typing import Any, Protocol
 from common.errors import Rejected
 from common.mesh.addresses import ALL_NODES, is_unicast
 from common.mesh.configuration import Transmit
-from common.scenario import Scenario
+from common.scenario import Radio, Scenario
 from firmware_bridge.access import catalogue
 from firmware_bridge.access.link_monitor import MONITOR_PROBES, MONITOR_REPORTS, MonitorStatus, Restart
 from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.virtual.flood import Arrival, flood
 from firmware_bridge.virtual.monitoring import Monitoring
 from firmware_bridge.virtual.node import PROBING, REQUESTS, TWICE, VirtualNode
-from firmware_bridge.virtual.radio import DRIFT_PERIOD_S, DRIFT_STRETCH_S, LinkKey, Links, pdr_of
+from firmware_bridge.virtual.radio import (
+    DRIFT_PERIOD_S,
+    DRIFT_STRETCH_S,
+    LinkKey,
+    Links,
+    pdr_of,
+    threshold_dbm,
+)
+from firmware_bridge.virtual.signal import Signals
 from firmware_bridge.virtual.traffic import Traffic
 
 ANSWER_DELAY_S = (0.002, 0.008)
@@ -55,7 +63,8 @@ class VirtualSite:
     """Nodes, links and what is under way between them. Times are seconds since the site began.
 
     `pdr` gives every directed link; `relays` who relays; `monitor` the probe settings of every node but
-    those `without_monitor`. `gateways` are nodes that are silent while nobody is attached to them.
+    those `without_monitor`. `gateways` are nodes that are silent while nobody is attached to them. `loss` is
+    the part of `pdr` that others on the air are to blame for; nodes read signal strength if `rssi`.
     """
 
     def __init__(
@@ -74,6 +83,9 @@ class VirtualSite:
         nodes: Iterable[int] = (),
         drift: float = 0.0,
         seed: int = 1,
+        loss: float = 0.0,
+        noise_figure_db: float = Radio().noise_figure_db,
+        rssi: bool = True,
     ) -> None:
         addresses = sorted({address for key in pdr for address in key} | set(nodes))
         unmonitored, incapable, on = set(without_monitor), set(without_relay), set(relays)
@@ -90,7 +102,8 @@ class VirtualSite:
             )
             for address in addresses
         }
-        self.links = Links(pdr, drift, seed)
+        self.links = Links(pdr, drift, seed, 1.0 - loss)
+        self.signals = Signals(self.links, threshold_dbm(noise_figure_db), seed) if rssi else None
         self.groups = {group: frozenset(members) for group, members in (groups or {}).items()}
         self.gateways = set(gateways)
         self.now = 0.0
@@ -128,6 +141,8 @@ class VirtualSite:
             nodes=(node.address for node in scenario.nodes),
             drift=drift,
             seed=scenario.seed,
+            loss=loss,
+            noise_figure_db=scenario.radio.noise_figure_db,
         )
         for t, address, what in scenario.failures:
             site.after(t, site.down if what == "down" else site.up, address)
