@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from common.errors import Unavailable
 from common.files import make_folder
 from common.logs import get_logger
 from common.notify import Notifier, from_environment
+from coordinator.api import release as release_api
 from coordinator.api.routes import Sources, make_app
 from coordinator.api.server import serve as serve_api
 from coordinator.client import Client
@@ -30,6 +32,11 @@ from coordinator.identity.fleet import FleetView
 from coordinator.ingest.ingest import Ingest
 from coordinator.ingest.subscriber import Endpoint
 from coordinator.installation import refresh
+from coordinator.release.desired import Announcer
+from coordinator.release.jobs import Jobs
+from coordinator.release.notices import ModelNotices
+from coordinator.release.releases import Data, Releases
+from coordinator.release.store import ModelStore
 from coordinator.repository.store import Repository
 from coordinator.service.heartbeat import Heartbeat
 from coordinator.version import meshtwin_version
@@ -76,11 +83,16 @@ async def run(
     heartbeat = Heartbeat(
         notifier, clock, lambda: ingest.turns, partial(_ask_api, config.api.socket), partial(_story, ingest)
     )
+    models = _models(paths, config, repository, ingest, clock)
+    app.include_router(release_api.make_router(models.releases, models.announcer), prefix="/v1")
     with _signals(stopping):
         async with asyncio.TaskGroup() as group:
             parts = [
                 group.create_task(ingest.run(), name="ingest"),
                 group.create_task(serve_api(app, config.api.socket), name="api"),
+                group.create_task(models.jobs.run(), name="jobs"),
+                group.create_task(models.announcer.run(), name="desired"),
+                group.create_task(models.notices.run(), name="model-notices"),
                 group.create_task(_keep_fresh(paths.root, clock), name="certificates"),
                 group.create_task(heartbeat.run(), name="heartbeat"),
             ]
@@ -105,6 +117,32 @@ def _story(ingest: Ingest) -> str:
     """One line for the service manager."""
     broker = "connected" if ingest.connected else "away"
     return f"broker {broker}, {ingest.counters.stored} messages stored, {ingest.queued} waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What trains and releases models."""
+
+    jobs: Jobs
+    releases: Releases
+    announcer: Announcer
+    notices: ModelNotices
+
+
+def _models(
+    paths: StatePaths, config: CoordinatorConfig, repository: Repository, ingest: Ingest, clock: Clock
+) -> _Models:
+    store, fleet = ModelStore(paths.models), FleetView(paths.fleet)
+    jobs = Jobs(paths.run / "jobs", clock)
+    # Measured link traces to train on, for those who have some: `radio/*.k7.gz` below it.
+    traces = os.environ.get("MESHTWIN_DATA")
+    data = Data(config.repository.url, Path(traces) if traces else None)
+    return _Models(
+        jobs=jobs,
+        releases=Releases(store, jobs, repository, data, fleet.current, clock),
+        announcer=Announcer(ingest, lambda: store.registry, fleet.current, clock),
+        notices=ModelNotices(repository, clock),
+    )
 
 
 async def _keep_fresh(state: Path, clock: Clock) -> None:

@@ -41,9 +41,20 @@ class Client:
         Raises Unavailable (not running), TimedOut, Rejected (unknown site, bad parameter), Corrupt.
         """
         given = {name: value for name, value in question.items() if value is not None}
-        target = f"/v1/{quote(path)}?{urlencode(given, doseq=True)}"
+        return self._answer("GET", f"/v1/{quote(path)}?{urlencode(given, doseq=True)}")
+
+    def post(self, path: str, **said: Any) -> Any:
+        """The answer to POST /v1/`path` with `said` as its JSON body. Raises as `get`."""
+        return self._answer("POST", f"/v1/{quote(path)}", json.dumps(said))
+
+    def delete(self, path: str) -> Any:
+        """The answer to DELETE /v1/`path`. Raises as `get`."""
+        return self._answer("DELETE", f"/v1/{quote(path)}")
+
+    def _answer(self, method: str, target: str, body: str | None = None) -> Any:
+        headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            self._http.request("GET", target)
+            self._http.request(method, target, body, headers)
             response = self._http.getresponse()
             answer = json.loads(response.read())
         except TimeoutError as error:
@@ -76,6 +87,9 @@ class Client:
             raise Unavailable(f"the coordinator's answer broke off: {error}") from error
 
 
+_REASONS: Final = frozenset(RejectReason)
+
+
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__("coordinator", timeout=timeout_s)
@@ -96,6 +110,9 @@ def _error(status: int, answer: Any) -> MeshtwinError:
     text = detail if isinstance(detail, str) else json.dumps(detail)
     if isinstance(answer, dict) and answer.get("error") == Corrupt.__name__:
         return Corrupt(text)
+    reason, _, said = text.partition(": ")
+    if reason in _REASONS:
+        return Rejected(RejectReason(reason), said)
     if 400 <= status < 500:
         return Rejected(RejectReason.INVALID, text)
     return Unavailable(text)

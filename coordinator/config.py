@@ -67,6 +67,24 @@ class Broker(Section):
     """The mosquitto to run."""
 
 
+class Gateways(Section):
+    """HTTPS for gateways: models and renewed certificates, with the same certificates as the broker's."""
+
+    host: Host | None = None
+    """Another address than the broker's to listen on."""
+    port: int = Field(8443, ge=0, le=65535)
+    """Its port; 0 serves nothing."""
+
+
+class Lifetimes(Section):
+    """How long certificates are good; all renew by themselves at two thirds of their life."""
+
+    gateway_days: float = Field(90.0, ge=0.00005, le=825)
+    """Days that a gateway's certificate is good."""
+    server_days: float = Field(90.0, ge=0.00005, le=825)
+    """Days that the coordinator's own certificates are good, the broker's among them."""
+
+
 class Repository(Section):
     """Where everything is kept."""
 
@@ -99,6 +117,8 @@ class CoordinatorConfig(Section):
 
     coordinator: Identity = Identity()
     broker: Broker = Broker()
+    gateways: Gateways = Gateways()
+    identity: Lifetimes = Lifetimes()
     repository: Repository = Repository()
     api: Api = Api()
     log: Log = Log()
@@ -120,8 +140,13 @@ class StatePaths:
         return self.root / "fleet.json"
 
     @property
+    def models(self) -> Path:
+        """The bundles, `<digest>.tflite`, and their registry."""
+        return self.root / "models"
+
+    @property
     def pki(self) -> Path:
-        """`ca`, `broker` and `coordinator`, each `.crt` and `.key`, and `crl.pem`."""
+        """`ca`, `broker`, `coordinator` and `gateway-api`, each `.crt` and `.key`, and `crl.pem`."""
         return self.root / "pki"
 
     @property

@@ -71,6 +71,15 @@ class Ingest:
         return self._subscriber.connected
 
     @property
+    def session(self) -> int | None:
+        """A number of its own for every connection to the broker; None while there is none."""
+        return self._subscriber.session
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """Queue a message to gateways, from any thread; False while there is no connection."""
+        return self._subscriber.publish(topic, payload, retain=retain)
+
+    @property
     def queued(self) -> int:
         """Messages received and not yet stored."""
         return len(self._handover)

@@ -100,12 +100,20 @@ class Subscriber:
         os.close(self._wake_r)
         os.close(self._wake_w)
 
-    def publish(self, topic: str, payload: bytes) -> bool:
-        """Queue a message of QoS 0 from any thread; False while there is no connection."""
+    @property
+    def session(self) -> int | None:
+        """A number of its own for every connection whose subscriptions stand; None while there is none."""
+        return self.attempts if self.connected else None
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """Queue a message from any thread; False while there is no connection.
+
+        QoS 0, or 1 for what the broker is to retain. What is queued is lost with the connection.
+        """
         client = self._client
         if client is None or not self.connected:
             return False
-        code = client.publish(topic, payload, qos=0).rc
+        code = client.publish(topic, payload, qos=int(retain), retain=retain).rc
         self._wake()
         return code == MQTTErrorCode.MQTT_ERR_SUCCESS
 

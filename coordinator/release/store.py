@@ -1,0 +1,180 @@
+"""The folder of models: `<digest>.tflite` for each bundle, and `models.json`, the registry.
+
+A bundle is written before the registry names it, so that a crash leaves at most a file that nobody knows; the
+next start removes it. A registry that is lost or damaged is made again from what the bundles say of
+themselves. One process owns the folder: the running coordinator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from pydantic import ValidationError
+
+from common.errors import Corrupt, Misconfigured, Rejected
+from common.files import make_folder, write_file
+from common.logs import get_logger
+from common.models.container import check_schema, read_metadata
+from common.models.metadata import MAX_BUNDLE_BYTES
+from coordinator.release.registry import Bundle, Registry, Version, in_order
+from coordinator.training.job import TrainingResult
+
+REGISTRY_NAME: Final = "models.json"
+_SUFFIX: Final = ".tflite"
+
+log = get_logger(__name__)
+
+
+class ModelStore:
+    """The models of a coordinator. Any thread may call; changes are made one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open `folder`, mending what a crash or a damaged disk left. Raises Misconfigured."""
+        self._folder = make_folder(folder)
+        self._lock = Lock()
+        self._registry = self._open()
+        self._remove_unknown()
+
+    @property
+    def registry(self) -> Registry:
+        """The registry as of now; immutable."""
+        return self._registry
+
+    def change(self, step: Callable[[Registry], Registry]) -> Registry:
+        """Replace the registry by what `step` makes of it, on disk first. Raises what `step` does, and
+        Misconfigured or Corrupt when it cannot be written; then nothing has changed."""
+        with self._lock:
+            changed = step(self._registry)
+            if changed is not self._registry:
+                self._write(changed)
+                self._registry = changed
+                self._remove_unknown()
+            return changed
+
+    def add(self, result: TrainingResult, created: float) -> Version:
+        """Keep what a training made, as a candidate.
+
+        Raises Misconfigured (disk), Rejected (no bundle of ours) or Corrupt (unusable evaluation).
+        """
+        files = {sha256(content).hexdigest(): content for content in result.bundles.values()}
+        bundles = [
+            Bundle(
+                precision=precision,
+                digest=sha256(content).hexdigest(),
+                size=len(content),
+                held_out=result.evaluations.get(precision),
+            )
+            for precision, content in result.bundles.items()
+        ]
+        for content in files.values():
+            check_schema(read_metadata(content))
+        version = Version(
+            name=result.name,
+            version=result.version,
+            created=created,
+            seconds=result.seconds,
+            rows=result.rows,
+            bundles=in_order(bundles),
+        )
+        with self._lock:
+            for digest, content in files.items():
+                write_file(self.path_of(digest), content)
+            changed = self._registry.with_version(version)
+            self._write(changed)
+            self._registry = changed
+            self._remove_unknown()
+        return version
+
+    def path_of(self, digest: str) -> Path:
+        """Where the bundle of a digest lies."""
+        return self._folder / f"{digest}{_SUFFIX}"
+
+    def read(self, digest: str) -> bytes:
+        """A bundle, checked against its digest. Raises Corrupt."""
+        path = self.path_of(digest)
+        try:
+            content = _read(path)
+        except OSError as error:
+            raise Corrupt(f"{path} is gone; train a new model: {error.strerror}") from error
+        if sha256(content).hexdigest() != digest:
+            raise Corrupt(f"{path} is damaged; train a new model, or restore it from a backup")
+        return content
+
+    def _write(self, registry: Registry) -> None:
+        """Raises Corrupt for what could not be read back, such as an error that is not a number."""
+        text = registry.model_dump_json(indent=1) + "\n"
+        try:
+            Registry.model_validate_json(text)
+        except ValidationError as error:
+            raise Corrupt(f"an evaluation is not usable: {error.errors()[0]['msg']}") from error
+        write_file(self._folder / REGISTRY_NAME, text)
+
+    def _open(self) -> Registry:
+        path = self._folder / REGISTRY_NAME
+        try:
+            return Registry.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            reason = "missing"
+        except ValidationError:
+            reason = "damaged"
+            path.replace(path.with_name(f"{REGISTRY_NAME}.damaged"))
+        except OSError as error:
+            raise Misconfigured(
+                f"{path} cannot be read: {error.strerror}", "mend its owner and mode"
+            ) from error
+        return self._rebuild(reason)
+
+    def _rebuild(self, reason: str) -> Registry:
+        """The registry as the bundles tell it: no evaluations, and nothing known of releases."""
+        versions: dict[tuple[str, int], Version] = {}
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            if (told := self._told_by(path)) is not None:
+                _join(versions, told)
+        registry = Registry()
+        for version in sorted(versions.values(), key=lambda v: (v.name, v.version)):
+            registry = registry.with_version(version)
+        if not versions and reason == "missing":
+            return registry
+        registry = registry.model_copy(update={"rebuilt": True})
+        log.warning("model-registry-rebuilt", reason=reason, versions=len(versions))
+        self._write(registry)
+        return registry
+
+    def _told_by(self, path: Path) -> Version | None:
+        """The version that a bundle says it is; None for a file that is none of ours."""
+        try:
+            content = self.read(path.stem)
+            metadata = read_metadata(content)
+        except (Corrupt, Rejected) as error:
+            log.warning("model-unusable", file=path.name, reason=error)
+            return None
+        bundle = Bundle(precision=metadata.precision, digest=path.stem, size=len(content))
+        return Version(
+            name=metadata.name, version=metadata.version, created=metadata.created, bundles=(bundle,)
+        )
+
+    def _remove_unknown(self) -> None:
+        """Remove the bundles of versions that are no longer kept."""
+        known = self._registry.digests
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            if path.stem not in known:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    log.warning("model-not-removed", file=path.name, reason=error)
+
+
+def _join(versions: dict[tuple[str, int], Version], told: Version) -> None:
+    key = (told.name, told.version)
+    found = versions.get(key)
+    bundles = {b.precision: b for b in (*(found.bundles if found else ()), *told.bundles)}
+    versions[key] = told.model_copy(update={"bundles": in_order(bundles.values())})
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BUNDLE_BYTES + 1)
