@@ -79,9 +79,9 @@ class Gateways(Section):
 class Lifetimes(Section):
     """How long certificates are good; all renew by themselves at two thirds of their life."""
 
-    gateway_days: float = Field(90.0, ge=0.00005, le=825)
+    gateway_days: float = Field(90.0, ge=0.0001, le=825)
     """Days that a gateway's certificate is good."""
-    server_days: float = Field(90.0, ge=0.00005, le=825)
+    server_days: float = Field(90.0, ge=0.0001, le=825)
     """Days that the coordinator's own certificates are good, the broker's among them."""
 
 

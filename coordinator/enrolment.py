@@ -1,4 +1,5 @@
-"""Letting gateways in and out: `coordinator gateways enrol` and `revoke` as plain functions.
+"""Letting gateways in and out: `coordinator gateways enrol` and `revoke` as plain functions, and the renewal
+of certificates that gateways ask for themselves.
 
 Each changes the registry first, then what derives from it (certificate, access list, revocation list), and
 then lets a running broker read them; a crash in between is mended by the next of these calls or by
@@ -10,19 +11,26 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from common.errors import Rejected, RejectReason, Unavailable
 from common.files import make_folder, write_file
 from coordinator.broker.instance import reload_broker
+from coordinator.config import Gateways
 from coordinator.identity.authority import Usage
 from coordinator.identity.fleet import Fleet, Issued, write_fleet
-from coordinator.identity.own import dial_name
+from coordinator.identity.own import WILDCARDS, dial_name
 from coordinator.identity.requests import key_pem, make_key, make_request
 from coordinator.installation import Installation, installed
+
+# A gateway that asks again and again would fill the registry and the revocation list.
+RENEWALS = 5
+RENEWALS_PART = 20
+"""At most so many certificates within this part of a certificate's life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +89,66 @@ def enrol(
         key = None if csr is not None else make_key()
         request = csr if key is None else make_request(key, gateway)
         assert request is not None
-        certificate = found.authority.sign_request(request, identity=gateway, usage=Usage.CLIENT, now=moment)
+        certificate = _certify(found, gateway, request, moment)
         issued = _issued(certificate)
         _commit(found, found.fleet.with_certificate(site, gateway, issued, moment, address), moment)
         pem = None if key is None else key_pem(key)
         folder = _write_identity(found, site, gateway, certificate, pem, address)
     return Enrolled(gateway, site, folder, issued.serial, issued.not_after, reload_broker(state))
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A further certificate, PEM, for a gateway that has one."""
+
+    certificate: bytes
+    serial: str
+    not_after: float
+
+
+class TooMany(Unavailable):
+    """The gateway was given enough certificates for now."""
+
+
+def renew(state: Path, gateway: str, serial: str, csr: bytes, *, now: float | None = None) -> Renewed:
+    """Certify a new key of `gateway`, which shows its certificate `serial`; that one stays good for now.
+
+    Unlike `enrol`, this writes no identity folder: the key is on the gateway alone. Raises Rejected (not in
+    good standing, signing request), TooMany, Misconfigured or Corrupt.
+    """
+    moment = time.time() if now is None else now
+    with installed(state, now=now) as found:
+        if reason := found.fleet.refusal(gateway, serial):
+            raise Rejected(RejectReason.INVALID, reason)
+        known = found.fleet.gateways[gateway]
+        life = found.config.identity.gateway_days * 86_400.0
+        if known.given_after(moment + life * (1 - 1 / RENEWALS_PART)) >= RENEWALS:
+            raise TooMany(
+                f"gateway {gateway} had {RENEWALS} certificates within {life / RENEWALS_PART:.0f} s"
+            )
+        certificate = _certify(found, gateway, csr, moment)
+        issued = _issued(certificate)
+        _commit(
+            found, found.fleet.with_certificate(known.site, gateway, issued, moment, known.address), moment
+        )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    return Renewed(pem, issued.serial, issued.not_after)
+
+
+def confirm(state: Path, gateway: str, serial: str, *, now: float | None = None) -> int:
+    """Revoke every other certificate of `gateway`, which shows that it uses `serial`; how many there were.
+
+    Raises Rejected (not in good standing), Misconfigured or Corrupt.
+    """
+    moment = time.time() if now is None else now
+    with installed(state, now=now) as found:
+        fleet = found.fleet.with_only(gateway, serial, moment)
+        revoked = len(fleet.revoked_certificates()) - len(found.fleet.revoked_certificates())
+        if revoked:
+            _commit(found, fleet, moment)
+    if revoked:
+        reload_broker(state)
+    return revoked
 
 
 def revoke(state: Path, gateway: str, *, now: float | None = None) -> RevokedGateway:
@@ -101,6 +163,11 @@ def revoke(state: Path, gateway: str, *, now: float | None = None) -> RevokedGat
         _commit(found, fleet, moment)
         known = fleet.gateways[gateway]
     return RevokedGateway(gateway, known.site, len(known.certificates), reload_broker(state))
+
+
+def _certify(found: Installation, gateway: str, request: bytes, now: float) -> x509.Certificate:
+    life = timedelta(days=found.config.identity.gateway_days)
+    return found.authority.sign_request(request, identity=gateway, usage=Usage.CLIENT, now=now, lifetime=life)
 
 
 def _commit(found: Installation, fleet: Fleet, now: float) -> None:
@@ -149,7 +216,17 @@ ca = "ca.crt"
 certificate = "gateway.crt"
 key = "gateway.key"
 
+# Where models and renewed certificates come from; a host only where it is not the broker's.
+[coordinator]
+{_coordinator_keys(found)}
+
 # The network's Mesh Configuration Database, as the commissioning app exports it.
 # [mesh]
 # site_file = "site.json"
 """
+
+
+def _coordinator_keys(found: Installation) -> str:
+    own = found.config.gateways
+    host = f"host = {json.dumps(own.host)}\n" if own.host is not None and own.host not in WILDCARDS else ""
+    return f"{host}port = {own.port or Gateways().port}"

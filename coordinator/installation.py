@@ -21,7 +21,7 @@ from coordinator.broker.instance import reload_broker
 from coordinator.config import CONFIG_NAME, DEFAULT_REPOSITORY, CoordinatorConfig, StatePaths, load_config
 from coordinator.identity.authority import Authority, authority_at
 from coordinator.identity.fleet import Fleet, read_fleet
-from coordinator.identity.own import BROKER, COORDINATOR, renew_own
+from coordinator.identity.own import BROKER, COORDINATOR, GATEWAY_API, renew_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class InitOptions:
     port: int | None = None
     names: tuple[str, ...] | None = None
     binary: str | None = None
+    gateways_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def refresh(state: Path, *, now: float | None = None) -> tuple[str, ...]:
     running coordinator. Raises as `initialise`.
     """
     with installed(state, now=now) as found:
-        renewed = renew_own(found.authority, found.paths.pki, found.config.broker, _or_now(now))
+        renewed = renew_own(found.authority, found.paths.pki, found.config, _or_now(now))
         changed = found.publish(found.fleet, _or_now(now))
     if renewed or changed:
         reload_broker(state)
@@ -128,6 +129,11 @@ port = {options.port if options.port is not None else 8883}
 names = {toml_value(list(options.names or ()))}
 binary = {toml_value(options.binary or "mosquitto")}
 
+# Where gateways fetch models and renew their certificates over HTTPS: the broker's host, unless `host` says
+# another one; port 0 serves nothing.
+[gateways]
+port = {options.gateways_port if options.gateways_port is not None else 8443}
+
 [repository]
 url = {toml_value(DEFAULT_REPOSITORY)}
 
@@ -147,6 +153,7 @@ def _check_agreement(options: InitOptions, config: CoordinatorConfig, paths: Sta
         "broker.port": (options.port, config.broker.port),
         "broker.names": (options.names, config.broker.names),
         "broker.binary": (options.binary, config.broker.binary),
+        "gateways.port": (options.gateways_port, config.gateways.port),
     }
     for key, (said, is_) in present.items():
         if said is not None and said != is_:
@@ -163,6 +170,7 @@ def _inventory(paths: StatePaths) -> tuple[str, ...]:
         "authority": paths.pki / "ca.crt",
         "broker certificate": paths.pki / f"{BROKER}.crt",
         "coordinator certificate": paths.pki / f"{COORDINATOR}.crt",
+        "gateway API certificate": paths.pki / f"{GATEWAY_API}.crt",
         "broker configuration": files.configuration,
         "access list": files.acl,
         "revocation list": paths.revocations,

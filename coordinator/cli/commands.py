@@ -54,11 +54,16 @@ def init(
     names: Annotated[
         list[str] | None, typer.Option("--name-of-broker", help="Name gateways dial it by; repeatable.")
     ] = None,
+    gateways_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of HTTPS for gateways: models and renewals; 0: none."),
+    ] = None,
 ) -> None:
     """Make the authority, certificates, broker configuration and access list. Safe to repeat."""
     from coordinator.installation import InitOptions, initialise
 
-    options = InitOptions(name=name, host=host, port=port, names=tuple(names) if names else None)
+    options = InitOptions(name=name, host=host, port=port, names=tuple(names) if names else None,
+                          gateways_port=gateways_port)  # fmt: skip
     print(initialise(_folder(state), options))
 
 

@@ -26,6 +26,8 @@ LIFETIME = timedelta(days=90)
 AUTHORITY_LIFETIME = timedelta(days=20 * 365)
 # Gateways without a battery-backed clock wake up in the past; a day back costs nothing.
 SKEW = timedelta(days=1)
+# And no more than this part of the life: two thirds of it are counted from its beginning.
+_SKEW_PART = 90
 
 
 class Usage(Enum):
@@ -55,15 +57,23 @@ class Authority:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def sign_request(
-        self, request: bytes, *, identity: str, usage: Usage, now: float, names: Sequence[str] = ()
+        self,
+        request: bytes,
+        *,
+        identity: str,
+        usage: Usage,
+        now: float,
+        names: Sequence[str] = (),
+        lifetime: timedelta = LIFETIME,
     ) -> x509.Certificate:
-        """Certify the key of a PEM signing request as `identity` for 90 days: the one way to a certificate.
+        """Certify the key of a PEM signing request as `identity` for `lifetime`: the one way to a
+        certificate.
 
         Nothing but the key is taken over from the request. `names` are the host names and addresses of a
         server. Raises Rejected: OVERSIZED, MALFORMED, FORGED or INVALID.
         """
         key = checked_key(request, identity)
-        builder = _certificate(identity, key, _moment(now), LIFETIME)
+        builder = _certificate(identity, key, _moment(now), lifetime)
         builder = builder.issuer_name(self.certificate.subject)
         builder = _with_leaf_extensions(builder, key, self.certificate, usage)
         if names:
@@ -153,7 +163,7 @@ def _certificate(
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
+        .not_valid_before(now - min(SKEW, lifetime / _SKEW_PART))
         .not_valid_after(now + lifetime)
     )
 

@@ -18,10 +18,10 @@ from common.errors import Corrupt, Rejected, RejectReason
 from common.files import write_file
 from common.mesh.addresses import UNICAST_MAX
 from coordinator.identity.authority import Revoked
-from coordinator.identity.own import BROKER, COORDINATOR
+from coordinator.identity.own import BROKER, COORDINATOR, GATEWAY_API
 
 # Names of parts of the system itself; as a gateway's id they would stand for somebody else's certificate.
-RESERVED = frozenset({COORDINATOR, BROKER})
+RESERVED = frozenset({COORDINATOR, BROKER, GATEWAY_API})
 # How long a certificate stays listed after its end, for machines whose clock is late.
 _KEEP_S = 30 * 86_400.0
 
@@ -56,6 +56,10 @@ class Gateway(Section):
     def newest(self) -> Issued:
         return self.certificates[-1]
 
+    def given_after(self, not_after: float) -> int:
+        """How many of its certificates end later than `not_after`: of equal lives, those given lately."""
+        return sum(certificate.not_after > not_after for certificate in self.certificates)
+
 
 class Fleet(Section):
     """All gateways ever enrolled, by id. `version` counts changes and numbers the revocation list."""
@@ -72,6 +76,18 @@ class Fleet(Section):
     def active(self) -> dict[str, str]:
         """Gateway to site, in order of ids, without the revoked ones."""
         return {name: g.site for name, g in sorted(self.gateways.items()) if not g.revoked}
+
+    def refusal(self, gateway: str, serial: str) -> str:
+        """Why the holder of a certificate that this authority signed is not let in; empty when it is."""
+        known = self.gateways.get(gateway)
+        if known is None:
+            return f"{gateway[:64]!r} is not an enrolled gateway"
+        if known.revoked:
+            return f"gateway {gateway} was revoked"
+        found = next((c for c in known.certificates if c.serial == serial), None)
+        if found is None:
+            return f"certificate {serial[:40]} is not in the registry"
+        return "" if found.revoked_at is None else f"certificate {serial} was replaced and revoked"
 
     def check_admissible(self, site: str, gateway: str, *, again: bool) -> None:
         """Raise Rejected(INVALID) unless `gateway` may get a certificate for `site`.
@@ -112,15 +128,25 @@ class Fleet(Section):
         earlier = _still_listed(known.certificates, now) if known else ()
         return self._with(gateway, Gateway(site=site, address=address, certificates=(*earlier, issued)))
 
+    def with_only(self, gateway: str, serial: str, now: float) -> Fleet:
+        """The registry with every other certificate of `gateway` revoked, once `serial` is in use.
+
+        The same registry when there is no other one. Raises Rejected(INVALID).
+        """
+        if reason := self.refusal(gateway, serial):
+            raise _refusal(reason)
+        known = self.gateways[gateway]
+        certificates = tuple(_revoked(c, now) if c.serial != serial else c for c in known.certificates)
+        if certificates == known.certificates:
+            return self
+        return self._with(gateway, known.model_copy(update={"certificates": certificates}))
+
     def without(self, gateway: str, now: float) -> Fleet:
         """The registry with `gateway` and all its certificates revoked. Raises Rejected(INVALID)."""
         known = self.gateways.get(gateway)
         if known is None:
             raise _refusal(f"gateway {gateway[:64]!r} is not enrolled")
-        certificates = tuple(
-            c if c.revoked_at is not None else c.model_copy(update={"revoked_at": now})
-            for c in known.certificates
-        )
+        certificates = tuple(_revoked(c, now) for c in known.certificates)
         return self._with(gateway, known.model_copy(update={"certificates": certificates, "revoked": True}))
 
     def revoked_certificates(self) -> list[Revoked]:
@@ -172,6 +198,12 @@ def read_fleet(path: Path) -> Fleet:
 def write_fleet(path: Path, fleet: Fleet) -> None:
     """Store the registry as a whole. Raises Misconfigured."""
     write_file(path, fleet.model_dump_json(indent=1) + "\n")
+
+
+def _revoked(certificate: Issued, now: float) -> Issued:
+    if certificate.revoked_at is not None:
+        return certificate
+    return certificate.model_copy(update={"revoked_at": now})
 
 
 def _still_listed(certificates: tuple[Issued, ...], now: float) -> tuple[Issued, ...]:

@@ -1,11 +1,13 @@
-"""The coordinator's own two certificates: the broker's and that of its client side.
+"""The coordinator's own certificates: the broker's, that of its client side, and that of its HTTPS for
+gateways.
 
-Both are renewed while a third of their life is left, or when the broker's names change.
+All are renewed while a third of their life is left, or when the names of a server change.
 """
 
 from __future__ import annotations
 
 import socket
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -13,22 +15,33 @@ from cryptography.hazmat.primitives import serialization
 
 from common.errors import Corrupt
 from common.files import write_file
-from coordinator.config import Broker
-from coordinator.identity.authority import LIFETIME, Authority, Usage, read_certificate
+from coordinator.config import Broker, CoordinatorConfig
+from coordinator.identity.authority import Authority, Usage, read_certificate
 from coordinator.identity.requests import key_at, make_request
 
 COORDINATOR = "coordinator"
 BROKER = "broker"
-RENEW_BEFORE = LIFETIME / 3
+GATEWAY_API = "gateway-api"
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def renew_own(authority: Authority, folder: Path, broker: Broker, now: float) -> tuple[str, ...]:
+def renew_own(authority: Authority, folder: Path, config: CoordinatorConfig, now: float) -> tuple[str, ...]:
     """Make or renew what is missing or due in `folder`, and return the names. Raises Corrupt (a key)."""
-    wanted = ((BROKER, Usage.SERVER, server_names(broker)), (COORDINATOR, Usage.CLIENT, ()))
-    return tuple(
-        name for name, usage, names in wanted if _certify(authority, folder, name, usage, names, now)
+    life = timedelta(days=config.identity.server_days)
+    wanted = (
+        (BROKER, Usage.SERVER, server_names(config.broker)),
+        (COORDINATOR, Usage.CLIENT, ()),
+        (GATEWAY_API, Usage.SERVER, _api_names(config)),
     )
+    return tuple(
+        name for name, usage, names in wanted if _certify(authority, folder, name, usage, names, now, life)
+    )
+
+
+def _api_names(config: CoordinatorConfig) -> tuple[str, ...]:
+    """Gateways dial the broker's names unless HTTPS has an address of its own."""
+    own, names = config.gateways.host, server_names(config.broker)
+    return names if own is None or own in WILDCARDS else tuple(dict.fromkeys((*names, own)))
 
 
 def server_names(broker: Broker) -> tuple[str, ...]:
@@ -52,7 +65,13 @@ def _machine_name() -> str:
 
 
 def _certify(
-    authority: Authority, folder: Path, name: str, usage: Usage, names: tuple[str, ...], now: float
+    authority: Authority,
+    folder: Path,
+    name: str,
+    usage: Usage,
+    names: tuple[str, ...],
+    now: float,
+    life: timedelta,
 ) -> bool:
     key = key_at(folder / f"{name}.key")
     path = folder / f"{name}.crt"
@@ -60,7 +79,9 @@ def _certify(
     if present and present.public_key() == key.public_key() and _still_good(present, authority, names, now):
         return False
     request = make_request(key, name)
-    certificate = authority.sign_request(request, identity=name, usage=usage, now=now, names=names)
+    certificate = authority.sign_request(
+        request, identity=name, usage=usage, now=now, names=names, lifetime=life
+    )
     write_file(path, certificate.public_bytes(serialization.Encoding.PEM))
     return True
 
@@ -76,12 +97,13 @@ def _readable(path: Path) -> x509.Certificate | None:
 def _still_good(
     certificate: x509.Certificate, authority: Authority, names: tuple[str, ...], now: float
 ) -> bool:
-    left = certificate.not_valid_after_utc.timestamp() - now
+    ends = certificate.not_valid_after_utc
+    life = ends - certificate.not_valid_before_utc
     issued_here = certificate.issuer == authority.certificate.subject
     # Issued while this machine's clock was ahead: gateways would refuse it until then.
     early = certificate.not_valid_before_utc.timestamp() > now
     same_names = _names(certificate) == set(names)
-    return issued_here and same_names and not early and left > RENEW_BEFORE.total_seconds()
+    return issued_here and same_names and not early and ends.timestamp() - now > life.total_seconds() / 3
 
 
 def _names(certificate: x509.Certificate) -> set[str]:

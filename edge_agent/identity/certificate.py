@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from common.errors import Corrupt
@@ -90,5 +90,4 @@ def _take_time(data: bytes) -> tuple[float, bytes]:
         text = ("19" if text[:2] >= "50" else "20") + text
     if len(text) != 15 or not text[:14].isdecimal() or text[14] != "Z":
         raise ValueError("a time of another form")
-    year, *others = (int(text[at:to]) for at, to in ((0, 4), (4, 6), (6, 8), (8, 10), (10, 12), (12, 14)))
-    return datetime(year, *others, tzinfo=UTC).timestamp(), rest
+    return datetime.fromisoformat(f"{text[:8]}T{text[8:14]}+00:00").timestamp(), rest

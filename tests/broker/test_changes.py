@@ -86,7 +86,7 @@ def test_the_running_broker_takes_up_its_renewed_certificate(state: Path, bed: T
     before = _shown_serial(bed)
     issued = read_certificate(state / "pki" / "broker.crt").not_valid_after_utc.timestamp() - 90 * DAY
     assert refresh(state, now=issued + 59 * DAY) == ()
-    assert refresh(state, now=issued + 61 * DAY) == ("broker", "coordinator")
+    assert refresh(state, now=issued + 61 * DAY) == ("broker", "coordinator", "gateway-api")
     eventually(lambda: _shown_serial(bed) != before, "the new certificate")
     assert _shown_serial(bed) == read_certificate(state / "pki" / "broker.crt").serial_number
 

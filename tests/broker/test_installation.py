@@ -28,6 +28,7 @@ def test_a_first_init_makes_everything(tmp_path: Path) -> None:
         "authority",
         "broker certificate",
         "coordinator certificate",
+        "gateway API certificate",
         "broker configuration",
         "access list",
         "revocation list",
@@ -182,14 +183,14 @@ def test_own_certificates_are_renewed_at_two_thirds_of_their_life(tmp_path: Path
     state, start = tmp_path / "state", 1_800_000_000.0
     initialise(state, now=start)
     assert refresh(state, now=start + 59 * DAY) == ()
-    assert refresh(state, now=start + 61 * DAY) == ("broker", "coordinator")
+    assert refresh(state, now=start + 61 * DAY) == ("broker", "coordinator", "gateway-api")
     assert refresh(state, now=start + 61 * DAY) == ()
 
 
 def test_what_was_issued_by_a_clock_that_ran_ahead_is_issued_again(tmp_path: Path) -> None:
     state, start = tmp_path / "state", 1_800_000_000.0
     initialise(state, now=start + 30 * DAY)
-    assert refresh(state, now=start) == ("broker", "coordinator")
+    assert refresh(state, now=start) == ("broker", "coordinator", "gateway-api")
 
 
 def test_the_access_list_follows_the_registry_when_a_crash_came_between(state: Path) -> None:

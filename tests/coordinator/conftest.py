@@ -86,7 +86,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     state = tmp_path / "state"
-    initialise(state, InitOptions(port=free_port()))
+    initialise(state, InitOptions(port=free_port(), gateways_port=free_port()))
     enrol(state, "office", "gw-1")
     with BrokerProcess(state) as broker:
         yield Site(state, broker)

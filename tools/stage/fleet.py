@@ -27,6 +27,7 @@ class Fleet:
         self.folder = folder
         self.state = folder / "coordinator"
         self.port = free_port()
+        self.https_port = free_port()
         self.agents: dict[str, Daemon] = {}
         self._logs = folder / "logs"
         self._states: dict[str, Path] = {}
@@ -34,8 +35,9 @@ class Fleet:
 
     async def __aenter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
-        await command("coordinator", "init", "--state", str(self.state), "--port", str(self.port))
         where = ["--state", str(self.state)]
+        ports = ["--port", str(self.port), "--gateways-port", str(self.https_port)]
+        await command("coordinator", "init", *where, *ports)
         self.broker = self._daemon("broker", ["coordinator", "broker", "run", *where], self._broker_listens)
         self.coordinator = self._daemon(
             "coordinator", ["coordinator", "serve", *where], self._coordinator_answers
@@ -65,7 +67,7 @@ class Fleet:
         home = self.folder / "agents" / gateway
         home.mkdir(parents=True)
         self._states[gateway] = state or home / "state"
-        config = {
+        config: dict[str, dict[str, Any]] = {
             "gateway": {
                 "site": site,
                 "id": gateway,
@@ -79,6 +81,7 @@ class Fleet:
                 "certificate": str(identity / "gateway.crt"),
                 "key": str(identity / "gateway.key"),
             },
+            "coordinator": {"port": self.https_port},
             **tables,
         }
         path = home / "agent.toml"
