@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from common.mesh.graph import LinkKey, heard_once
+from common.models.link_forecast import AHEAD, Outlook
 from common.policy.actions import Forecast
 from edge_agent.observe.links import LinkBook
+
+PLAUSIBLE_DEVIATIONS: Final = 1.64
+"""A model's best plausible case lies so many of its standard deviations above what it expects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,12 @@ class Expectation:
     def next_share(self, transmissions: int) -> float:
         """The share of the next window's probes that will be heard, each sent so many times."""
         return heard_once(self.next_pdr, max(1, transmissions))
+
+
+def expectation(outlook: Outlook) -> Expectation:
+    """What a model's outlook amounts to."""
+    ahead = Forecast(outlook.pdr(AHEAD), outlook.pdr(AHEAD, PLAUSIBLE_DEVIATIONS))
+    return Expectation(outlook.pdr(1), ahead)
 
 
 class Forecaster(Protocol):
