@@ -77,12 +77,14 @@ def _add_models(router: APIRouter, releases: Releases, announcer: Announcer) -> 
         outcome = await asyncio.to_thread(
             releases.release, said.version, said.precision, target, said.by, said.force
         )
-        return views.outcome(outcome, announcer.announce())
+        announcer.announce()
+        return views.outcome(outcome, announcer.reaches)
 
     @router.post("/models/rollback")
     async def rollback(said: Rollback) -> OutcomeView:
         outcome = await asyncio.to_thread(releases.rollback, said.by)
-        return views.outcome(outcome, announcer.announce())
+        announcer.announce()
+        return views.outcome(outcome, announcer.reaches)
 
     @router.get("/models/changes")
     def changes(limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> list[views.ChangeView]:

@@ -84,13 +84,13 @@ class MoveView(BaseModel):
 
 
 class OutcomeView(BaseModel):
-    """What a release or rollback did. `announced`: messages that went to the broker at once; the rest follows
-    with the next connection."""
+    """What a release or rollback did. `announced`: the broker was told at once, and not only with its next
+    connection; `overruled`: reasons against it that were not heeded."""
 
     detail: str
     moved: list[MoveView]
     overruled: list[str]
-    announced: int
+    announced: bool
 
 
 class ChangeView(BaseModel):
@@ -123,7 +123,7 @@ def models(registry: Registry, live: Sequence[Live], wanted: dict[str, dict[str,
     return [_model(registry, version, live, wanted) for version in ordered]
 
 
-def outcome(done: Outcome, announced: int) -> OutcomeView:
+def outcome(done: Outcome, announced: bool) -> OutcomeView:
     moves = [MoveView(site=s, gateway=g, before=b, after=a) for s, g, b, a in done.moved]
     return OutcomeView(detail=done.detail, moved=moves, overruled=list(done.overruled), announced=announced)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coordinator.cli.export import export
+from coordinator.cli.models import models
 from coordinator.config import StatePaths, default_state, load_config
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ broker = typer.Typer(no_args_is_help=True, help="The MQTT broker that gateways c
 gateways = typer.Typer(invoke_without_command=True, help="Gateways: how they are, who may connect.")
 app.add_typer(broker, name="broker")
 app.add_typer(gateways, name="gateways")
+app.add_typer(models, name="models")
 app.command(
     epilog="Examples: coordinator export links.parquet --site office --last 7d; "
     "coordinator export - --subject host --from 2026-03-01 --until 2026-03-02"
@@ -205,7 +207,11 @@ def events(
 
 
 def _folder(state: Path | None) -> Path:
-    return state if state is not None else default_state()
+    from coordinator.service.owner import become_owner
+
+    folder = state if state is not None else default_state()
+    become_owner(folder)
+    return folder
 
 
 def connect(state: Path | None, timeout_s: float = 30.0) -> Client:

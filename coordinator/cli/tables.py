@@ -122,6 +122,82 @@ def events(found: list[Answer]) -> None:
     _print(("time", "site", "gateway", "event", "fields"), rows, "No events in this time.")
 
 
+def models(found: list[Answer], everything: bool = False) -> None:
+    """Versions, newest first; of each what is released, would be, or is told of by gateways."""
+    rows: list[tuple[str, ...]] = []
+    for model in found:
+        for bundle in model["bundles"]:
+            if everything or bundle["released"] or bundle["default"] or any(_told(bundle)):
+                rows += _bundle_rows(model, bundle)
+    columns = (
+        "model", "state", "precision", "size", "trained", "site",
+        "evaluated: model / naive", "live: model / naive", "gateways",
+    )  # fmt: skip
+    _print(columns, rows, "No models yet. Train one: coordinator models train")
+
+
+def model_moves(found: list[Answer]) -> None:
+    """Who changes from what to what, a line for each site."""
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for move in found:
+        key = (move["site"], move["before"] or "naive", move["after"] or "naive")
+        grouped.setdefault(key, []).append(move["gateway"])
+    rows = (
+        (_plain(site), _plain(before), _plain(after), _plain(", ".join(names)))
+        for (site, before, after), names in sorted(grouped.items())
+    )
+    _print(("site", "from", "to", "gateways"), rows, "No gateway changes its model.")
+
+
+def model_changes(found: list[Answer]) -> None:
+    rows = ((_clock(c["at"]), _plain(c["by"] or "?"), c["what"], _plain(c["detail"])) for c in found)
+    _print(("time", "by", "what", "models"), rows, "Nothing was released yet.")
+
+
+def _told(bundle: Answer) -> Iterable[Answer]:
+    return (gateway for site in bundle["sites"] for gateway in site["gateways"])
+
+
+def _bundle_rows(model: Answer, bundle: Answer) -> list[tuple[str, ...]]:
+    """A line for all sites together, then one for each."""
+    state = model["state"] if bundle["released"] or model["state"] != "released" else "-"
+    head = (
+        f"{_plain(model['name'])} {model['version']}",
+        f"[green]{state}[/]" if state == "released" else state,
+        bundle["precision"],
+        f"{bundle['size'] / 1000:.1f} kB",
+        _clock(model["created"]),
+    )
+    overall = bundle["overall"]
+    first = ("all", _errors(overall)) if overall else ("synthetic", _errors(bundle["synthetic"]))
+    rows: list[tuple[str, ...]] = [(*head, *first, "-", "-")]
+    for site in bundle["sites"]:
+        evaluated = _errors(site["observed"] or site["held_out"])
+        rows.append(
+            (*[""] * len(head), _plain(site["site"]), evaluated, _errors(site["live"]), _runners(site))
+        )
+    return rows
+
+
+def _errors(found: Answer | None) -> str:
+    """Both errors, and over how many windows; red where the model's is the larger one."""
+    if found is None:
+        return "-"
+    text = f"{found['error']:.4f} / {found['naive_error']:.4f} ({found['windows']})"
+    return f"[red]{text}[/]" if found["error"] > found["naive_error"] else text
+
+
+def _runners(site: Answer) -> str:
+    """How many gateways are in which state, and why some refused."""
+    states = ", ".join(f"{count} {_plain(state)}" for state, count in sorted(site["states"].items()))
+    lines = [f"{site['wanted']} wanted" + (f": {states}" if states else "")]
+    for gateway in site["gateways"]:
+        if gateway["reason"]:
+            name, reason = _plain(gateway["gateway"]), _plain(gateway["reason"])
+            lines.append(f"[red]{name} {_plain(gateway['state'])}: {reason}[/]")
+    return "\n".join(lines)
+
+
 def _print(
     columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str, whole: str | None = None
 ) -> None:

@@ -79,6 +79,11 @@ class Announcer:
             self.announce()
             await self._clock.sleep(POLL_S)
 
+    @property
+    def reaches(self) -> bool:
+        """Whether the broker is there to be told."""
+        return self._line.session is not None
+
     def announce(self) -> int:
         """Publish what is not told yet; how many messages that were."""
         session, registry, fleet = self._line.session, self._registry(), self._current_fleet()
