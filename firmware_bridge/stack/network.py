@@ -48,9 +48,10 @@ def seal(pdu: NetworkPdu, credentials: Credentials, iv_index: int, *, proxy: boo
     """Encrypt and obfuscate a PDU for the bearer, 14 to 29 bytes (3.9.7.2, 3.9.7.3).
 
     `iv_index` is the one to transmit with (32 bits). `proxy` seals a proxy configuration message, which has a
-    nonce of its own (3.9.5.4). Raises Rejected(OUT_OF_RANGE or OVERSIZED) for values that cannot go on air.
+    nonce of its own (3.9.5.4) and no destination (0). Raises Rejected(OUT_OF_RANGE or OVERSIZED) for values
+    that cannot go on air.
     """
-    _check(pdu)
+    _check(pdu, 0 if proxy else 1)
     control, ttl, sequence, source, destination, transport = pdu
     ctl_ttl = control << 7 | ttl
     high, low = sequence >> 16, sequence & 0xFFFF
@@ -120,7 +121,7 @@ def _hide(header: bytes, sealed: bytes, credentials: Credentials, iv_index: int)
     return mixed.to_bytes(6, "big")
 
 
-def _check(pdu: NetworkPdu) -> None:
+def _check(pdu: NetworkPdu, lowest_destination: int) -> None:
     longest = MAX_CONTROL_TRANSPORT if pdu.control else MAX_ACCESS_TRANSPORT
     if not 0 < len(pdu.transport) <= longest:
         raise Rejected(RejectReason.OVERSIZED, f"a transport PDU of {len(pdu.transport)} bytes")
@@ -128,7 +129,7 @@ def _check(pdu: NetworkPdu) -> None:
         0 <= pdu.ttl <= MAX_TTL
         and 0 <= pdu.sequence <= MAX_SEQUENCE
         and 0 < pdu.source < 0x8000
-        and 0 < pdu.destination <= 0xFFFF
+        and lowest_destination <= pdu.destination <= 0xFFFF
     ):
         raise Rejected(
             RejectReason.OUT_OF_RANGE,
