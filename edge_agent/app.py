@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from random import Random
@@ -17,12 +18,19 @@ from common.mesh.addresses import show
 from common.mesh.cdb import SiteFile
 from common.messages import Status
 from common.notify import Notifier, from_environment
+from common.topics import Channel
 from edge_agent.agent import Agent
 from edge_agent.api import LocalApi
 from edge_agent.config import AgentConfig
+from edge_agent.identity import pair
+from edge_agent.models.errands import Errands
+from edge_agent.models.request import Source
+from edge_agent.models.store import Store
+from edge_agent.models.supply import ModelSupply
 from edge_agent.observe.host import Host, HostObserver
 from edge_agent.observe.uplink import UplinkMeter
 from edge_agent.service.heartbeat import Heartbeat
+from edge_agent.share.instructions import Instructions
 from edge_agent.share.mqtt import BrokerLine
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.peers import SitePeers
@@ -50,6 +58,7 @@ async def run(config: AgentConfig, notifier: Notifier | None = None) -> None:
             outbox = await stack.enter_async_context(_outbox(config, clock))
             running = _Running(config, clock, site_file, outbox, notifier or Notifier())
             stack.push_async_callback(running.close_link)
+            stack.callback(running.leave_worker)
             supervisor = running.supervised()
             with stopped_by_signals(supervisor):
                 log.info("agent-started", site=config.gateway.site, gateway=config.gateway.id)
@@ -92,6 +101,23 @@ class _Running:
         )
         self._agent = Agent(config, self._link, site_file, outbox, self._peers, clock)
         self._agent.on_action = self._line.publish_soon
+        # One thread, which exists from the first model on.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="model")
+        store = Store(config.gateway.state_dir / "models")
+        self._models = ModelSupply(
+            store,
+            Errands(store, lambda: _model_source(config)),
+            self._agent.forecasting,
+            self._worker,
+            clock,
+            Random(),
+            announce=self._agent.announce,
+            warn=self._agent.warn,
+            changed=self._line.publish_soon,
+        )
+        self._instructions = Instructions(
+            self._line.instructions, {Channel.DESIRED: self._models.want}, self._agent.warn, clock
+        )
         self._api = LocalApi(
             config.socket, {"status": self._summary}, questions={"ping": self._ping, "relay": self._relay}
         )
@@ -115,6 +141,8 @@ class _Running:
         supervisor.optional("peers", self._peers.run)
         supervisor.optional("host", self._host.run)
         supervisor.optional("api", self._api.run)
+        supervisor.optional("models", self._models.run)
+        supervisor.optional("instructions", self._instructions.run)
         return supervisor
 
     async def close_link(self) -> None:
@@ -122,6 +150,10 @@ class _Running:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_LINK_S):
                 await self._link.close()
+
+    def leave_worker(self) -> None:
+        """Give the models' thread nothing more to do; it ends with what it is at."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
 
     async def _mesh(self, reader: Any) -> None:
         """Attach, however long the daemon takes to come, then read events."""
@@ -165,6 +197,7 @@ class _Running:
             memory_percent=self._host.last.get("memory_percent"),
             probe_period_s=self._agent.monitoring.period_s,
             forecaster=self._agent.forecasting.best,
+            models=self._models.states(),
             homes=homes,
             relays=sorted(self._agent.site.relays()),
         )
@@ -173,6 +206,7 @@ class _Running:
         view = self._peers.view()
         return {
             **self._agent.summary(),
+            "models": [state.model_dump() for state in self._models.states()],
             "version": VERSION,
             "broker": self._broker(),
             "peers": {name: name in view.live for name in sorted(view.known)},
@@ -243,3 +277,15 @@ def _endpoint(config: AgentConfig) -> Endpoint:
     broker = config.broker
     context = tls.client_context(broker.ca, broker.certificate, broker.key)
     return Endpoint(broker.host, broker.port, config.gateway.id, context)
+
+
+def _model_source(config: AgentConfig) -> Source:
+    """Where models are served, and the identity that this gateway has now."""
+    identity = pair.current(config)
+    return Source(
+        host=config.coordinator_host,
+        port=config.coordinator.port,
+        ca=str(identity.ca),
+        certificate=str(identity.certificate),
+        key=str(identity.key),
+    )
