@@ -11,12 +11,17 @@ from typing import Any
 from common import logs
 from common.errors import MeshtwinError
 from common.tasks import together
-from tools.benchmarks import heal, outbox
+from tools.benchmarks import agent_footprint, heal, ingest, outbox
 from tools.benchmarks.report import report
 from tools.stage import ending
 
 Benchmark = Callable[[argparse.Namespace], Awaitable[dict[str, Any]]]
-BENCHMARKS: dict[str, Any] = {"heal": heal, "outbox": outbox}
+BENCHMARKS: dict[str, Any] = {
+    "agent-footprint": agent_footprint,
+    "heal": heal,
+    "ingest": ingest,
+    "outbox": outbox,
+}
 
 
 def main() -> int:
@@ -25,7 +30,7 @@ def main() -> int:
     logs.configure(level="warning")
     if options.list:
         for name, module in BENCHMARKS.items():
-            print(f"{name:<14} {module.__doc__.splitlines()[0]}")
+            print(f"{name:<16} {module.__doc__.splitlines()[0]}")
         return 0
     names = list(BENCHMARKS) if options.all else [options.name]
     if names == [None]:
@@ -63,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="run every benchmark")
     parser.add_argument("--quick", action="store_true", help="short soaks and outages")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything random (default 1)")
-    heal.add_options(parser)
-    outbox.add_options(parser)
+    for module in BENCHMARKS.values():
+        module.add_options(parser)
     return parser
 
 
