@@ -13,6 +13,7 @@ from common.errors import Corrupt
 from common.logs import get_logger
 from common.mesh.addresses import show
 from common.mesh.cdb import SiteFile
+from common.mesh.site_changes import SiteChanges
 from common.messages import Event, Kind, encode
 from common.policy.actions import Action
 from common.policy.lease import Role
@@ -138,6 +139,12 @@ class Agent:
             self.warn("state-lost", file="actions.json", reason=str(error)[:200])
         for entry in self._resumed:
             self.diary.tell(entry.id, entry.action, "applied", "taken up after a restart", None)
+
+    def adopt_site_file(self, site_file: SiteFile, changes: SiteChanges) -> None:
+        """Follow a site file that was edited."""
+        self.site.adopt(site_file, changes, self._clock.monotonic())
+        for address in changes.removed:
+            self.decider.homes.pop(address, None)
 
     def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """The coroutines to run, by name."""

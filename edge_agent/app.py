@@ -16,6 +16,7 @@ from common.logs import get_logger
 from common.mesh import cdb
 from common.mesh.addresses import show
 from common.mesh.cdb import SiteFile
+from common.mesh.site_changes import SiteChanges
 from common.messages import Status
 from common.notify import Notifier, from_environment
 from common.topics import Channel
@@ -28,6 +29,7 @@ from edge_agent.models.request import Source
 from edge_agent.models.store import Store
 from edge_agent.models.supply import ModelSupply
 from edge_agent.observe.host import Host, HostObserver
+from edge_agent.observe.site_file import SiteFileWatch
 from edge_agent.observe.uplink import UplinkMeter
 from edge_agent.service.heartbeat import Heartbeat
 from edge_agent.share.instructions import Instructions
@@ -36,7 +38,7 @@ from edge_agent.share.outbox import Outbox
 from edge_agent.share.peers import SitePeers
 from edge_agent.share.session import Endpoint
 from edge_agent.supervisor import Supervisor, single_instance, stopped_by_signals
-from firmware_bridge.link import MeshLink
+from firmware_bridge.link import KeyKeeper, MeshLink
 
 log = get_logger(__name__)
 
@@ -80,6 +82,7 @@ class _Running:
         self._config = config
         self._clock = clock
         self._outbox = outbox
+        self._site_file = site_file
         self._link = make_link(config, site_file, clock)
         meter = UplinkMeter()
         self._line = BrokerLine(
@@ -140,10 +143,23 @@ class _Running:
         supervisor.optional("broker", self._line.run)
         supervisor.optional("peers", self._peers.run)
         supervisor.optional("host", self._host.run)
+        if self._site_file is not None:
+            supervisor.optional("site-file", self._site_watch(self._site_file).run)
         supervisor.optional("api", self._api.run)
         supervisor.optional("models", self._models.run)
         supervisor.optional("instructions", self._instructions.run)
         return supervisor
+
+    def _site_watch(self, site_file: SiteFile) -> SiteFileWatch:
+        path, own = self._config.mesh.site_file, self._config.gateway.address
+        assert path is not None
+        agent = self._agent
+        return SiteFileWatch(path, site_file, own, self._clock, self._adopt, agent.announce, agent.warn)
+
+    async def _adopt(self, site_file: SiteFile, changes: SiteChanges) -> None:
+        self._agent.adopt_site_file(site_file, changes)
+        if isinstance(self._link, KeyKeeper):
+            await self._link.adopt(site_file, {*changes.added, *changes.rekeyed})
 
     async def close_link(self) -> None:
         """Detach from the mesh, in bounded time."""

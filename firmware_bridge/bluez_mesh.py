@@ -7,8 +7,8 @@ The daemon tells neither hop counts, nor signal strength, nor heartbeats: those 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -26,7 +26,7 @@ from common.errors import (
 from common.logs import get_logger
 from common.mesh import addresses
 from common.mesh.addresses import check_unicast, show
-from common.mesh.cdb import SiteFile
+from common.mesh.cdb import Node, SiteFile
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration, Transmit
 from firmware_bridge.access import link_monitor
 from firmware_bridge.access.config_state import NetworkTransmitGet, NetworkTransmitSet, NetworkTransmitStatus
@@ -185,6 +185,25 @@ class BluezMeshLink:
         """Make a provisioned node ready, see `bluez.commissioner`; not a method of `MeshLink`."""
         await commission(self._own.client, address, plan)
 
+    async def adopt(self, site: SiteFile, nodes: Collection[int]) -> None:
+        """See `firmware_bridge.link.KeyKeeper`."""
+        own = [node for node in self._settings.site.nodes if node.unicast_address == self._settings.address]
+        others = [node for node in site.nodes if node.unicast_address != self._settings.address]
+        self._settings = replace(self._settings, site=site.model_copy(update={"nodes": (*own, *others)}))
+        if not self._up:
+            return  # `serve` imports them all.
+        try:
+            for node in others:
+                if node.unicast_address in nodes:
+                    await self._import_key(self._own.node(), node)
+        except Unavailable as error:
+            self._log.debug("keys-imported-later", reason=error)
+
+    @staticmethod
+    async def _import_key(attached: AttachedNode, node: Node) -> None:
+        key = node.device_key.reveal()
+        await attached.import_device_key(node.unicast_address, max(1, len(node.elements)), key)
+
     async def _run(self) -> None:
         """The link's own task. A bug in it ends the events, so that the consumer's owner notices."""
         try:
@@ -199,8 +218,7 @@ class BluezMeshLink:
     async def serve(self, node: AttachedNode) -> None:
         """Make the node ready, tell that the link is up, and stay."""
         for other in self._settings.site.live_nodes():
-            key = other.device_key.reveal()
-            await node.import_device_key(other.unicast_address, max(1, len(other.elements)), key)
+            await self._import_key(node, other)
         try:
             await commission(self._own.client, self._settings.address, gateway_plan(self._app_key))
         except Rejected as error:

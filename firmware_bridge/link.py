@@ -6,10 +6,11 @@ proxy's stack and recorded sites come beside them. Every one passes `tests/contr
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
+from common.mesh.cdb import SiteFile
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration
 
 
@@ -94,6 +95,18 @@ class Message:
 
 
 Event: TypeAlias = "LinkUp | LinkDown | Heartbeat | NeighbourReport | LostNeighbour | NodeStatus | Message"
+
+
+@runtime_checkable
+class KeyKeeper(Protocol):
+    """A link that keeps the nodes' device keys, beside being a `MeshLink`."""
+
+    async def adopt(self, site: SiteFile, nodes: Collection[int]) -> None:
+        """Use an edited site file from now on; `nodes` are new there or have another device key.
+
+        The network's own keys and this gateway's node stay as they were. Never raises for a daemon that is
+        away: it gets the keys when it is back.
+        """
 
 
 class MeshLink(Protocol):

@@ -177,6 +177,12 @@ class LinkBook:
         for key in old:
             del self._links[key], self._updated[key]
 
+    def drop(self, address: int) -> None:
+        """Forget every link from and to a node that left the site."""
+        for key in [key for key in self._links if address in key]:
+            del self._links[key]
+            self._updated.pop(key, None)
+
     def take_new(self) -> list[tuple[LinkKey, LinkEstimate, int, int]]:
         """(link, estimate, heard, expected) of links reported since the last call."""
         rows = []

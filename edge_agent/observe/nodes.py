@@ -43,6 +43,7 @@ class NodeBook:
 
     def __init__(self, known: Iterable[NodeRecord]) -> None:
         self._nodes = {record.configuration.address: record for record in known}
+        self._removed: set[int] = set()
 
     def __getitem__(self, address: int) -> NodeRecord:
         return self._nodes[address]
@@ -61,12 +62,26 @@ class NodeBook:
         """A node's record; None for one that is not known."""
         return self._nodes.get(address)
 
+    def add(self, record: NodeRecord) -> None:
+        """Take in a node that the site file names anew."""
+        self._removed.discard(record.configuration.address)
+        self._nodes.setdefault(record.configuration.address, record)
+
+    def remove(self, address: int) -> None:
+        """Forget a node that left the site; what is still heard of it does not bring it back."""
+        self._removed.add(address)
+        self._nodes.pop(address, None)
+
+    def is_removed(self, address: int) -> bool:
+        """Whether a node left the site for good."""
+        return address in self._removed
+
     def ensure(self, address: int, t: float) -> NodeRecord:
-        """A node's record, made when it is new."""
+        """A node's record, made when it is new; one that nobody keeps for a node that was removed."""
         record = self._nodes.get(address)
         if record is None:
             record = NodeRecord(NodeConfiguration(address), heard_at=t)
-            if len(self._nodes) < MAX_NODES:
+            if len(self._nodes) < MAX_NODES and address not in self._removed:
                 self._nodes[address] = record
         return record
 

@@ -117,8 +117,9 @@ class Prober:
         except (TimedOut, Rejected, NotSupported, Unavailable) as error:
             log.debug("survey-failed", node=address, reason=error)
             # Its turn comes again, after the others'.
-            record = self._site.nodes[address]
-            record.read_at = (record.read_at or 0.0) + REREAD_S / 10
+            record = self._site.nodes.get(address)
+            if record is not None:
+                record.read_at = (record.read_at or 0.0) + REREAD_S / 10
         finally:
             self._reading.discard(address)
         return address

@@ -8,6 +8,7 @@ from dataclasses import replace
 from common.mesh.cdb import Node, SiteFile
 from common.mesh.configuration import NodeConfiguration
 from common.mesh.graph import Flooding, SiteGraph
+from common.mesh.site_changes import SiteChanges
 from common.policy.liveness import Evidence, Verdict, judge
 from edge_agent.observe.flows import FlowBook
 from edge_agent.observe.links import LinkBook
@@ -170,6 +171,18 @@ class SiteView:
         if record is not None:
             record.unanswered += 1
 
+    def adopt(self, site_file: SiteFile, changes: SiteChanges, now: float) -> None:
+        """Follow an edited site file: new nodes, names, and nodes that are gone."""
+        for record in _known(site_file, now):
+            address = record.configuration.address
+            self.nodes.add(record)
+            self.nodes[address].name = record.name
+        for address in changes.removed:
+            self.nodes.remove(address)
+            self.links.drop(address)
+        self._graphs = None
+        self.changes += 1
+
     def _link_up(self, event: LinkUp) -> bool:
         self.mesh_up, self.down_reason, self.up_since = True, "", event.t
         return False
@@ -186,6 +199,8 @@ class SiteView:
     def _report(self, event: NeighbourReport) -> bool:
         # Windows in which a node was dead, or is about to be found dead, say nothing about its links: these
         # are as good as before when it returns.
+        if self.nodes.is_removed(event.receiver):
+            return False
         counted = tuple(row for row in event.neighbours if not self._is_doubted(row.transmitter, event.t))
         if self.links.report(replace(event, neighbours=counted), GOOD_SHARE):
             self._grew_at = event.t
@@ -212,7 +227,7 @@ class SiteView:
     def _is_doubted(self, address: int, t: float) -> bool:
         record = self.nodes.get(address)
         if record is None:
-            return False
+            return self.nodes.is_removed(address)
         just_back = record.back_at is not None and t - record.back_at < self._window_s
         return record.dead_since is not None or bool(record.lost_by) or just_back
 
