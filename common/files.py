@@ -55,15 +55,15 @@ def _is_used(path: Path, mark: str) -> bool:
     return any(not entry.name.startswith(f".{mark}.") for entry in path.iterdir())
 
 
-def write_file(path: Path, content: bytes | str) -> None:
-    """Replace `path` as a whole, mode 0600: readers and crashes see the old content or the new one.
+def write_file(path: Path, content: bytes | str, mode: int = _FILE_MODE) -> None:
+    """Replace `path` as a whole, born with `mode`: readers and crashes see the old content or the new one.
 
     Raises Misconfigured when the folder cannot be written or the disk is full.
     """
     data = content.encode() if isinstance(content, str) else content
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        _write_through(fresh, data)
+        _write_through(fresh, data, mode)
         fresh.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -84,11 +84,13 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _write_through(path: Path, data: bytes) -> None:
+def _write_through(path: Path, data: bytes, mode: int) -> None:
     # A leftover of a crashed process with this pid may have another mode: never reuse it.
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
     with os.fdopen(descriptor, "wb") as file:
+        if mode != _FILE_MODE:
+            os.fchmod(descriptor, mode)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -22,6 +22,7 @@ from coordinator.config import CONFIG_NAME, DEFAULT_REPOSITORY, CoordinatorConfi
 from coordinator.identity.authority import Authority, authority_at
 from coordinator.identity.fleet import Fleet, read_fleet
 from coordinator.identity.own import BROKER, COORDINATOR, GATEWAY_API, renew_own
+from coordinator.service.handover import hand_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ def installed(state: Path, *, now: float | None = None) -> Iterator[Installation
     with locked(paths.run / "installation.lock"):
         authority = authority_at(paths.pki, _or_now(now))
         yield Installation(paths, config, authority, read_fleet(paths.fleet))
+        hand_over(paths, config)
 
 
 def _config_text(options: InitOptions) -> str:

@@ -17,6 +17,7 @@ from common.files import make_folder
 from coordinator.broker.configuration import BrokerFiles
 from coordinator.broker.persistence import set_aside_if_cut
 from coordinator.config import StatePaths
+from coordinator.service.handover import folder_of
 
 _START_S = 15.0
 _POLL_S = 0.01
@@ -38,8 +39,11 @@ def broker_pid(state: Path) -> int | None:
 def reload_broker(state: Path) -> bool:
     """Let the running broker read access list and revocation list again; False when none runs here.
 
-    Connected clients stay connected; what they may do changes at once.
+    Connected clients stay connected; what they may do changes at once. A broker with an account of its own
+    was told already, when its files were handed over.
     """
+    if (folder := folder_of(state)) is not None:
+        return _is_held(BrokerFiles(StatePaths(folder).broker).pid)
     pid = broker_pid(state)
     if pid is None or not _await_handler(pid):
         return False
@@ -59,7 +63,8 @@ def take_lock(files: BrokerFiles) -> int:
 
     Raises Unavailable when a broker runs.
     """
-    make_folder(files.folder)
+    if not files.folder.is_dir():
+        make_folder(files.folder)
     descriptor = os.open(files.pid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _lock(descriptor, files.pid)

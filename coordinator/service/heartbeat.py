@@ -1,4 +1,4 @@
-"""What the service manager hears of the coordinator: ready when it answers, alive while it stores and answers.
+"""What the service manager hears of the coordinator: alive while it stores and answers.
 
 The broker does not count: a coordinator without one answers questions, and a restart would mend nothing.
 """
