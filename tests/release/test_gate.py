@@ -1,0 +1,98 @@
+"""What is let out to gateways, and what is not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from coordinator.release.gate import ENOUGH_WINDOWS, default_precision, objections
+from coordinator.release.standing import Live
+from coordinator.training.job import Evaluation, Score
+from tests.release.models import bundle, digest, score, version
+
+GOOD = Evaluation(
+    sites={"depot": score(0.02), "office": score(0.03)}, overall=score(0.025), synthetic=score(0.03)
+)
+
+
+def live(state: str, reason: str = "") -> Live:
+    return Live("office", "gw-1", "link-forecast", 1, digest(1), state, reason, 0.09, 0.04, 300)
+
+
+def with_office(found: Score) -> Evaluation:
+    return Evaluation(sites={**GOOD.sites, "office": found}, overall=GOOD.overall)
+
+
+def test_a_model_better_than_naive_everywhere_passes() -> None:
+    assert objections(bundle(1, "float32", GOOD), live=[live("in-use")]) == []
+
+
+def test_a_model_worse_at_one_site_is_named_with_both_errors() -> None:
+    (reason,) = objections(bundle(1, "float32", with_office(score(0.05))))
+    assert "site office" in reason
+    assert "0.0500" in reason
+    assert "0.0400" in reason
+
+
+def test_a_canary_is_asked_about_its_own_sites_only() -> None:
+    found = bundle(1, "float32", with_office(score(0.05)))
+    assert objections(found, ["depot"]) == []
+    assert len(objections(found, ["office"])) == 1
+
+
+def test_a_model_worse_overall_is_refused_for_any_site() -> None:
+    found = bundle(1, "float32", Evaluation(sites=GOOD.sites, overall=score(0.05)))
+    assert "overall" in objections(found, ["depot"])[0]
+
+
+def test_few_windows_decide_nothing() -> None:
+    found = with_office(score(0.05, windows=ENOUGH_WINDOWS - 1))
+    assert objections(bundle(1, "float32", found)) == []
+
+
+@pytest.mark.parametrize("evaluation", [None, Evaluation(), Evaluation(synthetic=score(0.01, windows=3))])
+def test_a_model_that_was_never_compared_is_refused(evaluation: Evaluation | None) -> None:
+    assert len(objections(bundle(1, "float32", evaluation))) == 1
+
+
+def test_an_error_that_is_not_a_number_is_no_proof() -> None:
+    assert objections(bundle(1, "float32", Evaluation(overall=score(math.nan))))
+
+
+def test_traces_count_where_no_site_was_measured_and_synthetic_links_where_nothing_was() -> None:
+    worse = score(0.05)
+    traces = Evaluation(traces={"lab": worse}, synthetic=score(0.01))
+    assert "trace lab" in objections(bundle(1, "float32", traces))[0]
+    assert objections(bundle(1, "float32", Evaluation(synthetic=score(0.01)))) == []
+    assert "synthetic" in objections(bundle(1, "float32", Evaluation(synthetic=worse)))[0]
+    assert objections(bundle(1, "float32", Evaluation(overall=score(0.01), traces={"lab": worse}))) == []
+
+
+def test_a_later_evaluation_counts_beside_the_trainings_own() -> None:
+    found = bundle(1, "float32", GOOD).model_copy(update={"observed": Evaluation(overall=score(0.05))})
+    assert "overall" in objections(found)[0]
+
+
+def test_what_gateways_found_speaks_against_a_wider_release() -> None:
+    found = bundle(1, "float32", GOOD)
+    assert "wrong-output" in objections(found, live=[live("refused", "wrong-output")])[0]
+    assert "0.0900" in objections(found, live=[live("worse-than-naive")])[0]
+
+
+@pytest.mark.parametrize(
+    ("exact", "small", "chosen"),
+    [
+        (0.0300, 0.0305, "int8"),
+        (0.0300, 0.0310, "float32"),
+        (0.0300, math.nan, "float32"),
+    ],
+)
+def test_int8_is_released_while_it_costs_no_accuracy(exact: float, small: float, chosen: str) -> None:
+    found = version(1, Evaluation(overall=score(exact)), Evaluation(overall=score(small)))
+    assert default_precision(found) == chosen
+
+
+def test_float32_is_released_where_int8_was_never_scored() -> None:
+    assert default_precision(version(1, GOOD, None)) == "float32"
+    assert default_precision(version(1, GOOD, Evaluation())) == "float32"
