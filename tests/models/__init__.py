@@ -1,0 +1,1 @@
+"""Models on the agent: their files, how they come, and how they are used."""
