@@ -19,7 +19,7 @@ from typing import Final
 
 from common import logs
 from common.clock import Clock, SystemClock
-from common.errors import Unavailable
+from common.errors import MeshtwinError, Unavailable
 from common.files import make_folder
 from common.logs import get_logger
 from common.notify import Notifier, from_environment
@@ -28,7 +28,11 @@ from coordinator.api.routes import Sources, make_app
 from coordinator.api.server import serve as serve_api
 from coordinator.client import Client
 from coordinator.config import CoordinatorConfig, StatePaths, load_config
+from coordinator.gateway_api import routes as gateway_routes
+from coordinator.gateway_api.server import ServerFiles
+from coordinator.gateway_api.server import serve as serve_gateways
 from coordinator.identity.fleet import FleetView
+from coordinator.identity.own import GATEWAY_API
 from coordinator.ingest.ingest import Ingest
 from coordinator.ingest.subscriber import Endpoint
 from coordinator.installation import refresh
@@ -68,6 +72,7 @@ async def run(
     """Ingest and answer until a signal; the first part that fails ends the others, too. `notifier` leads to
     the service manager."""
     stopping = asyncio.Event()
+    await _refresh(paths.root)
     ingest = Ingest(_endpoint(paths, config), repository, FleetView(paths.fleet), clock)
     app = make_app(
         Sources(
@@ -93,7 +98,8 @@ async def run(
                 group.create_task(models.jobs.run(), name="jobs"),
                 group.create_task(models.announcer.run(), name="desired"),
                 group.create_task(models.notices.run(), name="model-notices"),
-                group.create_task(_keep_fresh(paths.root, clock), name="certificates"),
+                group.create_task(_keep_fresh(paths.root, config, clock), name="certificates"),
+                group.create_task(_serve_gateways(paths, config, clock), name="gateway-api"),
                 group.create_task(heartbeat.run(), name="heartbeat"),
             ]
             log.info("coordinator-started", state=paths.root, socket=config.api.socket, pid=os.getpid())
@@ -145,12 +151,32 @@ def _models(
     )
 
 
-async def _keep_fresh(state: Path, clock: Clock) -> None:
+async def _serve_gateways(paths: StatePaths, config: CoordinatorConfig, clock: Clock) -> None:
+    """Models and certificates over HTTPS, unless the configuration says port 0."""
+    if not (port := config.gateways.port):
+        await asyncio.Event().wait()
+    files = ServerFiles(
+        paths.pki / "ca.crt", paths.pki / f"{GATEWAY_API}.crt", paths.pki / f"{GATEWAY_API}.key"
+    )
+    app = gateway_routes.make_app(gateway_routes.Sources(paths, FleetView(paths.fleet).current, clock))
+    await serve_gateways(app, config.gateways.host or config.broker.host, port, files, clock)
+
+
+async def _keep_fresh(state: Path, config: CoordinatorConfig, clock: Clock) -> None:
     """Renew own certificates long before they end."""
+    life = config.identity.server_days * 86_400.0
     while True:
-        await clock.sleep(REFRESH_S)
+        await clock.sleep(min(REFRESH_S, life / 12))
+        await _refresh(state)
+
+
+async def _refresh(state: Path) -> None:
+    """Renew what is due. A disk that refuses now is no reason to stop: there are weeks left."""
+    try:
         if renewed := await asyncio.to_thread(refresh, state):
             log.info("certificates-renewed", names=",".join(renewed))
+    except MeshtwinError as error:
+        log.error("certificates-not-renewed", reason=error)
 
 
 def _endpoint(paths: StatePaths, config: CoordinatorConfig) -> Endpoint:

@@ -19,7 +19,9 @@ from common.errors import Misconfigured
 _MAX_PATH_BYTES: Final = 107
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
+    """uvicorn's server, which leaves signals alone."""
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the process's entry point."""
@@ -41,15 +43,19 @@ async def serve(app: FastAPI, path: Path) -> None:
             log_level="warning",
             timeout_graceful_shutdown=2,
         )
-        server = _Server(config)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(server.serve(sockets=[listener]))
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                server.should_exit = True
-                await task  # open requests have two seconds
-                raise
+        await serve_until_cancelled(Server(config), listener)
+
+
+async def serve_until_cancelled(server: Server, listener: socket.socket) -> None:
+    """Run `server` on `listener`; when cancelled, give its open requests the time of its configuration."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(server.serve(sockets=[listener]))
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await task
+            raise
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""HTTPS for gateways: the bundles of models, and the renewal of their certificates."""
