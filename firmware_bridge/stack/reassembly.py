@@ -1,0 +1,198 @@
+"""The receiving side of segmented messages (3.5.3.4): collects segments and says when to acknowledge what.
+
+Memory is bounded whatever comes in: a limited number of messages at once, in all and of one source, each of
+at most 32 segments. Full policy: the message that made no progress for the longest time goes, counted.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from common.errors import Rejected, RejectReason
+from firmware_bridge.stack.lower import AccessSegment, Segment, SegmentAck, first_sequence, full_block
+from firmware_bridge.stack.sar import SarReceiver
+
+MESSAGES: Final = 64
+MESSAGES_OF_A_SOURCE: Final = 4
+USUAL: Final = SarReceiver()
+FINISHED: Final = 256
+"""Finished messages that are remembered: their late segments are acknowledged again."""
+
+# Source, destination, and SeqAuth: IV index and first sequence number.
+_Key = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A segment as the network layer delivered it. `acknowledge`: it is for this node's unicast address."""
+
+    segment: Segment
+    source: int
+    destination: int
+    sequence: int
+    iv_index: int
+    ttl: int
+    acknowledge: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A message with all its segments. `sequence` is the one that it was encrypted with (SeqAuth)."""
+
+    head: Segment
+    upper: bytes = field(repr=False)
+    source: int
+    destination: int
+    sequence: int
+    iv_index: int
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An acknowledgement to be sent: from `source`, which was the message's destination."""
+
+    ack: SegmentAck
+    source: int
+    destination: int
+    ttl: int
+
+
+@dataclass(slots=True)
+class _Partial:
+    arrival: Arrival
+    parts: dict[int, bytes]
+    progress_at: float
+    answer_at: float | None = None
+
+    @property
+    def block(self) -> int:
+        return sum(1 << offset for offset in self.parts)
+
+
+@dataclass(slots=True)
+class _Finished:
+    """`answers` are those still to be repeated, the next at `answer_at`."""
+
+    arrival: Arrival
+    block: int
+    answers: int
+    answer_at: float | None
+
+
+class Reassembler:
+    """All segmented messages that are coming in to one node."""
+
+    def __init__(self, settings: SarReceiver = USUAL) -> None:
+        self._settings = settings
+        self._partial: dict[_Key, _Partial] = {}
+        self._finished: OrderedDict[_Key, _Finished] = OrderedDict()
+        self.given_up = 0
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._partial)
+
+    def take(self, arrival: Arrival, now: float) -> Whole | None:
+        """Take in a segment; the message, when it was the last one missing. `poll` gives the answers.
+
+        Raises Rejected(INVALID) for a segment that does not belong to what came before.
+        """
+        key = _key(arrival)
+        if (done := self._finished.get(key)) is not None:
+            # The sender has not heard the acknowledgement (3.5.3.4).
+            done.answers = max(done.answers, 1) if arrival.acknowledge else 0
+            done.answer_at = done.answer_at or now + self._settings.segment_interval_s
+            return None
+        partial = self._partial.get(key) or self._begin(key, arrival, now)
+        _check_fit(partial.arrival.segment, arrival.segment)
+        if arrival.segment.offset not in partial.parts:
+            partial.parts[arrival.segment.offset] = arrival.segment.segment
+            partial.progress_at = now
+        if len(partial.parts) <= arrival.segment.last:
+            if arrival.acknowledge and partial.answer_at is None:
+                partial.answer_at = now + self._settings.delay_s(arrival.segment.last)
+            return None
+        return self._finish(key, partial, now)
+
+    def poll(self, now: float) -> list[Answer]:
+        """The acknowledgements that are due; what was discarded for want of progress is counted."""
+        answers = []
+        for key, partial in list(self._partial.items()):
+            if now - partial.progress_at >= self._settings.discard_s:
+                del self._partial[key]
+                self.given_up += 1
+            elif partial.answer_at is not None and partial.answer_at <= now:
+                partial.answer_at = None
+                answers.append(_answer(partial.arrival, partial.block))
+        for done in self._finished.values():
+            if done.answer_at is not None and done.answer_at <= now:
+                answers += [_answer(done.arrival, done.block)] if done.answers else []
+                done.answers = max(0, done.answers - 1)
+                done.answer_at = now + self._settings.segment_interval_s if done.answers else None
+        return answers
+
+    def next_time(self) -> float | None:
+        """When `poll` has something to do next."""
+        times = [p.progress_at + self._settings.discard_s for p in self._partial.values()]
+        times += [p.answer_at for p in self._partial.values() if p.answer_at is not None]
+        times += [d.answer_at for d in self._finished.values() if d.answer_at is not None]
+        return min(times, default=None)
+
+    def forget(self, source: int) -> None:
+        """A source has left the network."""
+        self._partial = {key: p for key, p in self._partial.items() if key[0] != source}
+
+    def _begin(self, key: _Key, arrival: Arrival, now: float) -> _Partial:
+        same = [k for k in self._partial if k[0] == key[0]]
+        # A later message of a source to the same destination replaces the earlier one (3.5.3.1).
+        older = [k for k in same if k[1] == key[1] and k[2:] < key[2:]]
+        if any(k[1] == key[1] and k[2:] > key[2:] for k in same):
+            raise Rejected(RejectReason.REPLAYED, "a segment of a message before the present one")
+        for k in older:
+            del self._partial[k]
+        self._make_room([k for k in same if k not in older], MESSAGES_OF_A_SOURCE)
+        self._make_room(list(self._partial), MESSAGES)
+        partial = self._partial[key] = _Partial(arrival, {}, now)
+        return partial
+
+    def _make_room(self, among: list[_Key], most: int) -> None:
+        if len(among) >= most:
+            del self._partial[min(among, key=lambda k: self._partial[k].progress_at)]
+            self.evicted += 1
+
+    def _finish(self, key: _Key, partial: _Partial, now: float) -> Whole:
+        del self._partial[key]
+        first = partial.arrival
+        last = first.segment.last
+        repeated = self._settings.repetitions if last > self._settings.threshold else 0
+        answers = 1 + repeated if first.acknowledge else 0
+        self._finished[key] = _Finished(first, full_block(last), answers, now if answers else None)
+        if len(self._finished) > FINISHED:
+            self._finished.popitem(last=False)
+        upper = b"".join(partial.parts[offset] for offset in range(last + 1))
+        return Whole(first.segment, upper, first.source, first.destination, key[3], first.iv_index, first.ttl)
+
+
+def _key(arrival: Arrival) -> _Key:
+    first = first_sequence(arrival.sequence, arrival.segment.seq_zero)
+    return arrival.source, arrival.destination, arrival.iv_index, first
+
+
+def _check_fit(first: Segment, segment: Segment) -> None:
+    """All segments of a message have the same header but for the offset (3.5.3.4)."""
+    same = type(first) is type(segment) and first.last == segment.last
+    if same and isinstance(first, AccessSegment) and isinstance(segment, AccessSegment):
+        same = (first.aid, first.long_mic) == (segment.aid, segment.long_mic)
+    elif same and not isinstance(first, AccessSegment) and not isinstance(segment, AccessSegment):
+        same = first.opcode == segment.opcode
+    if not same:
+        raise Rejected(RejectReason.INVALID, "a segment with another header than the first")
+
+
+def _answer(arrival: Arrival, block: int) -> Answer:
+    ack = SegmentAck(arrival.segment.seq_zero, block)
+    # A message with TTL 0 came from a neighbour and is answered the same way (3.5.2.3.1).
+    return Answer(ack, arrival.destination, arrival.source, arrival.ttl)
