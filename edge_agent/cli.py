@@ -180,6 +180,30 @@ def relay(
     print(json.dumps(answer) if as_json else f"{answer['node']}: relay {'on' if answer['relay'] else 'off'}")
 
 
+@app.command("install-service")
+def install_service(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+    uninstall: Annotated[bool, typer.Option("--uninstall", help="Undo it. State and accounts stay.")] = False,
+    root: Annotated[
+        Path, typer.Option(metavar="DIR", help="Install into the image below DIR instead of this machine.")
+    ] = Path("/"),
+    python: Annotated[
+        str, typer.Option(metavar="PATH", help="The interpreter that the service starts; by default this one.")
+    ] = sys.executable,
+) -> None:
+    """Install the agent as a systemd service, with an account of its own. Needs root; safe to repeat.
+
+    Examples: edge-agent install-service --dry-run · edge-agent install-service --uninstall
+    """
+    from edge_agent.service.install import NEXT, installation
+
+    made = installation(root, python)
+    for line in made.preview() if dry_run else made.uninstall() if uninstall else made.install():
+        print(line)
+    if not dry_run and not uninstall:
+        print(NEXT)
+
+
 @app.command()
 def version(as_json: JsonOption = False) -> None:
     """Show the versions of meshtwin and Python.

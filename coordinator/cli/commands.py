@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,6 +84,28 @@ def serve(state: State = None) -> None:
     from coordinator.app import serve as serve_until_stopped
 
     serve_until_stopped(_folder(state))
+
+
+@app.command("install-service", epilog="Example: coordinator install-service --dry-run")
+def install_service(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+    uninstall: Annotated[bool, typer.Option("--uninstall", help="Undo it. State and accounts stay.")] = False,
+    root: Annotated[
+        Path, typer.Option(metavar="DIR", help="Install into the image below DIR instead of this machine.")
+    ] = Path("/"),
+    python: Annotated[
+        str, typer.Option(metavar="PATH", help="The interpreter that services start; by default this one.")
+    ] = sys.executable,
+) -> None:
+    """Install broker and coordinator as systemd services, each with an account of its own. Needs root; safe
+    to repeat."""
+    from coordinator.service.install import NEXT, installation
+
+    made = installation(root, python)
+    for line in made.preview() if dry_run else made.uninstall() if uninstall else made.install():
+        print(line)
+    if not dry_run and not uninstall:
+        print(NEXT)
 
 
 @app.command()
