@@ -77,3 +77,20 @@ make_environment() {
     rm -f "$venv"/.meshtwin-*
     : >"$stamp"
 }
+
+# make_tflite_runtime_environment: beside $python, where that is 3.11; its test is skipped where it cannot be made.
+make_tflite_runtime_environment() {
+    local venv="$root/.venv-tflite-runtime" wanted stamp
+    "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || return 0
+    wanted=$(sha256sum "$root/tools/tflite-runtime.txt" | cut -d' ' -f1)
+    stamp="$venv/.meshtwin-$wanted"
+    [ -e "$stamp" ] && return 0
+    say "making the Python environment ${venv#"$root"/}, for the TFLite runtime of old (once)"
+    { [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"; } && "$venv/bin/python" -m pip install --quiet \
+        --disable-pip-version-check -r "$root/tools/tflite-runtime.txt" >&2 || {
+        say "note: tflite-runtime could not be installed; the test that compares it with LiteRT is skipped"
+        return 0
+    }
+    rm -f "$venv"/.meshtwin-*
+    : >"$stamp"
+}
