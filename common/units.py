@@ -128,7 +128,7 @@ class Installation:
         if self._is_machine and os.geteuid() != 0:
             raise Misconfigured(
                 "installing services takes root",
-                f"sudo {' '.join([str(Path(sys.argv[0]).absolute()), *sys.argv[1:]])}, or look with --dry-run",
+                f"sudo {Path(sys.argv[0]).absolute()} {' '.join(sys.argv[1:])}, or look with --dry-run",
             )
         if not self.root.is_dir():
             raise Misconfigured(f"{self.root} is no folder", "name the root of an image")

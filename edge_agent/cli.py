@@ -188,7 +188,7 @@ def install_service(
         Path, typer.Option(metavar="DIR", help="Install into the image below DIR instead of this machine.")
     ] = Path("/"),
     python: Annotated[
-        str, typer.Option(metavar="PATH", help="The interpreter that the service starts; by default this one.")
+        str, typer.Option(metavar="PATH", help="The interpreter to start; by default this one.")
     ] = sys.executable,
 ) -> None:
     """Install the agent as a systemd service, with an account of its own. Needs root; safe to repeat.

@@ -14,7 +14,8 @@ next:
   1. coordinator init --host 0.0.0.0 --name-of-broker NAME     as gateways shall dial this machine
   2. systemctl enable --now meshtwin-broker meshtwin-coordinator
   3. coordinator gateways enrol SITE GATEWAY                   for each gateway
-then: systemctl status 'meshtwin-*', coordinator gateways. Root's commands are done as meshtwin-coordinator."""
+then: systemctl status 'meshtwin-*', coordinator gateways
+Commands of root are done as meshtwin-coordinator, to whom the state folder belongs."""
 
 
 def installation(root: Path = Path("/"), python: str = sys.executable) -> Installation:
