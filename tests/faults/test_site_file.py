@@ -10,16 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from common.clock import ManualClock
+from common.errors import MeshtwinError, TimedOut
 from common.mesh import cdb
 from common.mesh.cdb import SiteFile
+from common.mesh.configuration import ConfigurationChange
 from common.mesh.site_changes import SiteChanges
 from edge_agent.observe.site import SiteView
 from edge_agent.observe.site_file import PERIOD_S, SiteFileWatch
-from firmware_bridge.link import NeighbourCount, NeighbourReport
-from tests.bridge.real_site import GATEWAY, address_of, site_document
+from firmware_bridge.link import KeyKeeper, NeighbourCount, NeighbourReport
+from tests.bridge.real_site import GATEWAY, RealSite, address_of, insist, site_document
 from tests.healing.gateways import running_gateways
 from tests.healing.test_healing import LEARNING_S, site
+from tools.meshlab.topology import Topology
 
 FIRST, SECOND, NEW = address_of(1), address_of(2), address_of(3)
 
@@ -195,3 +200,21 @@ async def test_a_removed_relay_is_no_death_and_makes_no_action(tmp_path: Path) -
         mesh.down(2)
         await clock.advance(15.0)
         assert stream.states() == ["applying", "applied", "confirmed"]
+
+
+@pytest.mark.meshlab
+async def test_a_new_node_can_be_configured_without_a_restart_of_the_real_link(tmp_path: Path) -> None:
+    async with RealSite(tmp_path, Topology.star(2)) as real:
+        whole = real.site
+        real.site = whole.model_copy(update={"nodes": whole.nodes[:1]})
+        real.link = real.new_link()
+        async with asyncio.timeout(30.0):
+            await real.link.open()
+            try:
+                with pytest.raises(MeshtwinError):
+                    await real.link.configure(FIRST, ConfigurationChange())
+                assert isinstance(real.link, KeyKeeper)
+                await real.link.adopt(whole, {FIRST})
+                await insist(lambda: real.link.configure(FIRST, ConfigurationChange()), TimedOut)
+            finally:
+                await real.link.close()
