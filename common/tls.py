@@ -1,4 +1,4 @@
-"""The TLS side of a connection to the broker, the same for agents and coordinator.
+"""The TLS side of a connection to the broker or the coordinator's HTTPS, the same for all who dial.
 
 Makes contexts from files; issues and renews nothing.
 """
@@ -34,6 +34,40 @@ def client_context(ca: Path, certificate: Path, key: Path) -> ssl.SSLContext:
             "copy both from one enrolment",
         ) from error
     return context
+
+
+# X509_V_ERR_… of OpenSSL's x509_vfy.h, as far as an operator can do something about them.
+_NOT_YET_VALID, _EXPIRED = 9, 10
+_SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_ISSUER, _NOT_VERIFIED = 18, 19, 20, 21
+_WRONG_NAME, _WRONG_ADDRESS = 62, 64
+_OTHER_NAMES = (
+    "the server's certificate is for other names",
+    "add the name that is dialled to [broker] names in coordinator.toml and run: coordinator init",
+)
+_OTHER_AUTHORITY = (
+    "the server's certificate is of another authority",
+    "copy ca.crt of this coordinator again, or enrol this gateway there",
+)
+_EXPLAINED = {
+    _NOT_YET_VALID: ("the server's certificate is not valid yet", "set this machine's clock"),
+    _EXPIRED: (
+        "the server's certificate has expired",
+        "run on the server: coordinator init; when it is good there, set this machine's clock",
+    ),
+    _SELF_SIGNED: _OTHER_AUTHORITY,
+    _SELF_SIGNED_IN_CHAIN: _OTHER_AUTHORITY,
+    _NO_ISSUER: _OTHER_AUTHORITY,
+    _NOT_VERIFIED: _OTHER_AUTHORITY,
+    _WRONG_NAME: _OTHER_NAMES,
+    _WRONG_ADDRESS: _OTHER_NAMES,
+}
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """What an error of a connection attempt means, and what helps against it; often nothing is known to."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _EXPLAINED.get(error.verify_code, (f"the server's certificate: {error.verify_message}", ""))
+    return f"{type(error).__name__}: {error}", ""
 
 
 def _check_readable(path: Path) -> None:

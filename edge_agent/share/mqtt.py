@@ -12,6 +12,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from common import topics
@@ -21,6 +22,7 @@ from common.logs import get_logger
 from common.messages import Ack, Envelope, Status, encode
 from common.topics import Channel
 from edge_agent.observe.uplink import UplinkMeter
+from edge_agent.share.change import Change
 from edge_agent.share.incoming import Incoming
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.outbox_rows import Entry
@@ -42,11 +44,19 @@ COMPLAIN_EVERY_S: Final = 60.0
 _log = get_logger(__name__)
 
 
-class _Cut(Unavailable):
-    """The broker's side ended the connection; `taken_over` when it said that another client took it."""
+class _Refused(Unavailable):
+    """There was no connection; `fix` where something is known to help."""
 
     def __init__(self, ended: Ended) -> None:
         super().__init__(ended.reason)
+        self.fix = ended.fix
+
+
+class _Cut(_Refused):
+    """The broker's side ended the connection; `taken_over` when it said that another client took it."""
+
+    def __init__(self, ended: Ended) -> None:
+        super().__init__(ended)
         self.taken_over = ended.taken_over
 
 
@@ -55,7 +65,8 @@ class BrokerLine:
 
     `statuses` and `instructions` hold what came in (bounded, the oldest goes first). `status` is asked for
     this gateway's own status each period. `rejected` counts hostile input by reason. `unwelcome` while the
-    broker refuses that status, over connections too: it then hands out no peers' statuses either.
+    broker refuses that status, over connections too: it then hands out no peers' statuses either. `reason`
+    says why there is no connection; `hint` is asked for what may help then.
     """
 
     def __init__(
@@ -91,6 +102,9 @@ class BrokerLine:
         self._status_wanted = False
         self.unwelcome = False
         self._statuses: set[int] = set()
+        self.reason = ""
+        self.hint: Callable[[], str] = lambda: ""
+        self._change = Change(SILENT_PERIODS * status_period_s)
         self._attached_at = self._connected_at = 0.0
         outbox.notify(self._wake.set)
 
@@ -98,7 +112,7 @@ class BrokerLine:
     def attached_s(self) -> float | None:
         """For how long the broker has answered without a break; None when it does not, or refuses us."""
         now = self._clock.monotonic()
-        if not self.connected or self.unwelcome or self._is_silent(now):
+        if not self.connected or self.unwelcome or self._is_silent(now) or self._change.is_late(now):
             return None
         return now - self._attached_at
 
@@ -107,12 +121,21 @@ class BrokerLine:
         self._status_wanted = True
         self._wake.set()
 
+    def use(self, endpoint: Endpoint) -> None:
+        """Connect by `endpoint` from the next connection on, and change to it at the next moment at which
+        nothing is on its way."""
+        self._change.ask(endpoint, self._clock.monotonic())
+        self._wake.set()
+
     async def run(self) -> None:
         """Connect, serve the connection, and begin anew with growing pauses; until cancelled."""
         retries = Retries()
         while True:
             try:
                 await self._attempt()
+                # Only for another identity does it end without an error: at once, then.
+                self._change.left(self._clock.monotonic())
+                continue
             except _Cut as cut:
                 pause = retries.after_cut(self._clock.monotonic() - self._connected_at, cut.taken_over)
                 self._tell_end(cut, retries.contested)
@@ -120,24 +143,33 @@ class BrokerLine:
                 pause = retries.after_failure(self.connected)
                 self._tell_end(error, contested=False)
             self.connected = False
+            self._change.failed()
             await self._clock.sleep(pause * self._jitter.uniform(0.7, 1.3))
 
     def _tell_end(self, error: Unavailable, contested: bool) -> None:
+        self.reason = str(error)
         if contested:
             fix = "stop the other agent, or enrol it by a name of its own"
             self._complain("another-agent-uses-this-identity", reason=error, fix=fix)
         else:
-            self._complain("broker-unreachable", reason=error)
+            fix = (error.fix if isinstance(error, _Refused) else "") or self.hint()
+            self._complain("broker-unreachable", reason=error, **({"fix": fix} if fix else {}))
 
     async def _attempt(self) -> None:
-        """One connection, from attempt to end. Raises Unavailable with the reason of the end."""
+        """One connection, from attempt to end. Raises Unavailable with the reason of the end; returns when
+        another identity is to be used."""
         self._told.clear()
         self._statuses.clear()
+        self._endpoint = self._change.take(self._endpoint)
         session = Session(self._endpoint, self._will(), self._on_told, asyncio.get_running_loop())
         session.start()
         try:
             await self._await_connected()
             await self._serve(session)
+            # A proper end: the broker publishes no will, and peers notice nothing.
+            await session.close(GOODBYE_S)
+            with suppress(_Cut):
+                self._hear()
         except asyncio.CancelledError:
             await self._say_goodbye(session)
             raise
@@ -153,15 +185,17 @@ class BrokerLine:
                 match self._told.popleft():
                     case Connected():
                         return
-                    case Ended(reason):
-                        raise Unavailable(reason)
+                    case Ended() as ended:
+                        raise _Refused(ended)
                     case _:
                         pass
         raise Unavailable("no answer to the connection attempt")
 
     async def _serve(self, session: Session) -> None:
         now = self._clock.monotonic()
-        self.connected, self._connected_at, self._attached_at = True, now, now
+        if not self._change.arrived(now):
+            self._attached_at = now
+        self.connected, self._connected_at, self.reason = True, now, ""
         self._meter.connected(now)
         self._window.begin(self._outbox.acked, now)
         session.subscribe(self._incoming.topics())
@@ -170,6 +204,8 @@ class BrokerLine:
         while True:
             self._hear()
             now = self._clock.monotonic()
+            if self._change.is_due(self._is_quiet(), now):
+                return
             if now >= status_due or self._status_wanted:
                 self._status_wanted = False
                 self._publish_status(session)
@@ -241,6 +277,10 @@ class BrokerLine:
             self._attached_at = now
             _log.info("broker-accepts-this-gateway")
         self.unwelcome = refused is not None
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing is on its way to the broker or to the coordinator."""
+        return not self._meter.outstanding and self._window.sent_to <= self._outbox.acked
 
     def _is_silent(self, now: float) -> bool:
         return self._meter.silent_for(now) > SILENT_PERIODS * self._period

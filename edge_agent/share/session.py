@@ -23,6 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from common import tls
 from common.codec import MAX_MESSAGE_BYTES
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -58,10 +59,12 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The session is over, and its thread too; `taken_over` by another client with the same identity."""
+    """The session is over, and its thread too; `taken_over` by another client with the same identity. `fix`
+    is what an operator can do, where that is known."""
 
     reason: str
     taken_over: bool = False
+    fix: str = ""
 
 
 Told: TypeAlias = "Connected | Received | Acknowledged | Ended"
@@ -162,7 +165,7 @@ class Session:
 
     def _work(self) -> None:
         """The thread: connect, then serve the connection until it ends."""
-        client, reason = self._client, ""
+        client, reason, fix = self._client, "", ""
         try:
             client.connect(
                 self._endpoint.host, self._endpoint.port, KEEPALIVE_S, clean_start=True, properties=_limits()
@@ -173,9 +176,9 @@ class Session:
                 pass
         except Exception as error:
             # paho lets what it stumbles over in a broker's bytes through as it is: struct.error, IndexError …
-            reason = f"{type(error).__name__}: {error}"
+            reason, fix = tls.explain(error)
         client.on_connect = client.on_disconnect = client.on_message = client.on_publish = None
-        self._happen(Ended(self._reason or reason or "connection lost", self._taken_over))
+        self._happen(Ended(self._reason or reason or "connection lost", self._taken_over, fix))
 
     def _on_connect(self, client: paho.Client, _: Any, flags: Any, code: ReasonCode, properties: Any) -> None:
         if code.is_failure:
