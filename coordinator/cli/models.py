@@ -101,7 +101,11 @@ def models_evaluate(
 ) -> None:
     """Score a version on stored observations, against the best naive forecast of each site."""
     said = {"version": version, "sites": site or [], "hours": hours}
-    _perform(state, "models/evaluate", said, as_json)
+    made = _perform(state, "models/evaluate", said, as_json)
+    if not any(bundle["evaluations"]["observed"]["sites"] for bundle in made["bundles"]):
+        typer.echo(
+            f"note: nothing was measured in the last {hours:g} hours, or too little to score", err=True
+        )
 
 
 @models.command(
@@ -173,8 +177,11 @@ def models_cancel(
             print("No training or evaluation runs.")
 
 
-def _perform(state: Path | None, path: str, said: dict[str, Any], as_json: bool) -> None:
-    """Start a job, follow it, and show the version it was about. Raises Unavailable when it fails."""
+def _perform(state: Path | None, path: str, said: dict[str, Any], as_json: bool) -> dict[str, Any]:
+    """Start a job, follow it, and show the version it was about; that version.
+
+    Raises Unavailable when it fails.
+    """
     from coordinator.cli import tables
 
     with _connect(state) as client:
@@ -190,11 +197,12 @@ def _perform(state: Path | None, path: str, said: dict[str, Any], as_json: bool)
             raise Unavailable(f"{job['about']}: cancelled by somebody else")
         if ended["state"] != "done":
             raise Unavailable(f"{job['about']}: {ended['error']}")
-        made = next(m for m in client.get("models") if _is(m, ended["result"]))
+        made: dict[str, Any] = next(m for m in client.get("models") if _is(m, ended["result"]))
     if as_json:
         print(json.dumps(made))
     else:
         tables.models([made], True)
+    return made
 
 
 def _is(model: dict[str, Any], result: dict[str, Any]) -> bool:

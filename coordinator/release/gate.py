@@ -9,12 +9,10 @@ from coordinator.release.registry import Bundle, Version
 from coordinator.release.standing import Live
 from coordinator.training.job import Evaluation, Precision, Score
 
-# Fewer compared windows say nothing: between two good forecasts the mean errors of 500 windows differ by
-# about 0.002 by chance alone.
+# Fewer compared windows say little: which of two good forecasts comes out ahead is chance.
 ENOUGH_WINDOWS: Final = 500
 
-# int8 is released while its error is at most this much above float32's, relatively: it is a third of the size
-# and the faster one on gateways, and this is less than what the two differ by between two trainings.
+# int8 is released while its error is at most this much above float32's, relatively: it is half the size.
 INT8_TOLERANCE: Final = 0.02
 
 

@@ -7,13 +7,12 @@ themselves. One process owns the folder: the running coordinator.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Final
-
-from pydantic import ValidationError
 
 from common.errors import Corrupt, Misconfigured, Rejected
 from common.files import make_folder, write_file
@@ -25,6 +24,7 @@ from coordinator.training.job import TrainingResult
 
 REGISTRY_NAME: Final = "models.json"
 _SUFFIX: Final = ".tflite"
+_CONTENT: Final = re.compile(rb'\{"sha256": "([0-9a-f]{64})",\n"registry": (.*)\}\n', re.DOTALL)
 
 log = get_logger(__name__)
 
@@ -106,27 +106,36 @@ class ModelStore:
 
     def _write(self, registry: Registry) -> None:
         """Raises Corrupt for what could not be read back, such as an error that is not a number."""
-        text = registry.model_dump_json(indent=1) + "\n"
+        content = _pack(registry)
         try:
-            Registry.model_validate_json(text)
-        except ValidationError as error:
-            raise Corrupt(f"an evaluation is not usable: {error.errors()[0]['msg']}") from error
-        write_file(self._folder / REGISTRY_NAME, text)
+            _unpack(content)
+        except ValueError as error:
+            raise Corrupt("an evaluation holds what is not a number") from error
+        write_file(self._folder / REGISTRY_NAME, content)
 
     def _open(self) -> Registry:
         path = self._folder / REGISTRY_NAME
         try:
-            return Registry.model_validate_json(path.read_bytes())
+            return _unpack(path.read_bytes())
         except FileNotFoundError:
             reason = "missing"
-        except ValidationError:
+        except ValueError:
             reason = "damaged"
-            path.replace(path.with_name(f"{REGISTRY_NAME}.damaged"))
         except OSError as error:
-            raise Misconfigured(
-                f"{path} cannot be read: {error.strerror}", "mend its owner and mode"
-            ) from error
-        return self._rebuild(reason)
+            raise _unusable(path, error) from error
+        registry = self._rebuild(reason)
+        if registry.rebuilt:
+            self._write_anew(path, registry)
+        return registry
+
+    def _write_anew(self, path: Path, registry: Registry) -> None:
+        """Keep what was damaged for people to look at; one such file is kept."""
+        try:
+            if path.exists():
+                path.replace(path.with_name(f"{REGISTRY_NAME}.damaged"))
+        except OSError as error:
+            raise _unusable(path, error) from error
+        self._write(registry)
 
     def _rebuild(self, reason: str) -> Registry:
         """The registry as the bundles tell it: no evaluations, and nothing known of releases."""
@@ -141,7 +150,6 @@ class ModelStore:
             return registry
         registry = registry.model_copy(update={"rebuilt": True})
         log.warning("model-registry-rebuilt", reason=reason, versions=len(versions))
-        self._write(registry)
         return registry
 
     def _told_by(self, path: Path) -> Version | None:
@@ -166,6 +174,24 @@ class ModelStore:
                     path.unlink(missing_ok=True)
                 except OSError as error:
                     log.warning("model-not-removed", file=path.name, reason=error)
+
+
+def _unusable(path: Path, error: OSError) -> Misconfigured:
+    return Misconfigured(f"{path} cannot be used: {error.strerror}", "mend its owner and mode")
+
+
+def _pack(registry: Registry) -> bytes:
+    """The file's content: JSON that begins with a checksum, so that a flipped digit is noticed."""
+    body = registry.model_dump_json(indent=1).encode()
+    return b'{"sha256": "%s",\n"registry": %s}\n' % (sha256(body).hexdigest().encode(), body)
+
+
+def _unpack(content: bytes) -> Registry:
+    """Raises ValueError for anything that `_pack` did not write; a ValidationError is one, too."""
+    found = _CONTENT.fullmatch(content)
+    if found is None or sha256(found[2]).hexdigest().encode() != found[1]:
+        raise ValueError("the checksum is wrong")
+    return Registry.model_validate_json(found[2])
 
 
 def _join(versions: dict[tuple[str, int], Version], told: Version) -> None:
