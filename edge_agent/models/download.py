@@ -46,9 +46,9 @@ def download(
     connection = HTTPSConnection(host, port, timeout=ANSWER_S, context=context)
     with closing(connection):
         try:
-            response = _ask(connection, reference.digest, there)
-            start = _check(response, there, reference.size)
-            _write(part, start, _chunks(response, reference.size - start, now() + TOTAL_S, now))
+            with closing(_ask(connection, reference.digest, there)) as response:
+                start = _check(response, there, reference.size)
+                _write(part, start, _chunks(response, reference.size - start, now() + TOTAL_S, now))
         except (OSError, HTTPException) as error:
             raise Unavailable(f"{host}:{port}: {_told(error)}") from error
     if (found := _size(part, reference.size)) < reference.size:
@@ -108,7 +108,8 @@ def _write(part: Path, start: int, chunks: Iterator[bytes]) -> None:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         with _disk(part):
-            os.ftruncate(descriptor, start)
+            if os.fstat(descriptor).st_size != start:
+                os.ftruncate(descriptor, start)
             os.lseek(descriptor, start, os.SEEK_SET)
         for chunk in chunks:
             with _disk(part):
