@@ -25,6 +25,13 @@ _ROLES = {
     "alone": "alone: knows of no acting peer, acts on its home nodes only",
 }
 _STATE_STYLES = {"confirmed": GOOD, "failed": BAD, "rolled-back": BAD, "abandoned": BAD}
+_MODEL_STATES = {
+    "fetching": ("being fetched", DOUBTFUL),
+    "refused": ("refused", BAD),
+    "trial": ("on trial beside the naive forecast", ""),
+    "in-use": ("in use", GOOD),
+    "worse-than-naive": ("not used: worse than the naive forecast", DOUBTFUL),
+}
 _HOST = (
     ("cpu_percent", "CPU {:.0f} %"),
     ("memory_percent", "memory {:.0f} %"),
@@ -70,10 +77,14 @@ def _fact_rows(status: Answer) -> Iterable[tuple[str, Text]]:
     yield "decisions", _decisions(status)
     yield "actions", _text(_pending(status))
     yield "forecast", _text(_forecast(status))
+    for model in status.get("models") or []:
+        yield "model", _model(model)
     broker = str(status.get("broker", "?"))
     yield "broker", _text(_broker(status, broker), "" if broker == "connected" else DOUBTFUL)
     if trouble := (status.get("outbox") or {}).get("trouble"):
         yield "disk", _text(f"refuses to be written: {trouble}", BAD)
+    if certificate := status.get("certificate"):
+        yield "certificate", _certificate(certificate)
     yield "peers", _peers(status.get("peers") or {})
     yield "host", _text(_host(status.get("host") or {}))
 
@@ -108,11 +119,31 @@ def _forecast(status: Answer) -> str:
     return f"{status.get('forecaster', '?')}; error in the share of probes heard: {', '.join(scores) or '?'}"
 
 
+def _model(model: Answer) -> Text:
+    state, reason = str(model.get("state", "?")), str(model.get("reason") or "")
+    told, style = _MODEL_STATES.get(state, (state, ""))
+    scores = ""
+    if model.get("error") is not None and model.get("naive_error") is not None:
+        errors = f"error {model['error']:.4f}, naive {model['naive_error']:.4f}"
+        scores = f"; {errors} over the same {model.get('windows', 0)} windows"
+    head = f"{model.get('name', '?')} {model.get('version', '?')}: {told}"
+    return _text(head + (f"; {reason}" if reason else "") + scores, style)
+
+
 def _broker(status: Answer, broker: str) -> str:
     outbox = status.get("outbox") or {}
     dropped = outbox.get("dropped", 0)
     waiting = f"{outbox.get('queued', 0)} messages wait, {outbox.get('acknowledged', 0)} were stored"
     return f"{broker}; {waiting}" + (f", {dropped} dropped for want of space" if dropped else "")
+
+
+def _certificate(certificate: Answer) -> Text:
+    state, problem = certificate.get("state"), str(certificate.get("problem") or "")
+    end = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(certificate.get("not_after", 0.0))))
+    told = f"{'ended' if state == 'expired' else 'good until'} {end}"
+    told += ", renewed" if certificate.get("renewed") else ""
+    style = BAD if state == "expired" else DOUBTFUL if problem or state in ("expiring", "early") else ""
+    return _text(told + (f"; {problem}" if problem else ""), style)
 
 
 def _peers(peers: Mapping[str, bool]) -> Text:

@@ -125,3 +125,21 @@ def test_an_answer_of_another_version_is_drawn_as_far_as_it_goes() -> None:
     with console.capture() as capture:
         console.print(picture({"gateway": "gw-9"}))
     assert "gw-9" in capture.get()
+
+
+def test_each_model_is_told_with_its_errors_or_with_why_it_is_not_used() -> None:
+    models = [
+        {"name": "link-forecast", "version": 6, "state": "in-use", "error": 0.0212, "naive_error": 0.0341,
+         "windows": 900},
+        {"name": "link-forecast", "version": 7, "state": "refused", "reason": "altered: digest 12…"},
+    ]  # fmt: skip
+    told = page(models=models)
+    assert "link-forecast 6: in use; error 0.0212, naive 0.0341 over the same 900 windows" in told
+    assert "link-forecast 7: refused; altered: digest 12…" in told
+
+
+def test_a_model_on_its_way_is_told_with_what_holds_it_up() -> None:
+    told = page(
+        models=[{"name": "m", "version": 1, "state": "fetching", "reason": "no answer", "error": None}]
+    )
+    assert "m 1: being fetched; no answer" in told
