@@ -85,6 +85,7 @@ def models_train(
 ) -> None:
     """Train the next version on stored observations. It stays a candidate until it is released.
 
+    Measured link traces in $MESHTWIN_DATA/radio of the coordinator's environment are learnt from as well.
     Ctrl-C ends the training and leaves nothing behind.
     """
     said = {"sites": site or [], "hours": hours, "quick": quick, "seed": seed}

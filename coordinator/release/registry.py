@@ -17,7 +17,7 @@ from common.models.metadata import MAX_BUNDLE_BYTES
 from coordinator.training.job import PRECISIONS, Evaluation, Precision
 
 # Versions kept of each name beside those that are released or may be returned to.
-KEPT_VERSIONS: Final = 50
+KEPT_VERSIONS: Final = 20
 KEPT_PLANS: Final = 20
 KEPT_CHANGES: Final = 100
 

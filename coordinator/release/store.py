@@ -182,7 +182,7 @@ def _unusable(path: Path, error: OSError) -> Misconfigured:
 
 def _pack(registry: Registry) -> bytes:
     """The file's content: JSON that begins with a checksum, so that a flipped digit is noticed."""
-    body = registry.model_dump_json(indent=1).encode()
+    body = registry.model_dump_json().encode()
     return b'{"sha256": "%s",\n"registry": %s}\n' % (sha256(body).hexdigest().encode(), body)
 
 

@@ -104,6 +104,13 @@ async def test_one_job_at_a_time_shows_progress_and_ends_when_cancelled(tmp_path
         assert jobs.cancel(job.id).state == "cancelled"
 
 
+async def test_a_coordinator_that_stops_ends_its_job(tmp_path: Path) -> None:
+    async with running(tmp_path / "jobs") as jobs:
+        job = jobs.start(work(tell_and_hang, lambda files: files.progress))
+        shown = await until(jobs, job, lambda found: bool(found.progress))
+    await asyncio.to_thread(wait_for, lambda: _is_gone(shown.progress["pid"]), "the end of its process")
+
+
 async def test_an_unknown_job_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="'train-9' is not known"):
         Jobs(tmp_path, SystemClock()).get("train-9")
