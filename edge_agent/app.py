@@ -24,6 +24,8 @@ from edge_agent.agent import Agent
 from edge_agent.api import LocalApi
 from edge_agent.config import AgentConfig
 from edge_agent.identity import pair
+from edge_agent.identity.pair import Identity
+from edge_agent.identity.renewal import Renewal
 from edge_agent.models.errands import Errands
 from edge_agent.models.request import Source
 from edge_agent.models.store import Store
@@ -85,8 +87,9 @@ class _Running:
         self._site_file = site_file
         self._link = make_link(config, site_file, clock)
         meter = UplinkMeter()
+        identity = pair.current(config)
         self._line = BrokerLine(
-            _endpoint(config),
+            _endpoint(config, identity),
             config.gateway.site,
             outbox,
             self._status,
@@ -118,6 +121,16 @@ class _Running:
             warn=self._agent.warn,
             changed=self._line.publish_soon,
         )
+        self._renewal = Renewal(
+            config,
+            identity,
+            lambda changed: self._line.use(_endpoint(config, changed)),
+            clock,
+            Random(),
+            announce=self._agent.announce,
+            warn=self._agent.warn,
+        )
+        self._line.hint = self._renewal.hint
         self._instructions = Instructions(
             self._line.instructions, {Channel.DESIRED: self._models.want}, self._agent.warn, clock
         )
@@ -141,6 +154,7 @@ class _Running:
         for name, part in parts.items():
             supervisor.optional(name, part)
         supervisor.optional("broker", self._line.run)
+        supervisor.optional("identity", self._renewal.run)
         supervisor.optional("peers", self._peers.run)
         supervisor.optional("host", self._host.run)
         if self._site_file is not None:
@@ -225,6 +239,7 @@ class _Running:
             "models": [state.model_dump() for state in self._models.states()],
             "version": VERSION,
             "broker": self._broker(),
+            "certificate": self._renewal.summary(),
             "peers": {name: name in view.live for name in sorted(view.known)},
             "outbox": {
                 "epoch": f"{self._outbox.epoch:016x}",
@@ -245,7 +260,7 @@ class _Running:
 
     def _broker(self) -> str:
         if not self._line.connected:
-            return "away"
+            return f"away: {self._line.reason}" if self._line.reason else "away"
         return "refuses this gateway (revoked? enrol it again)" if self._line.unwelcome else "connected"
 
     async def _ping(self, request: dict[str, Any]) -> dict[str, float]:
@@ -289,9 +304,9 @@ def _outbox(config: AgentConfig, clock: Clock) -> Outbox:
     return Outbox(config.gateway.state_dir / "outbox.db", clock, cap, config.outbox.event_share)
 
 
-def _endpoint(config: AgentConfig) -> Endpoint:
+def _endpoint(config: AgentConfig, identity: Identity) -> Endpoint:
     broker = config.broker
-    context = tls.client_context(broker.ca, broker.certificate, broker.key)
+    context = tls.client_context(identity.ca, identity.certificate, identity.key)
     return Endpoint(broker.host, broker.port, config.gateway.id, context)
 
 
