@@ -39,13 +39,15 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A message with all its segments. `sequence` is the one that it was encrypted with (SeqAuth)."""
+    """A message with all its segments. `sequence` is the one that it was encrypted with (SeqAuth), `latest`
+    the greatest of its segments'."""
 
     head: Segment
     upper: bytes = field(repr=False)
     source: int
     destination: int
     sequence: int
+    latest: int
     iv_index: int
     ttl: int
 
@@ -65,6 +67,7 @@ class _Partial:
     arrival: Arrival
     parts: dict[int, bytes]
     progress_at: float
+    latest: int = 0
     answer_at: float | None = None
 
     @property
@@ -95,6 +98,11 @@ class Reassembler:
     def __len__(self) -> int:
         return len(self._partial)
 
+    def knows(self, arrival: Arrival) -> bool:
+        """Whether a segment is of a message that is under way, or was finished lately: no replay, then."""
+        key = _key(arrival)
+        return key in self._partial or key in self._finished
+
     def take(self, arrival: Arrival, now: float) -> Whole | None:
         """Take in a segment; the message, when it was the last one missing. `poll` gives the answers.
 
@@ -107,6 +115,7 @@ class Reassembler:
             done.answer_at = done.answer_at or now + self._settings.segment_interval_s
             return None
         partial = self._partial.get(key) or self._begin(key, arrival, now)
+        partial.latest = max(partial.latest, arrival.sequence)
         _check_fit(partial.arrival.segment, arrival.segment)
         if arrival.segment.offset not in partial.parts:
             partial.parts[arrival.segment.offset] = arrival.segment.segment
@@ -173,7 +182,16 @@ class Reassembler:
         if len(self._finished) > FINISHED:
             self._finished.popitem(last=False)
         upper = b"".join(partial.parts[offset] for offset in range(last + 1))
-        return Whole(first.segment, upper, first.source, first.destination, key[3], first.iv_index, first.ttl)
+        return Whole(
+            head=first.segment,
+            upper=upper,
+            source=first.source,
+            destination=first.destination,
+            sequence=key[3],
+            latest=partial.latest,
+            iv_index=first.iv_index,
+            ttl=first.ttl,
+        )
 
 
 def _key(arrival: Arrival) -> _Key:

@@ -35,6 +35,11 @@ class SequenceNumbers:
         return self._next
 
     @property
+    def limit(self) -> int:
+        """Where a later run would begin."""
+        return self._limit
+
+    @property
     def wants_update(self) -> bool:
         """Whether the numbers are running out, and an IV update should begin (3.11.5)."""
         return self._next >= UPDATE_FROM

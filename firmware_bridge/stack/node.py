@@ -1,0 +1,157 @@
+"""A whole mesh node without any I/O: network PDUs and beacons in, messages out, and the other way round.
+
+Its holder calls `receive`, `beacon`, `send` and `poll`, transmits what `outgoing` gives, and calls `poll`
+again at `next_time`. The node does not relay: it sits behind a proxy, or at the end of the air.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from typing import Final
+
+from common.errors import Rejected, RejectReason
+from firmware_bridge.stack import beacons, control
+from firmware_bridge.stack.events import IvIndexChanged, Received
+from firmware_bridge.stack.inbound import Acknowledged, Inbound
+from firmware_bridge.stack.iv_index import Change, IvState
+from firmware_bridge.stack.keyring import Keyring
+from firmware_bridge.stack.outbound import Message, Outbound, Sent
+from firmware_bridge.stack.reassembly import Reassembler
+from firmware_bridge.stack.replay import ReplayList
+from firmware_bridge.stack.sar import SarReceiver, SarTransmitter
+from firmware_bridge.stack.sending import Outcome
+from firmware_bridge.stack.sequence import SequenceNumbers
+
+USUAL_TRANSMITTER: Final = SarTransmitter()
+USUAL_RECEIVER: Final = SarReceiver()
+
+
+class StackNode:
+    """One node with the primary element `address`.
+
+    `save(state, limit)` makes the IV index state and the sequence numbers' limit durable, together, before it
+    returns; `sequence` is the limit that an earlier run saved last. `groups` are group addresses listened to,
+    besides all-nodes and the virtual addresses of the keyring's labels. `refused` counts, by reason, what was
+    sent under our keys and still was wrong.
+    """
+
+    def __init__(
+        self,
+        address: int,
+        keyring: Keyring,
+        iv: IvState,
+        sequence: int,
+        save: Callable[[IvState, int], None],
+        *,
+        groups: Collection[int] = (),
+        default_ttl: int = 7,
+        transmitter: SarTransmitter = USUAL_TRANSMITTER,
+        receiver: SarReceiver = USUAL_RECEIVER,
+    ) -> None:
+        self.address = address
+        self.keyring = keyring
+        self.iv = iv
+        self.groups = set(groups)
+        self.default_ttl = default_ttl
+        self.replay = ReplayList()
+        self.refused: Counter[RejectReason] = Counter()
+        self.sequence = SequenceNumbers(sequence, lambda limit: save(self.iv, limit))
+        self.reassembler = Reassembler(receiver)
+        self._save = save
+        self._inbound = Inbound(address, keyring, self.groups, self.replay, self.reassembler)
+        self._outbound = Outbound(address, keyring, self.sequence, lambda: self.iv.transmit, transmitter)
+
+    def send(
+        self,
+        destination: int,
+        payload: bytes,
+        now: float,
+        *,
+        application: int | None = None,
+        device: int | None = None,
+        net_index: int = 0,
+        ttl: int | None = None,
+        long_mic: bool = False,
+        segmented: bool = False,
+        label: bytes | None = None,
+    ) -> Sent:
+        """Send an access payload under an application key (by index) or the device key of node `device`.
+
+        Long payloads go in segments, one message to a destination at a time; `segmented` asks for segments
+        (and so for acknowledgement) even where none are needed. Raises Rejected (OVERSIZED, OUT_OF_RANGE),
+        Misconfigured (no such key), Unavailable (no sequence numbers left, too many messages waiting).
+        """
+        hops = self.default_ttl if ttl is None else ttl
+        if application is not None:
+            key = self.keyring.application(application)
+            message = Message(destination, payload, key, key.aid, key.net_index, hops, long_mic, label)
+        elif device is not None:
+            owner = self.keyring.device(device)
+            message = Message(destination, payload, owner, None, net_index, hops, long_mic, label)
+        else:
+            raise ValueError("a message needs an application key or a device key")
+        return self._outbound.send(message, segmented, now)
+
+    def send_control(self, destination: int, message: control.Message, ttl: int, net_index: int = 0) -> None:
+        """Send a control message, such as a heartbeat. Raises as `send` does."""
+        self._outbound.send_control(destination, message, ttl, net_index)
+
+    def outgoing(self) -> list[bytes]:
+        """The network PDUs to transmit now, in order; each is given once."""
+        return self._outbound.outgoing()
+
+    def outcomes(self) -> list[tuple[Sent, Outcome]]:
+        """How segmented messages ended since the last call, by the handles that `send` gave."""
+        return self._outbound.outcomes()
+
+    def poll(self, now: float) -> None:
+        """Let everything happen that is due: segments, their repetition, and acknowledgements."""
+        for answer in self.reassembler.poll(now):
+            self._outbound.answer(answer, self.default_ttl)
+        self._outbound.poll(now)
+
+    def next_time(self) -> float | None:
+        """When `poll` has something to do next."""
+        times = (self._outbound.next_time(), self.reassembler.next_time())
+        return min((t for t in times if t is not None), default=None)
+
+    def receive(self, data: bytes, now: float) -> list[Received]:
+        """What a network PDU brings: usually nothing, or one message. Hostile bytes are counted, no more."""
+        try:
+            taken = self._inbound.take(data, self.iv.index, now)
+        except Rejected as error:
+            self.refused[error.reason] += 1
+            return []
+        if isinstance(taken, Acknowledged):
+            self._outbound.acknowledged(taken.source, taken.ack, now)
+            return []
+        return [] if taken is None else [taken]
+
+    def beacon(self, data: bytes, wall: float) -> list[Received]:
+        """Follow an authentic beacon's IV index and key refresh state. `wall` is Unix time: procedures last
+        days."""
+        try:
+            for index, subnet in self.keyring.subnets.items():
+                for key in subnet.receive:
+                    if (said := beacons.parse(data, key)) is not None:
+                        self.keyring.subnets[index] = subnet.heard(key, said.key_refresh)
+                        return self._follow(said, wall)
+        except Rejected as error:
+            self.refused[error.reason] += 1
+        return []
+
+    def _follow(self, said: beacons.NetworkBeacon, wall: float) -> list[Received]:
+        state, change = self.iv.heard(said.iv_index, said.iv_update, wall)
+        # Segments under way keep their IV index (3.11.5): the change waits for a later beacon.
+        if change is Change.NONE or (change is Change.UPDATE_ENDED and self._outbound.busy):
+            return []
+        if state.transmit != self.iv.transmit:
+            # On disk before it is used: the other way round, a crash would use numbers twice.
+            self._save(state, 0)
+            self.sequence.restart()
+        else:
+            self._save(state, self.sequence.limit)
+        self.iv = state
+        self.replay.forget_before(state.index)
+        return [IvIndexChanged(state.index, change)]
