@@ -83,11 +83,12 @@ def checked(
         authority = x509.load_pem_x509_certificate(ca.read_bytes())
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         is_own = certificate.public_key() == key.public_key()
-        certificate.verify_directly_issued_by(authority)
-    except InvalidSignature as error:
-        raise _wrong(RejectReason.FORGED, "it is not signed by the authority") from error
     except (ValueError, TypeError, x509.ExtensionNotFound) as error:
         raise _wrong(RejectReason.MALFORMED, str(error)) from error
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError, TypeError) as error:
+        raise _wrong(RejectReason.FORGED, "it is not signed by the authority") from error
     names = [(name.oid, name.value) for name in certificate.subject]
     if not is_own or names != [(NameOID.COMMON_NAME, gateway)]:
         raise _wrong(RejectReason.FORGED, "it is for another key or name")
