@@ -11,7 +11,7 @@ from common.errors import Corrupt, Rejected
 from common.models import link_forecast as contract
 from common.models.link_forecast import LinkWindow
 from common.models.metadata import BUFFER, Golden, Metadata, from_bytes, to_bytes
-from coordinator.training import physics
+from coordinator.training import network, physics
 from coordinator.training.fit import Weights
 from coordinator.training.runtime import Matrix, Model
 from coordinator.training.tflite_writer import Graph, metadata, with_metadata
@@ -41,18 +41,19 @@ class Label:
 def model_of(weights: Weights) -> bytes:
     """The network as a model file without metadata."""
     graph = Graph(contract.INPUTS)
-    hidden = graph.tanh(graph.dense(graph.input, weights["w1"], weights["b1"]))
-    hidden = graph.tanh(graph.dense(hidden, weights["w2"], weights["b2"]))
-    output = graph.dense(hidden, weights["w3"], weights["b3"])
+
+    def dense(source: int, name: str) -> int:
+        return graph.dense(source, weights[name], weights[f"{name}_bias"], relu=name != "last")
+
+    windows = dense(dense(graph.reshape(graph.input, len(contract.CHANNELS)), "encode1"), "encode2")
+    flat = graph.reshape(windows, contract.WINDOWS * weights["encode2"].shape[1])
+    output = dense(dense(dense(flat, "hidden1"), "hidden2"), "last")
     return graph.model(graph.add(output, graph.dense(graph.input, weights["straight"])), contract.NAME)
 
 
 def outputs_of(weights: Weights, inputs: Matrix) -> Matrix:
-    """What the network says, computed without any runtime."""
-    hidden = np.tanh(inputs @ weights["w1"] + weights["b1"])
-    hidden = np.tanh(hidden @ weights["w2"] + weights["b2"])
-    outputs: Matrix = hidden @ weights["w3"] + weights["b3"] + inputs @ weights["straight"]
-    return outputs
+    """What the network says, computed by JAX without any TFLite runtime."""
+    return np.asarray(network.forward(dict(weights), inputs))
 
 
 def float32(weights: Weights, label: Label) -> bytes:

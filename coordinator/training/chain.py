@@ -46,15 +46,17 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is learnt, and for how long."""
+    """How much is learnt, and for how long: synthetic links with their windows, the newest windows of each
+    site or trace."""
 
     effort: Effort
     links: int
     windows: int
+    newest: int
 
 
-_FULL: Final = Scale(FULL, 3000, 100)
-_QUICK: Final = Scale(QUICK, 1200, 80)
+_FULL: Final = Scale(FULL, 6000, 48, 300_000)
+_QUICK: Final = Scale(QUICK, 3000, 48, 30_000)
 
 
 def train(request: TrainingRequest) -> TrainingResult:

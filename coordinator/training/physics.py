@@ -41,7 +41,7 @@ MARGIN_DB: Final = (-4.0, 28.0)
 DRIFT_DB: Final = 2.0
 """Largest standard deviation of the slow wander: doors, people, humidity."""
 
-DRIFT_S: Final = (300.0, 7200.0)
+DRIFT_S: Final = (900.0, 14400.0)
 """Time constant of the wander."""
 
 FADE_DB: Final = (3.0, 20.0)
@@ -53,10 +53,10 @@ FADE_S: Final = (20.0, 600.0)
 HOLD_S: Final = (30.0, 1800.0)
 """How long it stays before it recovers, where it does."""
 
-DECAY_S: Final = (40.0, 300.0)
+DECAY_S: Final = (40.0, 240.0)
 """How long a decay takes whose PDR falls evenly."""
 
-PERIOD_S: Final = (1.0, 4.0)
+PERIOD_S: Final = (0.5, 1.5)
 """Between two probes of a node."""
 
 PROBES: Final = (5.0, 31.0)
@@ -78,7 +78,7 @@ class Course(IntEnum):
     DECAYS = 3
 
 
-COURSES: Final = (0.25, 0.3, 0.15, 0.3)
+COURSES: Final = (0.15, 0.2, 0.05, 0.6)
 """Shares of the courses."""
 
 SILENT: Final = 0.5
@@ -204,7 +204,7 @@ def _decay(random: Generator, links: Links, t: Floats, before: Radio, chosen: ND
     column = links.window_s.shape
     begins = random.uniform(-0.1, 0.9, column) * (t[:, -1:] - t[:, :1])
     over_s = _evenly(random, DECAY_S, column)
-    left = 1.0 - random.uniform(0.2, 1.0, column) * np.clip((t - begins) / over_s, 0.0, 1.0)
+    left = 1.0 - random.uniform(0.3, 0.9, column) * np.clip((t - begins) / over_s, 0.0, 1.0)
     good = links.ceiling * _expit(np.maximum(before.margin_db, 2 * links.width_db) / links.width_db)
     pdr = np.where(chosen, good * left, before.pdr)
     by_signal = chosen & (random.random(column) < 0.75)

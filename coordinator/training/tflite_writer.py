@@ -1,4 +1,4 @@
-"""Writing small `.tflite` models: dense layers, tanh and sums with a free number of rows, and metadata.
+"""Writing small `.tflite` models: dense layers, reshapes and sums with a free number of rows, and metadata.
 
 On LiteRT's own flatbuffer classes, for the families of layers that we train and no others. Models run on
 LiteRT and on its predecessor: only the first versions of the operators are used.
@@ -34,20 +34,25 @@ class Graph:
         self._codes: list[int] = []
         self.input = self._rows("input", inputs)
 
-    def dense(self, source: int, weights: Matrix, bias: Matrix | None = None) -> int:
-        """source · weights + bias, for weights [in, out]."""
+    def dense(self, source: int, weights: Matrix, bias: Matrix | None = None, relu: bool = False) -> int:
+        """source · weights + bias, for weights [in, out]; negative results are made zero by `relu`."""
         name = f"dense{len(self._operators)}"
-        constants = [self._constant(f"{name}/weights", weights.T)]
+        constants = [self._constant(f"{name}/weights", np.ascontiguousarray(weights.T, "<f4"))]
         constants += [] if bias is None else [self._constant(f"{name}/bias", bias)]
         options = schema.FullyConnectedOptionsT()
+        options.fusedActivationFunction = int(relu) * schema.ActivationFunctionType.RELU
         kind = schema.BuiltinOptions.FullyConnectedOptions
         target = self._rows(name, weights.shape[1])
         return self._operate(_OPERATORS.FULLY_CONNECTED, [source, *constants], target, kind, options)
 
-    def tanh(self, source: int) -> int:
-        """tanh of every value."""
-        target = self._rows(f"tanh{len(self._operators)}", self._width(source))
-        return self._operate(_OPERATORS.TANH, [source], target, schema.BuiltinOptions.NONE, None)
+    def reshape(self, source: int, width: int) -> int:
+        """The same values in rows of `width`."""
+        name = f"rows{len(self._operators)}"
+        shape = self._constant(f"{name}/shape", np.array([-1, width], "<i4"))
+        options = schema.ReshapeOptionsT()
+        options.newShape = [-1, width]
+        kind = schema.BuiltinOptions.ReshapeOptions
+        return self._operate(_OPERATORS.RESHAPE, [source, shape], self._rows(name, width), kind, options)
 
     def add(self, one: int, other: int) -> int:
         """The sum of two tensors of one width."""
@@ -75,9 +80,12 @@ class Graph:
         tensor.shapeSignature = [-1, width]
         return self._append(tensor)
 
-    def _constant(self, name: str, values: Matrix) -> int:
-        self._buffers.append(_buffer(np.ascontiguousarray(values, "<f4").tobytes()))
-        return self._append(_tensor(name, list(values.shape), len(self._buffers) - 1))
+    def _constant(self, name: str, values: NDArray[Any]) -> int:
+        """Weights in float32, or a shape in int32."""
+        kind = schema.TensorType.INT32 if values.dtype.kind == "i" else schema.TensorType.FLOAT32
+        content = np.ascontiguousarray(values, "<i4" if values.dtype.kind == "i" else "<f4")
+        self._buffers.append(_buffer(content.tobytes()))
+        return self._append(_tensor(name, list(values.shape), len(self._buffers) - 1, kind))
 
     def _append(self, tensor: Any) -> int:
         self._tensors.append(tensor)
@@ -148,10 +156,10 @@ def _data(buffer: Any) -> Any:
     return b"" if buffer.data is None else buffer.data
 
 
-def _tensor(name: str, shape: list[int], buffer: int) -> Any:
+def _tensor(name: str, shape: list[int], buffer: int, kind: int = schema.TensorType.FLOAT32) -> Any:
     tensor = schema.TensorT()
     tensor.name, tensor.shape, tensor.buffer = name, shape, buffer
-    tensor.type = schema.TensorType.FLOAT32
+    tensor.type = kind
     return tensor
 
 
