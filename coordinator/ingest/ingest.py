@@ -19,7 +19,7 @@ from common.errors import Corrupt, Unavailable
 from common.logs import get_logger
 from common.messages import Ack, encode
 from common.topics import Channel
-from coordinator.identity.fleet import Fleet, FleetView
+from coordinator.identity.fleet import FleetView
 from coordinator.ingest import intake
 from coordinator.ingest.handover import HandOver, Heard
 from coordinator.ingest.reject_log import RejectLog
@@ -53,7 +53,8 @@ class Ingest:
     def __init__(self, endpoint: Endpoint, repository: Repository, fleet: FleetView, clock: Clock) -> None:
         self._repository = repository
         self._fleet = fleet
-        self._known = Fleet()
+        self._known = fleet.current()
+        self._fleet_lost = False
         self._clock = clock
         self._handover = HandOver()
         self._subscriber = Subscriber(endpoint, self._handover.put, self._on_ready)
@@ -145,7 +146,11 @@ class Ingest:
             self._known = self._fleet.current()
         except Corrupt as error:
             # Gateways in good standing must not suffer from a slip of the editor.
-            log.error("fleet-unreadable", error=error)
+            if not self._fleet_lost:
+                log.error("fleet-unreadable", error=error, kept="the former one")
+            self._fleet_lost = True
+        else:
+            self._fleet_lost = False
         return self._known.site_of
 
     def _store(self, batch: Batch) -> Outcome | None:
@@ -171,7 +176,13 @@ class Ingest:
 
     def _greet_gateways(self) -> None:
         """Tell every gateway where it stands: what it sent into the void meanwhile, it sends again now."""
-        for site, gateway, epoch, sequence in self._repository.current_positions():
+        try:
+            positions = self._repository.current_positions()
+        except Unavailable as error:
+            # They repeat what is unacknowledged in any case, only later.
+            log.warning("gateways-not-greeted", error=error)
+            return
+        for site, gateway, epoch, sequence in positions:
             self._send_ack(site, gateway, epoch, sequence)
 
     def _send_ack(self, site: str, gateway: str, epoch: int, sequence: int) -> None:

@@ -35,12 +35,26 @@ def connect(url: str) -> Engine:
     """
     engine = _engine(url)
     try:
-        with translated(engine):
-            _prepare(engine)
+        prepare(engine)
     except BaseException:
         engine.dispose()
         raise
     return engine
+
+
+def prepare(engine: Engine) -> None:
+    """Make the tables where there are none. Raises Misconfigured (newer schema), Corrupt, Unavailable."""
+    with translated(engine):
+        _prepare(engine)
+
+
+def damaged(engine: Engine, reason: object) -> Corrupt:
+    """The error for a database file that cannot be trusted, with what to do."""
+    path = engine.url.database
+    return Corrupt(
+        f"the repository {path} is damaged ({reason})\n  fix: stop the coordinator and move {path}, "
+        f"{path}-wal and {path}-shm away; restore a copy, or start empty"
+    )
 
 
 @contextmanager
@@ -101,9 +115,5 @@ def _translation(engine: Engine, error: DBAPIError) -> MeshtwinError:
     original: Any = error.orig
     code = getattr(original, "sqlite_errorcode", 0)
     if code & 0xFF in _CORRUPT:
-        path = engine.url.database
-        return Corrupt(
-            f"the repository {path} is damaged ({original})\n  fix: stop the coordinator and move {path}, "
-            f"{path}-wal and {path}-shm away; restore a copy, or start empty"
-        )
+        return damaged(engine, original)
     return Unavailable(f"the repository cannot be used now: {original}")

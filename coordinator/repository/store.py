@@ -16,6 +16,7 @@ from coordinator.repository.batch import REFUSED, Batch, Incoming, Outcome, Refu
 from coordinator.repository.bus import Bus, Stored
 from coordinator.repository.database import connect
 from coordinator.repository.samples import Key, Question, Samples, Subject
+from coordinator.repository.whereabouts import Whereabouts
 from coordinator.repository.writer import Writer
 
 
@@ -28,6 +29,7 @@ class Repository:
     def __init__(self, url: str) -> None:
         """Open the database. Raises Misconfigured, Unavailable, Corrupt."""
         self._engine = connect(url)
+        self._whereabouts = Whereabouts(self._engine)
         self._writer = Writer(self._engine)
         self.bus = Bus()
 
@@ -41,7 +43,7 @@ class Repository:
 
     def close(self) -> None:
         """Release the database."""
-        self._engine.dispose()
+        self._whereabouts.close()
 
     def store(self, batch: Batch) -> Outcome:
         """Store a batch durably, drop what is already there, then tell the bus.
@@ -49,11 +51,14 @@ class Repository:
         A message with a value that this database cannot hold is stored as refused. Raises Unavailable or
         Corrupt; then nothing of the batch is stored and it may be given again.
         """
+        if self._whereabouts.settle():
+            self._writer.forget()
         try:
             outcome = self._writer.store(batch)
         except Rejected:
             batch = self._without_offenders(batch)
             outcome = self._writer.store(batch)
+        self._whereabouts.confirm()
         self.bus.publish(_news(batch.messages))
         return outcome
 

@@ -46,9 +46,13 @@ class Writer:
                 return self._store(connection, batch)
         except BaseException:
             # What was noted in memory is not in the database.
-            self._positions.clear()
-            self._spans.clear()
+            self.forget()
             raise
+
+    def forget(self) -> None:
+        """Read positions anew: the database is not the one that they were noted from."""
+        self._positions.clear()
+        self._spans.clear()
 
     def _store(self, connection: Connection, batch: Batch) -> Outcome:
         outcome = Outcome(refusals=list(batch.refusals))
