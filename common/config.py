@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, ValidationError
 
 from common.errors import Misconfigured, Rejected
+from common.record import Record
 
 MAX_CONFIG_BYTES = 1 << 20
 
 
-class Section(BaseModel):
-    """Base of every table of a configuration file: unknown keys are refused, nothing can be changed."""
+class Table(Protocol):
+    """A table of a configuration file: our records and pydantic's models alike.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    Its `model_fields` map names to what has an `alias` and an `annotation`.
+    """
+
+    @classmethod
+    def model_validate(cls, obj: Any, /) -> Self:
+        """The table that a map describes. Raises ValidationError."""
 
 
-S = TypeVar("S", bound=Section)
+S = TypeVar("S", bound=Table)
+
+
+class Section(Record, extra="forbid"):
+    """Base of the tables of a gateway's configuration file. `coordinator.section` has the server's."""
 
 
 def load(model: type[S], path: Path) -> S:
@@ -66,7 +75,7 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
+def _describe(model: type[Any], detail: ErrorDetails) -> str:
     location = [str(part) for part in detail["loc"]]
     key = ".".join(location) or "the file"
     if detail["type"] == "extra_forbidden":
@@ -79,8 +88,8 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
     return f"{key}: {message[:1].lower()}{message[1:]}"
 
 
-def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    current: type[BaseModel] = model
+def _known_keys(model: type[Any], location: tuple[int | str, ...]) -> list[str]:
+    current: type[Any] = model
     for part in location:
         field = next((f for name, f in current.model_fields.items() if part in (name, f.alias)), None)
         # Not a field: an index of a list, a key of a dictionary of tables, or the name of a union's branch.
@@ -88,9 +97,9 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
     return [field.alias or name for name, field in current.model_fields.items()]
 
 
-def _table_of(annotation: Any) -> type[BaseModel] | None:
+def _table_of(annotation: Any) -> type[Any] | None:
     """The model inside an annotation such as `Table`, `Table | None` or `list[Table]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
         found = _table_of(inner)

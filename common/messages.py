@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-
 from common import topics
 from common.codec import (
     MAX_MESSAGE_BYTES,
@@ -27,6 +25,7 @@ from common.codec import (
 )
 from common.errors import Rejected, RejectReason
 from common.mesh.addresses import UNICAST_MAX
+from common.record import AfterValidator, Field, Record, ValidationError
 
 SCHEMA_VERSION: Final = 1
 MAX_U64: Final = 2**64 - 1
@@ -79,10 +78,8 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 NodeCount = Annotated[int, Field(ge=0, le=UNICAST_MAX)]
 
 
-class Message(BaseModel):
+class Message(Record, strict=True, extra="ignore"):
     """Base of every map on the wire. Unknown keys of the same schema version are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
 
 
 class Envelope(Message):

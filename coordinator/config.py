@@ -15,8 +15,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, field_serializer
 
-from common.config import Section, load
+from common.config import load
 from common.errors import Misconfigured
+from coordinator.section import Section
 
 CONFIG_NAME = "coordinator.toml"
 DEFAULT_REPOSITORY = "sqlite:///{state}/repository.db"

@@ -10,13 +10,12 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
-
 from common import config as toml
 from common import topics
 from common.config import Section
 from common.errors import Misconfigured, Rejected
 from common.mesh import addresses, cdb
+from common.record import AfterValidator, BeforeValidator, Field
 
 MAX_PATH: Final = 1024
 

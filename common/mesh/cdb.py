@@ -12,11 +12,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-
 from common.errors import Misconfigured
 from common.mesh.addresses import UNICAST_MAX
 from common.mesh.configuration import NodeConfiguration, Transmit
+from common.record import BeforeValidator, Field, Record, ValidationError
 
 MAX_SITE_FILE_BYTES = 16 << 20
 
@@ -55,10 +54,8 @@ HexNumber = Annotated[int, BeforeValidator(_hex_number)]
 Key = Annotated[Secret, BeforeValidator(_hex_key)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        extra="ignore", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
+class _Part(Record, extra="ignore"):
+    """A map of the file; what else it says is not needed here."""
 
 
 class NetKey(_Part):
@@ -75,7 +72,7 @@ class AppKey(_Part):
 
     index: int = Field(ge=0, le=4095)
     key: Key
-    bound_net_key: int = Field(validation_alias=AliasChoices("boundNetKey"), ge=0, le=4095)
+    bound_net_key: int = Field(alias="boundNetKey", ge=0, le=4095)
     name: str = ""
 
 
@@ -92,15 +89,13 @@ class Features(_Part):
     relay: int | None = Field(default=None, ge=0, le=2)
     proxy: int | None = Field(default=None, ge=0, le=2)
     friend: int | None = Field(default=None, ge=0, le=2)
-    low_power: int | None = Field(default=None, ge=0, le=2, validation_alias=AliasChoices("lowPower"))
+    low_power: int | None = Field(default=None, ge=0, le=2, alias="lowPower")
 
 
 class Model(_Part):
     """A model of an element; `model_id` has four hexadecimal digits, or eight for a vendor's."""
 
-    model_id: str = Field(
-        validation_alias=AliasChoices("modelId"), pattern=r"^([0-9a-fA-F]{4}|[0-9a-fA-F]{8})$"
-    )
+    model_id: str = Field(alias="modelId", pattern=r"^([0-9a-fA-F]{4}|[0-9a-fA-F]{8})$")
 
 
 class Element(_Part):
@@ -113,21 +108,15 @@ class Element(_Part):
 class Node(_Part):
     """A provisioned node."""
 
-    uuid: str = Field(validation_alias=AliasChoices("UUID"), max_length=36)
-    unicast_address: Annotated[HexNumber, Field(ge=1, le=UNICAST_MAX)] = Field(
-        validation_alias=AliasChoices("unicastAddress")
-    )
-    device_key: Key = Field(validation_alias=AliasChoices("deviceKey"))
+    uuid: str = Field(alias="UUID", max_length=36)
+    unicast_address: Annotated[HexNumber, Field(ge=1, le=UNICAST_MAX)] = Field(alias="unicastAddress")
+    device_key: Key = Field(alias="deviceKey")
     name: str = Field(default="", max_length=64)
     features: Features = Features()
     elements: tuple[Element, ...] = ()
-    default_ttl: int | None = Field(default=None, validation_alias=AliasChoices("defaultTTL"), ge=0, le=127)
-    network_transmit: TransmitState | None = Field(
-        default=None, validation_alias=AliasChoices("networkTransmit")
-    )
-    relay_retransmit: TransmitState | None = Field(
-        default=None, validation_alias=AliasChoices("relayRetransmit")
-    )
+    default_ttl: int | None = Field(default=None, alias="defaultTTL", ge=0, le=127)
+    network_transmit: TransmitState | None = Field(default=None, alias="networkTransmit")
+    relay_retransmit: TransmitState | None = Field(default=None, alias="relayRetransmit")
     excluded: bool = False
 
     def configuration(self) -> NodeConfiguration:
@@ -145,10 +134,10 @@ class Node(_Part):
 class SiteFile(_Part):
     """A mesh network: its keys, nodes and name."""
 
-    mesh_uuid: str = Field(validation_alias=AliasChoices("meshUUID"), max_length=36)
-    mesh_name: str = Field(default="", validation_alias=AliasChoices("meshName"), max_length=256)
-    net_keys: tuple[NetKey, ...] = Field(validation_alias=AliasChoices("netKeys"), min_length=1)
-    app_keys: tuple[AppKey, ...] = Field(default=(), validation_alias=AliasChoices("appKeys"))
+    mesh_uuid: str = Field(alias="meshUUID", max_length=36)
+    mesh_name: str = Field(default="", alias="meshName", max_length=256)
+    net_keys: tuple[NetKey, ...] = Field(alias="netKeys", min_length=1)
+    app_keys: tuple[AppKey, ...] = Field(default=(), alias="appKeys")
     nodes: tuple[Node, ...] = ()
 
     def live_nodes(self) -> tuple[Node, ...]:

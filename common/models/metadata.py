@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError
-
 from common.errors import Rejected, RejectReason
 from common.messages import Message, Name, UnixTime
+from common.record import Field, ValidationError
 
 BUFFER: Final = "meshtwin"
 """Name of the entry in the model's metadata table."""

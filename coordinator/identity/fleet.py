@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from common import topics
-from common.config import Section
 from common.errors import Corrupt, Rejected, RejectReason
 from common.files import write_file
 from common.mesh.addresses import UNICAST_MAX
 from coordinator.identity.authority import Revoked
 from coordinator.identity.own import BROKER, COORDINATOR, GATEWAY_API
+from coordinator.section import Section
 
 # Names of parts of the system itself; as a gateway's id they would stand for somebody else's certificate.
 RESERVED = frozenset({COORDINATOR, BROKER, GATEWAY_API})

@@ -11,9 +11,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from common.config import Section
 from common.errors import Rejected, RejectReason
 from common.models.metadata import MAX_BUNDLE_BYTES
+from coordinator.section import Section
 from coordinator.training.job import PRECISIONS, Evaluation, Precision
 
 # Versions kept of each name beside those that are released or may be returned to.

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 
-from common.config import MAX_CONFIG_BYTES, Section, load, parse
+from common.config import MAX_CONFIG_BYTES, load, parse
 from common.errors import Misconfigured
 from common.topics import check_name
+from coordinator.section import Section
 
 
 class Broker(Section):

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel
-
+from common import config as toml
 from coordinator.config import CoordinatorConfig
 from edge_agent.config import AgentConfig
 from tools.reference.sections import Table, tables
@@ -20,7 +19,7 @@ Both files are TOML. Every key has a default unless it says *required*; an unkno
 the nearest known one. Paths are relative to the file's own folder. This page is written from the code by
 `python -m tools.reference`; a test keeps it true.
 """
-FILES: Final[dict[str, tuple[str, type[BaseModel]]]] = {
+FILES: Final[dict[str, tuple[str, type[toml.Table]]]] = {
     "Agent: `agent.toml`": (
         "Read by `edge-agent --config FILE` (default `/etc/meshtwin/agent.toml`); `edge-agent check-config` "
         "reads everything that it names, too. `coordinator gateways enrol` writes a first version.",

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+
+from common import config as toml
+from common.record import Declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +36,30 @@ class Table:
     keys: tuple[Key, ...]
 
 
-def tables(config: type[BaseModel]) -> Iterator[Table]:
+Field: TypeAlias = "FieldInfo | Declared"
+"""What the two kinds of configuration classes have to say of a key."""
+
+
+def tables(config: type[toml.Table]) -> Iterator[Table]:
     """The sections of a configuration class in the order of its fields."""
     for name, field in config.model_fields.items():
         section = field.annotation
         assert isinstance(section, type)
-        assert issubclass(section, BaseModel)
+        assert hasattr(section, "model_fields")
         yield Table(name, _paragraphs(section), tuple(_keys(section)))
 
 
-def _keys(section: type[BaseModel]) -> Iterator[Key]:
+def _keys(section: type[toml.Table]) -> Iterator[Key]:
     meanings = _meanings(section)
     for name, field in section.model_fields.items():
         yield Key(name, _kind(field), _default(field), meanings.get(name, ""))
 
 
-def _paragraphs(section: type[BaseModel]) -> str:
+def _paragraphs(section: type[toml.Table]) -> str:
     return inspect.cleandoc(section.__doc__ or "")
 
 
-def _meanings(section: type[BaseModel]) -> dict[str, str]:
+def _meanings(section: type[toml.Table]) -> dict[str, str]:
     """The string that stands below each field in the source."""
     (node,) = ast.parse(inspect.getsource(section)).body
     assert isinstance(node, ast.ClassDef)
@@ -68,7 +75,7 @@ def _meanings(section: type[BaseModel]) -> dict[str, str]:
     return found
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: Field) -> str:
     if field.is_required():
         return "required"
     value = field.default
@@ -85,7 +92,7 @@ def _default(field: FieldInfo) -> str:
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
-def _kind(field: FieldInfo) -> str:
+def _kind(field: Field) -> str:
     """Type and limits, such as "number, above 0, up to 10000"."""
     return ", ".join([_type(field.annotation), *_limits(field)])
 
@@ -110,9 +117,14 @@ def _type(annotation: Any) -> str:
     return names.get(annotation, "text")
 
 
-def _limits(field: FieldInfo) -> Iterator[str]:
+def _limits(field: Field) -> Iterator[str]:
     words = {"gt": "above {}", "ge": "from {}", "lt": "below {}", "le": "up to {}"}
-    for limit in field.metadata:
-        for attribute, text in words.items():
-            if (value := getattr(limit, attribute, None)) is not None:
-                yield text.format(f"{value:g}" if isinstance(value, float) else value)
+    for attribute, text in words.items():
+        if (value := _limit(field, attribute)) is not None:
+            yield text.format(f"{value:g}" if isinstance(value, float) else value)
+
+
+def _limit(field: Field, name: str) -> Any:
+    if isinstance(field, Declared):
+        return (field.limits or {}).get(name)
+    return next((value for part in field.metadata if (value := getattr(part, name, None)) is not None), None)
