@@ -29,7 +29,11 @@ _COPIED: Final = ("ca.crt", "broker.crt", "broker.key", "crl.pem")
 def folder_of(state: Path) -> Path | None:
     """The folder of the broker's account that belongs to the state folder, or None when there is none."""
     folder = state.absolute().parent / FOLDER
-    return folder if (folder / MARK).is_file() else None
+    try:
+        return folder if (folder / MARK).is_file() else None
+    except PermissionError:
+        # Another coordinator's.
+        return None
 
 
 def hand_over(paths: StatePaths, config: CoordinatorConfig) -> bool:

@@ -16,6 +16,9 @@ from tools.services.programs import run
 
 BOOT_S: Final = 60.0
 POLL_S: Final = 0.1
+REBOOT_CODE: Final = 133
+"""What systemd-nspawn leaves with under --keep-unit: who started it shall start it again."""
+
 _ENVIRONMENT: Final = ("PATH=/opt/meshtwin/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
 
 
@@ -48,11 +51,17 @@ class Container:
         self._await_boot()
 
     def reboot(self) -> None:
-        """Let the system inside start again, as `systemctl reboot` does, and wait for it."""
-        before = self.leader()
+        """Let the system inside shut down for a reboot, and boot it again. Raises Unavailable, TimedOut."""
+        process = self._process
+        assert process is not None
         self.call("systemctl", "--no-block", "reboot")
-        self.wait(lambda: self._another_leader(before), "the reboot", BOOT_S)
-        self._await_boot()
+        try:
+            code = process.wait(BOOT_S)
+        except subprocess.TimeoutExpired as error:
+            raise TimedOut(f"it does not shut down within {BOOT_S:.0f} s") from error
+        if code != REBOOT_CODE:
+            raise Unavailable(f"it has ended with {code}, which is not a reboot")
+        self.boot()
 
     def halt(self) -> None:
         """Shut it down; kill it when that takes too long."""
@@ -107,9 +116,6 @@ class Container:
                 last = error
             time.sleep(POLL_S)
         raise TimedOut(f"no {what} within {seconds:.0f} s" + (f"; last: {last}" if last else ""))
-
-    def _another_leader(self, before: int) -> bool:
-        return self.leader() != before
 
     def _await_boot(self) -> None:
         self.wait(self._is_up, "boot", BOOT_S)
