@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
-from importlib.metadata import version
 from random import Random
 from typing import Any
 
-from common import tls
+from common import __version__, tls
 from common.clock import Clock, SystemClock
 from common.errors import Unavailable
 from common.logs import get_logger
@@ -46,8 +45,6 @@ log = get_logger(__name__)
 
 RETRY_OPEN_S = 2.0
 CLOSE_LINK_S = 3.0
-VERSION = version("meshtwin")
-"""Read once: it is looked up in the metadata files of installed packages."""
 
 
 async def run(config: AgentConfig, notifier: Notifier | None = None) -> None:
@@ -212,7 +209,7 @@ class _Running:
             time=self._clock.wall(),
             online=True,
             period_s=self._config.status.period_s,
-            version=VERSION,
+            version=__version__,
             address=self._config.gateway.address,
             link=self._config.mesh.link,
             mesh_up=self._agent.site.mesh_up,
@@ -237,7 +234,7 @@ class _Running:
         return {
             **self._agent.summary(),
             "models": [state.model_dump() for state in self._models.states()],
-            "version": VERSION,
+            "version": __version__,
             "broker": self._broker(),
             "certificate": self._renewal.summary(),
             "peers": {name: name in view.live for name in sorted(view.known)},

@@ -12,7 +12,6 @@ import platform
 import sys
 import time
 from enum import StrEnum
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from statistics import median
 from typing import Annotated, NoReturn
@@ -22,6 +21,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from common import __version__
 from common.errors import MeshtwinError, Misconfigured, TimedOut, Unavailable
 from common.mesh.addresses import show
 from edge_agent.client import ask
@@ -210,7 +210,7 @@ def version(as_json: JsonOption = False) -> None:
 
     Example: edge-agent version --json
     """
-    versions = {"meshtwin": installed_version("meshtwin"), "python": platform.python_version()}
+    versions = {"meshtwin": __version__, "python": platform.python_version()}
     print(json.dumps(versions) if as_json else " ".join(f"{k} {v}" for k, v in versions.items()))
 
 
