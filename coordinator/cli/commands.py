@@ -67,7 +67,7 @@ def init(
 
     options = InitOptions(name=name, host=host, port=port, names=tuple(names) if names else None,
                           gateways_port=gateways_port)  # fmt: skip
-    print(initialise(_folder(state), options))
+    print(initialise(_own_folder(state), options))
 
 
 @broker.command("run", epilog="Example: coordinator broker run --state /srv/meshtwin")
@@ -75,7 +75,7 @@ def broker_run(state: State = None) -> None:
     """Become the broker (mosquitto) of a state folder. It outlives the coordinator."""
     from coordinator.broker.run import run_broker as become_broker
 
-    become_broker(_folder(state))
+    become_broker(_own_folder(state))
 
 
 @app.command(epilog="Example: coordinator serve --state /srv/meshtwin")
@@ -83,7 +83,7 @@ def serve(state: State = None) -> None:
     """Run the coordinator until SIGTERM or Ctrl-C. The broker runs apart."""
     from coordinator.app import serve as serve_until_stopped
 
-    serve_until_stopped(_folder(state))
+    serve_until_stopped(_own_folder(state))
 
 
 @app.command("install-service", epilog="Example: coordinator install-service --dry-run")
@@ -148,7 +148,7 @@ def gateways_enrol(
 
     request = None if csr is None else _read(csr)
     number = None if address is None else _address(address)
-    done = enrol(_folder(state), site, gateway, request, again=again, address=number)
+    done = enrol(_own_folder(state), site, gateway, request, again=again, address=number)
     print(json.dumps({"gateway": done.gateway, "site": done.site, "folder": str(done.folder),
                       "serial": done.serial, "not_after": done.not_after, "reloaded": done.reloaded})
           if as_json else done)  # fmt: skip
@@ -161,7 +161,7 @@ def gateways_revoke(
     """Take a gateway's certificates and rights away."""
     from coordinator.enrolment import revoke
 
-    done = revoke(_folder(state), gateway)
+    done = revoke(_own_folder(state), gateway)
     print(json.dumps({"gateway": done.gateway, "site": done.site, "certificates": done.certificates,
                       "reloaded": done.reloaded}) if as_json else done)  # fmt: skip
 
@@ -230,11 +230,15 @@ def events(
 
 
 def _folder(state: Path | None) -> Path:
+    return state if state is not None else default_state()
+
+
+def _own_folder(state: Path | None) -> Path:
+    """For what changes the folder: root does it as the account that the folder belongs to."""
     from coordinator.service.owner import become_owner
 
-    folder = state if state is not None else default_state()
-    become_owner(folder)
-    return folder
+    become_owner(_folder(state))
+    return _folder(state)
 
 
 def connect(state: Path | None, timeout_s: float = 30.0) -> Client:
