@@ -15,14 +15,10 @@ from common.mesh.graph import LinkKey
 from common.models import link_forecast
 from common.models.container import check_schema, read_metadata
 from common.models.metadata import Metadata
-from common.policy.actions import Forecast
-from edge_agent.infer.expectation import Expectation
+from edge_agent.infer.expectation import Expectation, expectation
 from edge_agent.infer.runtime import Interpreter, check_golden
 from edge_agent.observe import history
 from edge_agent.observe.links import LinkBook
-
-BEST_CASE_DEVIATIONS: Final = 1.0
-"""How far above its mean a model's forecast is taken for the highest plausible PDR."""
 
 LINKS_AT_ONCE: Final = 4096
 """Links of one batch; those with the newest windows first, the rest is served when they have new ones."""
@@ -72,7 +68,6 @@ class ModelForecaster:
         self,
         model: LoadedModel,
         worker: Executor,
-        deviations: float = BEST_CASE_DEVIATIONS,
     ) -> None:
         self.name = model.metadata.name
         self.failure: MeshtwinError | None = None
@@ -80,7 +75,6 @@ class ModelForecaster:
         """Outputs that were no numbers: their links were left to the naive forecast."""
         self._interpreter = model.interpreter
         self._worker = worker
-        self._deviations = deviations
         self._batch: Future[dict[LinkKey, Expectation | None]] | None = None
         self._batches = 0
         self._seen = 0
@@ -128,11 +122,8 @@ class ModelForecaster:
         """In the worker's thread. None for a link whose output is no number."""
         rows = [link_forecast.encode(history.windows(windows), window_s) for _, windows in packed]
         outputs = self._interpreter.run(rows)
-        return {key: self._expect(output) for (key, _), output in zip(packed, outputs, strict=True)}
+        return {key: _expected(output) for (key, _), output in zip(packed, outputs, strict=True)}
 
-    def _expect(self, output: Sequence[float]) -> Expectation | None:
-        if not all(map(isfinite, output)):
-            return None
-        outlook = link_forecast.decode(output)
-        ahead = link_forecast.AHEAD
-        return Expectation(outlook.pdr(1), Forecast(outlook.pdr(ahead), outlook.pdr(ahead, self._deviations)))
+
+def _expected(output: Sequence[float]) -> Expectation | None:
+    return expectation(link_forecast.decode(output)) if all(map(isfinite, output)) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,58 +12,33 @@ import pytest
 from common.errors import Rejected, RejectReason
 from common.mesh.graph import heard_once
 from common.models import link_forecast
-from common.models.link_forecast import LinkWindow
+from common.models.link_forecast import LinkWindow, Outlook
+from edge_agent.infer.expectation import expectation
 from edge_agent.infer.forecasting import Forecasting
 from edge_agent.infer.model_forecaster import ModelForecaster, load, prepare
 from edge_agent.infer.score import TRIAL_WINDOWS, State
 from edge_agent.observe.links import LinkBook
 from tests.models import bundles
 from tests.models.bundles import Bundle
+from tests.models.executors import AtOnce, Later
 from tests.models.links import EXPECTED, count, report
 
 
-class AtOnce(Executor):
-    """Works when it is asked, in the caller's thread."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            done.set_exception(error)
-        return done
-
-
-class Later(Executor):
-    """Works when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: list[tuple[Future[Any], Any, tuple[Any, ...]]] = []
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        self.waiting.append((done, fn, args))
-        return done
-
-    def work(self) -> None:
-        done, fn, args = self.waiting.pop(0)
-        done.set_result(fn(*args))
-
-
-def forecaster(bundle: Bundle, worker: Executor | None = None, **options: float) -> ModelForecaster:
-    return ModelForecaster(prepare(bundle.content), worker or AtOnce(), **options)
+def forecaster(bundle: Bundle, worker: Executor | None = None) -> ModelForecaster:
+    return ModelForecaster(prepare(bundle.content), worker or AtOnce())
 
 
 def test_the_next_window_and_the_best_case_ahead_come_from_the_models_outputs() -> None:
     book = LinkBook()
     count(book, 1, {2: 7, 3: 10}, 10.0)
-    expected = forecaster(bundles.persistence(), deviations=2.0).forecast(book)
+    expected = forecaster(bundles.persistence()).forecast(book)
     assert set(expected) == {(2, 1), (3, 1)}
     newest = LinkWindow(10.0, 7, EXPECTED).pdr
     assert expected[2, 1].next_pdr == pytest.approx(newest, abs=1e-5)
     assert expected[2, 1].ahead.pdr == pytest.approx(newest, abs=1e-5)
-    upper = link_forecast.expit(link_forecast.logit(newest) + 2.0 * bundles.SPREAD)
-    assert expected[2, 1].ahead.upper == pytest.approx(upper, abs=1e-5)
+    logit = link_forecast.logit(newest)
+    outlook = Outlook((logit,) * link_forecast.AHEAD, (bundles.SPREAD,) * link_forecast.AHEAD)
+    assert expected[2, 1].ahead.upper == pytest.approx(expectation(outlook).ahead.upper, abs=1e-5)
 
 
 def test_only_links_with_new_windows_are_forecast_again() -> None:
