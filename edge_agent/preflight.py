@@ -15,6 +15,7 @@ from common import tls
 from common.errors import Misconfigured
 from common.mesh import cdb
 from edge_agent.config import AgentConfig, check_files
+from edge_agent.identity.pair import current
 
 # sockaddr_un has 108 bytes, the last of them zero: unix(7).
 MAX_SOCKET_PATH: Final = 107
@@ -29,6 +30,9 @@ def examine(config: AgentConfig, now: float | None = None) -> list[str]:
     _check_site_file(config)
     broker = config.broker
     tls.client_context(broker.ca, broker.certificate, broker.key)
+    if (identity := current(config)).renewed:
+        tls.client_context(identity.ca, identity.certificate, identity.key)
+    warnings += [identity.lost] if identity.lost else []
     warnings += _check_certificate(config, time.time() if now is None else now)
     _check_state_dir(config)
     return warnings
@@ -66,8 +70,9 @@ def _check_certificate(config: AgentConfig, now: float) -> list[str]:
             f"broker.certificate: {path} is for {', '.join(names)[:80]!r}, and gateway.id is {own!r}",
             "name this gateway's own certificate and key, or correct gateway.id",
         )
-    if not certificate.not_valid_before_utc.timestamp() <= now <= certificate.not_valid_after_utc.timestamp():
-        return [f"{path} is not valid at this time: check the clock, or enrol this gateway again"]
+    used = current(config)
+    if not used.facts.not_before <= now <= used.facts.not_after:
+        return [f"{used.certificate} is not valid at this time: check the clock, or enrol this gateway again"]
     return []
 
 

@@ -152,6 +152,7 @@ class Session:
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
+        self._endpoint.context.sslsocket_class = _ClosedSocket
         client.tls_set_context(self._endpoint.context)
         client.will_set(will[0], will[1], qos=1, retain=True)
         client.on_connect = self._on_connect
@@ -228,6 +229,17 @@ class Session:
             if isinstance(told, Ended):
                 self.ended.set()
             self._tell(told)
+
+
+class _ClosedSocket(ssl.SSLSocket):
+    """A socket that is closed when its handshake fails: paho forgets such a one as it is."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 def _limits() -> Properties:

@@ -1,15 +1,24 @@
-"""A gateway's own files, copied from its enrolment as an operator would, and its configuration."""
+"""A gateway's own files, copied from its enrolment as an operator would, its configuration and its agent."""
 
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from common.errors import Misconfigured
+from common.errors import MeshtwinError, Misconfigured
+from edge_agent.client import ask
 from edge_agent.config import AgentConfig, load_config
 
 
-def settle(state: Path, home: Path, gateway: str = "gw-1", port: int = 8443) -> AgentConfig:
+def settle(
+    state: Path, home: Path, gateway: str = "gw-1", port: int = 8443, broker: int = 8883
+) -> AgentConfig:
     """Copy the identity of an enrolled gateway into `home` and write an agent.toml for it."""
     home.mkdir(exist_ok=True)
     copy_identity(state, home, gateway)
@@ -25,6 +34,7 @@ state_dir = "state"
 link = "virtual"
 [broker]
 host = "127.0.0.1"
+port = {broker}
 ca = "ca.crt"
 certificate = "gateway.crt"
 key = "gateway.key"
@@ -50,3 +60,47 @@ def give_lives(state: Path, *, gateway_s: float | None = None, server_s: float |
     if "[identity]" in (text := path.read_text()):
         raise Misconfigured("lives are given once")
     path.write_text(text + "\n".join(["[identity]", *lines, ""]))
+
+
+class RunningAgent:
+    """An agent as a process of its own; `log` is what it has said."""
+
+    def __init__(self, config: AgentConfig, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._config = config
+        self._process = process
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def status(self) -> dict[str, Any]:
+        """Its answer to `edge-agent status`; empty while it does not answer."""
+        assert self._process.poll() is None, self.log
+        try:
+            answer: dict[str, Any] = ask(self._config.socket, "status", 10.0)
+        except MeshtwinError:
+            return {}
+        return answer
+
+    def certificate(self, key: str) -> Any:
+        """What its status says of its certificate."""
+        return self.status().get("certificate", {}).get(key)
+
+    def is_connected(self) -> bool:
+        return self.status().get("broker") == "connected"
+
+
+@contextmanager
+def running_agent(config: AgentConfig) -> Iterator[RunningAgent]:
+    """The agent of `settle`, stopped at the end."""
+    home = config.broker.certificate.parent
+    log = home / "agent.log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "edge_agent", "--config", str(home / "agent.toml")]
+        process = subprocess.Popen(command, stderr=output)
+    try:
+        yield RunningAgent(config, process, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, log.read_text()

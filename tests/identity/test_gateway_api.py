@@ -19,6 +19,7 @@ from common.clock import ManualClock
 from common.errors import Misconfigured
 from coordinator.broker.process import free_port
 from coordinator.enrolment import RENEWALS, renew, revoke
+from coordinator.gateway_api import connection
 from coordinator.gateway_api.connection import CONNECTIONS_EACH
 from coordinator.gateway_api.listener import BoundedListener
 from coordinator.gateway_api.peer import peer_of
@@ -172,11 +173,11 @@ async def test_a_revoked_gateway_is_told_so_on_every_path(https: Https, bundle: 
 
 
 async def test_a_revocation_holds_on_a_connection_that_is_open(https: Https, bundle: str) -> None:
-    connection = https.connect(https.state / "gateways" / "gw-1")
+    line = https.connect(https.state / "gateways" / "gw-1")
 
     def ask() -> int:
-        connection.request("GET", bundle)
-        answer = connection.getresponse()
+        line.request("GET", bundle)
+        answer = line.getresponse()
         answer.read()
         return answer.status
 
@@ -185,7 +186,7 @@ async def test_a_revocation_holds_on_a_connection_that_is_open(https: Https, bun
         revoke(https.state, "gw-1")
         assert await asyncio.to_thread(ask) == 403
     finally:
-        connection.close()
+        line.close()
 
 
 async def test_a_name_that_was_never_enrolled_is_refused(https: Https, bundle: str, tmp_path: Path) -> None:
@@ -252,6 +253,20 @@ async def test_a_gateway_holds_a_bounded_number_of_connections(https: Https, bun
             writer.close()
             await writer.wait_closed()
     assert await _eventually_served(https, bundle)
+
+
+@pytest.mark.parametrize("bound", ["FIRST_REQUEST_S", "LIFE_S"])
+async def test_a_connection_that_is_only_held_ends(
+    https: Https, bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, bound, 0.1)
+    context = https.context(https.state / "gateways" / "gw-1")
+    reader, writer = await asyncio.open_connection("127.0.0.1", https.port, ssl=context)
+    writer.write(b"GET /v1/models/")
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_the_server_shows_its_renewed_certificate_without_a_restart(state: Path) -> None:

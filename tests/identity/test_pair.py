@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from common import tls
 from common.errors import Misconfigured
@@ -13,6 +15,8 @@ from coordinator.enrolment import enrol
 from edge_agent.config import AgentConfig
 from edge_agent.identity.certificate import parse
 from edge_agent.identity.pair import IDENTITY_FILE, current, keep
+from edge_agent.preflight import examine
+from edge_agent.status_page import picture
 from tests.identity.gateway import copy_identity, settle
 
 
@@ -125,3 +129,29 @@ def _keep(config: AgentConfig, pair: tuple[bytes, bytes]) -> Path:
 
 def _die(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_check_config_goes_by_the_renewed_pair(
+    state: Path, config: AgentConfig, renewed: tuple[bytes, bytes]
+) -> None:
+    """The configured certificate may have ended long ago, and nothing is wrong."""
+    issued = current(config).facts
+    later = enrol(state, "hall", "gw-1", again=True, now=issued.not_after).folder
+    assert any("not valid at this time" in warning for warning in examine(config, issued.not_after + 1))
+    _keep(config, ((later / "gateway.crt").read_bytes(), (later / "gateway.key").read_bytes()))
+    assert examine(config, issued.not_after + 1) == []
+
+
+@pytest.mark.parametrize(
+    ("certificate", "told"),
+    [
+        ({"state": "good", "not_after": 1_800_000_000.0}, "good until 2027-01-15"),
+        ({"state": "good", "not_after": 1_800_000_000.0, "renewed": True}, ", renewed"),
+        ({"state": "expired", "not_after": 0.0, "problem": "enrol it again"}, "ended 1970-01-01"),
+        ({"state": "expired", "not_after": 0.0, "problem": "enrol it again"}, "enrol it again"),
+    ],
+)
+def test_the_status_page_shows_the_end_of_the_certificate(certificate: dict[str, object], told: str) -> None:
+    page = Console(width=200, record=True, file=io.StringIO())
+    page.print(picture({"certificate": certificate}))
+    assert told in page.export_text()

@@ -42,8 +42,7 @@ class _Coordinator:
         if order["task"] == "confirm":
             return {"confirmed": True}
         folder = enrol(self._state, "hall", "gw-1", again=True, now=self._clock.wall()).folder
-        pair = ((folder / name).read_bytes() for name in ("gateway.crt", "gateway.key"))
-        keep(Path(order["target"]), *pair, order["origin"])
+        keep(Path(order["target"]), *_pair_in(folder), order["origin"])
         facts = current(self._config).facts
         return {"serial": facts.serial, "not_after": facts.not_after, "confirmed": self.confirms}
 
@@ -203,8 +202,7 @@ async def test_a_pair_that_an_errand_left_before_it_died_is_used_and_confirmed(
 ) -> None:
     """The coordinator's answer was kept, and then the process was killed."""
     folder = enrol(state, "hall", "gw-1", again=True).folder
-    pair = ((folder / name).read_bytes() for name in ("gateway.crt", "gateway.key"))
-    keep(play.config.gateway.state_dir / IDENTITY_FILE, *pair, current(play.config).origin)
+    keep(play.config.gateway.state_dir / IDENTITY_FILE, *_pair_in(folder), current(play.config).origin)
     await play.renewal.look()
     assert (play.renewal.summary()["renewed"], play.coordinator.asked) == (True, ["confirm"])
 
@@ -235,3 +233,7 @@ def test_the_daemon_carries_no_cryptographic_library() -> None:
     script = "import sys, edge_agent.app; print(sorted(m for m in sys.modules if m == 'cryptography'))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def _pair_in(folder: Path) -> tuple[bytes, bytes]:
+    return (folder / "gateway.crt").read_bytes(), (folder / "gateway.key").read_bytes()
