@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from coordinator.release.gate import default_precision
+from coordinator.release.gate import ENOUGH_WINDOWS, default_precision
 from coordinator.release.jobs import Job
 from coordinator.release.registry import Bundle, Registry, State, Version
 from coordinator.release.releases import Outcome
@@ -18,11 +18,15 @@ from coordinator.training.job import Evaluation, Precision, Score
 
 
 class ErrorsView(BaseModel):
-    """Mean absolute errors of the share of probes heard in the next window, model and naive forecast."""
+    """Mean absolute errors of the share of probes heard in the next window, model and naive forecast.
+
+    `enough`: so many windows were compared that it counts for a release.
+    """
 
     error: float
     naive_error: float
     windows: int
+    enough: bool
 
 
 class GatewayView(BaseModel):
@@ -85,11 +89,12 @@ class MoveView(BaseModel):
 
 class OutcomeView(BaseModel):
     """What a release or rollback did. `announced`: the broker was told at once, and not only with its next
-    connection; `overruled`: reasons against it that were not heeded."""
+    connection; `overruled`: reasons against it that were not heeded; `grounds`: what it was compared on."""
 
     detail: str
     moved: list[MoveView]
     overruled: list[str]
+    grounds: list[str]
     announced: bool
 
 
@@ -125,7 +130,13 @@ def models(registry: Registry, live: Sequence[Live], wanted: dict[str, dict[str,
 
 def outcome(done: Outcome, announced: bool) -> OutcomeView:
     moves = [MoveView(site=s, gateway=g, before=b, after=a) for s, g, b, a in done.moved]
-    return OutcomeView(detail=done.detail, moved=moves, overruled=list(done.overruled), announced=announced)
+    return OutcomeView(
+        detail=done.detail,
+        moved=moves,
+        overruled=list(done.overruled),
+        grounds=list(done.grounds),
+        announced=announced,
+    )
 
 
 def changes(registry: Registry, limit: int) -> list[ChangeView]:
@@ -189,7 +200,7 @@ def _site(site: str, bundle: Bundle, told: Iterable[Live], wanted: int) -> SiteV
         site=site,
         held_out=_errors(bundle.held_out.sites.get(site) if bundle.held_out else None),
         observed=_errors(bundle.observed.sites.get(site) if bundle.observed else None),
-        live=ErrorsView(error=means[0], naive_error=means[1], windows=means[2]) if means else None,
+        live=_shown(*means) if means else None,
         wanted=wanted,
         states=dict(Counter(one.state for one in here)),
         gateways=[
@@ -209,4 +220,9 @@ def _site(site: str, bundle: Bundle, told: Iterable[Live], wanted: int) -> SiteV
 def _errors(score: Score | None) -> ErrorsView | None:
     if score is None:
         return None
-    return ErrorsView(error=score.error, naive_error=score.naive_error, windows=score.windows)
+    return _shown(score.error, score.naive_error, score.windows)
+
+
+def _shown(error: float, naive_error: float, windows: int) -> ErrorsView:
+    enough = windows >= ENOUGH_WINDOWS
+    return ErrorsView(error=error, naive_error=naive_error, windows=windows, enough=enough)

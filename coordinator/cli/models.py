@@ -100,13 +100,18 @@ def models_evaluate(
     hours: Hours = 24.0,
     as_json: AsJson = False,
 ) -> None:
-    """Score a version on stored observations, against the best naive forecast of each site."""
+    """Score a version on stored observations, against the best naive forecast of each site.
+
+    Choose the hours so that they begin after its training: windows that it learnt from flatter it.
+    """
     said = {"version": version, "sites": site or [], "hours": hours}
     made = _perform(state, "models/evaluate", said, as_json)
     if not any(bundle["evaluations"]["observed"]["sites"] for bundle in made["bundles"]):
         typer.echo(
             f"note: nothing was measured in the last {hours:g} hours, or too little to score", err=True
         )
+    elif time.time() - hours * 3600.0 < made["created"]:
+        typer.echo("note: some of these windows were there at its training and may flatter it", err=True)
 
 
 @models.command(
@@ -262,6 +267,8 @@ def _tell(outcome: dict[str, Any], done: str, as_json: bool) -> None:
     for reason in outcome["overruled"]:
         typer.echo(f"warning: {reason}", err=True)
     print(f"{done}: {outcome['detail']}")
+    if outcome["grounds"]:
+        print(f"compared with the naive forecast on: {', '.join(outcome['grounds'])}")
     tables.model_moves(outcome["moved"])
     if outcome["moved"] and not outcome["announced"]:
         print("The broker is not connected; gateways are told as soon as it is.")

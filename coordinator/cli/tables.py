@@ -130,8 +130,7 @@ def models(found: list[Answer], everything: bool = False) -> None:
             if everything or bundle["released"] or bundle["default"] or any(_told(bundle)):
                 rows += _bundle_rows(model, bundle)
     columns = (
-        "model", "state", "precision", "size", "trained", "site",
-        "evaluated: model / naive", "live: model / naive", "gateways",
+        "model", "state", "bundle", "trained", "site", "evaluated / naive", "live / naive", "gateways",
     )  # fmt: skip
     _print(columns, rows, "No models yet. Train one: coordinator models train")
 
@@ -159,38 +158,39 @@ def _told(bundle: Answer) -> Iterable[Answer]:
 
 
 def _bundle_rows(model: Answer, bundle: Answer) -> list[tuple[str, ...]]:
-    """A line for all sites together, then one for each."""
+    """All sites together, synthetic links where those prove too little, then each site."""
     state = model["state"] if bundle["released"] or model["state"] != "released" else "-"
     head = (
         f"{_plain(model['name'])} {model['version']}",
         f"[green]{state}[/]" if state == "released" else state,
-        bundle["precision"],
-        f"{bundle['size'] / 1000:.1f} kB",
-        _clock(model["created"]),
+        f"{bundle['precision']}, {bundle['size'] / 1000:.1f} kB",
+        _ago(model["created"]),
     )
-    overall = bundle["overall"]
-    first = ("all", _errors(overall)) if overall else ("synthetic", _errors(bundle["synthetic"]))
-    rows: list[tuple[str, ...]] = [(*head, *first, "-", "-")]
+    lines = []
+    if overall := bundle["overall"]:
+        lines.append(("all sites", _errors(overall), "-", "-"))
+    if overall is None or not overall["enough"]:
+        lines.append(("(synthetic)", _errors(bundle["synthetic"]), "-", "-"))
     for site in bundle["sites"]:
         evaluated = _errors(site["observed"] or site["held_out"])
-        rows.append(
-            (*[""] * len(head), _plain(site["site"]), evaluated, _errors(site["live"]), _runners(site))
-        )
-    return rows
+        lines.append((_plain(site["site"]), evaluated, _errors(site["live"]), _runners(site)))
+    blank = ("",) * len(head)
+    return [(*(blank if number else head), *line) for number, line in enumerate(lines)]
 
 
 def _errors(found: Answer | None) -> str:
-    """Both errors, and over how many windows; red where the model's is the larger one."""
+    """Both errors, and over how many windows; red where the model's is the larger one, if that counts."""
     if found is None:
         return "-"
-    text = f"{found['error']:.4f} / {found['naive_error']:.4f} ({found['windows']})"
-    return f"[red]{text}[/]" if found["error"] > found["naive_error"] else text
+    few = "" if found["enough"] else ", few"
+    text = f"{found['error']:.4f} / {found['naive_error']:.4f} ({found['windows']}{few})"
+    return f"[red]{text}[/]" if found["enough"] and found["error"] > found["naive_error"] else text
 
 
 def _runners(site: Answer) -> str:
     """How many gateways are in which state, and why some refused."""
     states = ", ".join(f"{count} {_plain(state)}" for state, count in sorted(site["states"].items()))
-    lines = [f"{site['wanted']} wanted" + (f": {states}" if states else "")]
+    lines = [f"{states or 'none yet'} of {site['wanted']}" if site["wanted"] else states or "-"]
     for gateway in site["gateways"]:
         if gateway["reason"]:
             name, reason = _plain(gateway["gateway"]), _plain(gateway["reason"])

@@ -30,6 +30,13 @@ def objections(bundle: Bundle, sites: Iterable[str] = (), live: Sequence[Live] =
     return list(dict.fromkeys([*found, *(text for one in live if (text := _reported(one)))]))
 
 
+def grounds(bundle: Bundle, sites: Iterable[str] = ()) -> list[str]:
+    """On what a bundle was compared with the naive forecast, as far as it counts."""
+    wanted = frozenset(sites)
+    named = [name for evaluation in bundle.evaluations for name in _evidence(evaluation, wanted)]
+    return list(dict.fromkeys(named))
+
+
 def default_precision(version: Version) -> Precision:
     """int8 where its evaluation is within `INT8_TOLERANCE` of float32's, else float32 where there is one."""
     bundles = {bundle.precision: bundle for bundle in version.bundles}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,12 +48,13 @@ class Target:
 class Outcome:
     """What a release or rollback changed. `moved`: (site, gateway, from, to) of every gateway that is to
     change its model, where from and to are like "link-forecast 3 int8", or None for the naive forecast.
-    `overruled` are the reasons against it that were not heeded.
+    `overruled` are the reasons against it that were not heeded, `grounds` what it was compared on.
     """
 
     detail: str
     moved: tuple[tuple[str, str, str | None, str | None], ...]
     overruled: tuple[str, ...] = ()
+    grounds: tuple[str, ...] = ()
 
 
 class Releases:
@@ -166,7 +167,10 @@ class Releases:
             plan = registry.course(NAME).plan.with_bundle(bundle.digest, target.sites, target.gateways)
             return registry.with_plan(NAME, plan, self._change("release", detail, by))
 
-        return self._apply(step, "model-released", detail, tuple(against))
+        grounds = gate.grounds(bundle, concerned)
+        return replace(
+            self._apply(step, "model-released", detail), overruled=tuple(against), grounds=tuple(grounds)
+        )
 
     def rollback(self, by: str) -> Outcome:
         """Undo the last release that still stands. Raises Rejected(INVALID) when nothing is released."""
@@ -181,17 +185,12 @@ class Releases:
 
         return self._apply(step, "model-rolled-back", detail)
 
-    def _apply(
-        self,
-        step: Callable[[Registry], Registry],
-        event: str,
-        detail: str,
-        overruled: tuple[str, ...] = (),
-    ) -> Outcome:
+    def _apply(self, step: Callable[[Registry], Registry], event: str, detail: str) -> Outcome:
         before, after = self.registry, self._store.change(step)
         moved = _moved(before, after, self._fleet())
-        log.info(event, detail=detail, gateways=len(moved))
-        return Outcome(detail, moved, overruled)
+        if after is not before:
+            log.info(event, detail=detail, gateways=len(moved))
+        return Outcome(detail, moved)
 
     def _change(self, what: Any, detail: str, by: str) -> Change:
         return Change(at=self._clock.wall(), by=by[:200], what=what, detail=detail[:200])

@@ -92,6 +92,7 @@ def test_a_release_reaches_gateways_and_a_rollback_takes_it_back(site: Site) -> 
 
         _, text, _ = command("models", "release", "--site", "depot", state=site.state)
         assert "depot" in text
+        assert "compared with the naive forecast on: overall" in text
         depot.wait_for(2)
         assert [m["state"] for m in command("models", "--json", state=site.state)[1]] == ["released"] * 2
 
@@ -173,10 +174,10 @@ def test_what_gateways_say_of_a_model_is_listed_logged_and_heeded(site: Site) ->
         sender.send(envelope(1, "event", encode(event)))
         wait_for(lambda: "WARNING model-worse-than-naive" in serving.log.read_text(), "the warning")
         wait_for(lambda: bool(_live(site)), "the status")
-        assert _live(site) == {"error": 0.09, "naive_error": 0.03, "windows": 400}
+        assert _live(site) == {"error": 0.09, "naive_error": 0.03, "windows": 400, "enough": False}
 
         _, text, _ = command("models", "list", state=site.state)
-        assert "0.0900 / 0.0300 (400)" in text
+        assert "0.0900 / 0.0300 (400, few)" in text
         assert "gw-1 worse-than-naive: live error" in text
         code, _, errors = command("models", "release", state=site.state)
         assert (code, "gw-1 of site office finds it worse" in errors) == (1, True)
