@@ -21,7 +21,7 @@ KEPT_VERSIONS: Final = 20
 KEPT_PLANS: Final = 20
 KEPT_CHANGES: Final = 100
 
-State = Literal["candidate", "released", "retired"]
+State = Literal["candidate", "released", "retired", "unknown"]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Said = Annotated[str, Field(max_length=200)]
 
@@ -160,7 +160,9 @@ class Registry(Section):
         return max((self.course(name).last, *(v.version for v in self.of(name)))) + 1
 
     def state_of(self, version: Version) -> State:
-        """Released while the plan names one of its bundles; retired when it once did."""
+        """Released while the plan names one of its bundles; retired when it once did; unknown when lost."""
+        if self.rebuilt:
+            return "unknown"
         course = self.course(version.name)
         if version.digests & course.plan.digests:
             return "released"

@@ -24,6 +24,7 @@ from coordinator.repository.store import Repository
 from coordinator.training import job as training
 
 NAME: Final = link_forecast.NAME
+_UNKNOWN: Final = "unknown"
 
 log = get_logger(__name__)
 
@@ -178,7 +179,8 @@ class Releases:
         if course.plan == Plan() and not course.earlier and not self.registry.rebuilt:
             raise Rejected(RejectReason.INVALID, "no model is released, so there is nothing to roll back")
         before = course.earlier[-1] if course.earlier else Plan()
-        detail = f"{_planned(self.registry, course.plan)} back to {_planned(self.registry, before)}"
+        was = _UNKNOWN if self.registry.rebuilt else _planned(self.registry, course.plan)
+        detail = f"{was} back to {_planned(self.registry, before)}"
 
         def step(registry: Registry) -> Registry:
             return registry.without_latest_plan(NAME, self._change("rollback", detail, by))
@@ -228,8 +230,13 @@ def bundle_name(registry: Registry, digest: str | None) -> str | None:
 def _moved(
     before: Registry, after: Registry, fleet: Fleet
 ) -> tuple[tuple[str, str, str | None, str | None], ...]:
-    """Every gateway whose bundle is another one now."""
+    """Every gateway whose bundle is another one now, as far as it is known what it was."""
     old, new = before.course(NAME).plan, after.course(NAME).plan
+    if before.rebuilt:
+        return tuple(
+            (site, gateway, _UNKNOWN, bundle_name(after, new.digest_for(site, gateway)))
+            for gateway, site in fleet.active().items()
+        )
     pairs = [
         (site, gateway, old.digest_for(site, gateway), new.digest_for(site, gateway))
         for gateway, site in fleet.active().items()

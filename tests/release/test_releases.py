@@ -159,6 +159,24 @@ def test_a_damaged_bundle_is_not_released(site: Site) -> None:  # noqa: F811
         assert (code, "is damaged" in errors) == (1, True)
 
 
+def test_gateways_keep_their_model_when_the_registry_is_lost(site: Site) -> None:  # noqa: F811
+    with coordinator_with(site, GOOD) as serving, Gateway(site, "gw-1", "office") as office:
+        office.wait_for()
+        assert command("models", "release", state=site.state)[0] == 0
+        office.wait_for(1)
+        serving.end(signal.SIGTERM)
+        registry = site.state / "models" / "models.json"
+        registry.write_bytes(registry.read_bytes()[:-100])
+        serving.start()
+        assert "model-registry-rebuilt" in serving.log.read_text()
+        assert "unknown" in command("models", state=site.state)[1]
+        _, done, _ = command("models", "rollback", "--json", state=site.state)
+        assert (done["detail"], done["moved"][0]["before"]) == ("unknown back to none", "unknown")
+        office.wait_for()
+        named = [[model.version for model in told.models] for told in office.told]
+        assert named == [[], [1], []]
+
+
 def test_what_gateways_say_of_a_model_is_listed_logged_and_heeded(site: Site) -> None:  # noqa: F811
     with coordinator_with(site, GOOD) as serving, site.sender() as sender:
         _, done, _ = command("models", "release", "--site", "office", "--json", state=site.state)
