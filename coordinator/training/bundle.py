@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import jax.numpy as jnp
 import numpy as np
 
 from common.errors import Corrupt, Rejected
@@ -53,7 +54,8 @@ def model_of(weights: Weights) -> bytes:
 
 def outputs_of(weights: Weights, inputs: Matrix) -> Matrix:
     """What the network says, computed by JAX without any TFLite runtime."""
-    return np.asarray(network.forward(dict(weights), inputs))
+    parameters = {name: jnp.asarray(values) for name, values in weights.items()}
+    return np.asarray(network.forward(parameters, jnp.asarray(inputs)))
 
 
 def float32(weights: Weights, label: Label) -> bytes:

@@ -29,7 +29,7 @@ from coordinator.training.job import (
     TrainingResult,
 )
 from coordinator.training.quantize import quantize
-from coordinator.training.windows import Windows, split
+from coordinator.training.windows import Windows, newest, split
 
 SYNTHETIC: Final = "synthetic"
 
@@ -55,8 +55,8 @@ class Scale:
     newest: int
 
 
-_FULL: Final = Scale(FULL, 6000, 48, 300_000)
-_QUICK: Final = Scale(QUICK, 3000, 48, 30_000)
+_FULL: Final = Scale(FULL, 9000, 32, 300_000)
+_QUICK: Final = Scale(QUICK, 4000, 32, 30_000)
 
 
 def train(request: TrainingRequest) -> TrainingResult:
@@ -64,8 +64,8 @@ def train(request: TrainingRequest) -> TrainingResult:
     began = time.monotonic()
     desk = _Desk(request.progress_file, request.cancel_file)
     desk.tell(Progress("loading"))
-    data = load(request.observed)
     scale = _QUICK if request.quick else _FULL
+    data = load(request.observed).newest(scale.newest)
     sources = _sources(data, scale, request.seed)
     weights = fit(sources, scale.effort, request.seed, desk.fitting)
     desk.phase("packing")
@@ -94,6 +94,13 @@ class Data:
 
     sites: Mapping[str, Windows]
     traces: Mapping[str, Windows]
+
+    def newest(self, most: int) -> Data:
+        """At most so many windows of each."""
+        kept = (
+            {name: newest(part, most) for name, part in kind.items()} for kind in (self.sites, self.traces)
+        )
+        return Data(*kept)
 
 
 def load(observed: Observed) -> Data:

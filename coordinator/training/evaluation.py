@@ -1,7 +1,8 @@
 """How good a model is: its errors beside those of the naive forecasts, on the same windows.
 
 The error is the one that gateways report of a running model: the mean absolute error of the share of probes
-heard that it expected of a link's next window. Nothing here knows where windows or models come from.
+heard that it expected of a link's next window, in whole probes. Nothing here knows where windows or
+models come from.
 """
 
 from __future__ import annotations
@@ -88,9 +89,13 @@ def expected_shares(outputs: NDArray[np.float32], rows: Rows) -> Floats:
 
 
 def _error(shares: Floats, rows: Rows, at: int) -> float:
-    """Mean absolute error `at + 1` windows ahead; that of nothing is 0."""
+    """Mean absolute error `at + 1` windows ahead; that of nothing is 0.
+
+    In whole probes, as gateways compare: of ten probes, an expected share of 0.99 is ten. With shares as they
+    are, whoever claims more than is true of a good link would win every window.
+    """
     known: Array = rows.expected[:, at] > 0
     if not known.any():
         return 0.0
-    observed = rows.heard[known, at] / rows.expected[known, at]
-    return float(np.abs(shares[known] - observed).mean())
+    expected, heard = rows.expected[known, at], rows.heard[known, at]
+    return float((np.abs(np.round(expected * shares[known]) - heard) / expected).mean())

@@ -6,7 +6,7 @@ Deterministic by seed on one machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -56,18 +56,17 @@ class Source:
 def fit(sources: Mapping[str, Source], effort: Effort, seed: int, report: Report) -> Weights:
     """Weights of the network for inputs as encoded. At least one source has rows."""
     used = [sources[name] for name in sorted(sources) if len(sources[name].learnt)]
-    scale = network.scale_of(np.concatenate([source.learnt.inputs for source in used]))
-    draw = _drawn([_on_device(source.learnt, scale) for source in used], _portions(used, effort.batch))
-    judges = _judges(used, scale, seed)
+    learnt = Rows.joined([source.learnt for source in used])
+    scale = network.scale_of(learnt.inputs)
+    columns, judges = _on_device(learnt, scale), _judges(used, scale, seed)
     optimiser = _optimiser(effort)
     parameters = network.initial(seed)
     state = optimiser.init(parameters)
-    run = jax.jit(partial(_run, optimiser, draw))
-    held_out = jax.jit(network.loss)
-    keys = jax.random.split(jax.random.key(seed + 1), effort.steps).reshape(-1, CHUNK)
-    for number, chunk in enumerate(keys, 1):
-        parameters, state, losses = run(parameters, state, chunk)
-        report(number * CHUNK, effort.steps, float(losses.mean()), float(held_out(parameters, *judges)))
+    run, held_out = jax.jit(partial(_run, optimiser)), jax.jit(network.loss)
+    batches = _batches(used, effort.batch, np.random.default_rng(seed))
+    for step in range(CHUNK, effort.steps + 1, CHUNK):
+        parameters, state, losses = run(columns, parameters, state, next(batches))
+        report(step, effort.steps, float(losses.mean()), float(held_out(parameters, *judges)))
     return network.unscaled(parameters, scale)
 
 
@@ -75,27 +74,24 @@ _Columns: TypeAlias = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def _on_device(rows: Rows, scale: network.Scale) -> _Columns:
-    inputs = (rows.inputs - scale.mean) / scale.spread
-    return tuple(jnp.asarray(column) for column in (inputs, rows.heard, rows.expected, rows.transmissions))  # type: ignore[return-value]
+    inputs = jnp.asarray((rows.inputs - scale.mean) / scale.spread)
+    return inputs, jnp.asarray(rows.heard), jnp.asarray(rows.expected), jnp.asarray(rows.transmissions)
 
 
-def _portions(sources: list[Source], batch: int) -> list[int]:
-    """Rows of each source in a batch."""
+def _batches(sources: list[Source], batch: int, random: np.random.Generator) -> Iterator[NDArray[np.int32]]:
+    """Without end: rows of the joined sources for `CHUNK` steps, [CHUNK, about `batch`].
+
+    Drawn here, not by JAX: its generator inside the loop would take as long to compile as all the rest.
+    """
     whole = sum(source.weight for source in sources)
-    return [max(1, round(batch * source.weight / whole)) for source in sources]
-
-
-def _drawn(columns: list[_Columns], portions: list[int]) -> Callable[[jax.Array], _Columns]:
-    """A function from a random key to a batch."""
-
-    def draw(key: jax.Array) -> _Columns:
+    sizes = [len(source.learnt) for source in sources]
+    starts = np.cumsum([0, *sizes[:-1]])
+    while True:
         parts = []
-        for source, rows, own in zip(columns, portions, jax.random.split(key, len(columns)), strict=True):
-            at = jax.random.randint(own, (rows,), 0, len(source[0]))
-            parts.append([column[at] for column in source])
-        return tuple(jnp.concatenate(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]
-
-    return draw
+        for source, start, size in zip(sources, starts, sizes, strict=True):
+            portion = max(1, round(batch * source.weight / whole))
+            parts.append(start + random.integers(0, size, (CHUNK, portion)))
+        yield np.concatenate(parts, axis=1).astype(np.int32)
 
 
 def _judges(sources: list[Source], scale: network.Scale, seed: int) -> _Columns:
@@ -105,8 +101,8 @@ def _judges(sources: list[Source], scale: network.Scale, seed: int) -> _Columns:
     for source in sources:
         rows = source.held_out if len(source.held_out) else source.learnt
         at = random.integers(0, len(rows), min(_JUDGES, len(rows)))
-        chosen.append(_on_device(rows.where(at), scale))
-    return tuple(jnp.concatenate(column) for column in zip(*chosen, strict=True))  # type: ignore[return-value]
+        chosen.append(rows.where(at))
+    return _on_device(Rows.joined(chosen), scale)
 
 
 def _optimiser(effort: Effort) -> optax.GradientTransformation:
@@ -116,18 +112,19 @@ def _optimiser(effort: Effort) -> optax.GradientTransformation:
 
 def _run(
     optimiser: optax.GradientTransformation,
-    draw: Callable[[jax.Array], _Columns],
+    columns: _Columns,
     parameters: network.Parameters,
     state: Any,
-    keys: jax.Array,
+    batches: jax.Array,
 ) -> tuple[network.Parameters, Any, jax.Array]:
-    """One step for each key; the parameters, the optimiser's state and the losses."""
+    """One step for each batch; the parameters, the optimiser's state and the losses."""
 
-    def step(carry: tuple[network.Parameters, Any], key: jax.Array) -> tuple[Any, jax.Array]:
+    def step(carry: tuple[network.Parameters, Any], at: jax.Array) -> tuple[Any, jax.Array]:
         parameters, state = carry
-        loss, gradient = jax.value_and_grad(network.loss)(parameters, *draw(key))
+        drawn = (column[at] for column in columns)
+        loss, gradient = jax.value_and_grad(network.loss)(parameters, *drawn)
         updates, state = optimiser.update(gradient, state, parameters)
         return (optax.apply_updates(parameters, updates), state), loss
 
-    (parameters, state), losses = jax.lax.scan(step, (parameters, state), keys)
+    (parameters, state), losses = jax.lax.scan(step, (parameters, state), batches)
     return parameters, state, losses

@@ -33,11 +33,6 @@ COUNTED: Final = 128.0
 """Probes that a window counts for at most. Beyond, counting is not what limits a forecast, and the
 likelihood would be narrower than the quadrature's nodes are apart."""
 
-AIM: Final = 5.0
-"""Weight of the next window's absolute error beside the likelihood, in nats. Counts of a good link are
-skewed: the likeliest count is all of them, which no likely PDR says. Gateways choose by this error; the
-windows after the next are left to the likelihood alone."""
-
 _FAR: Final = 20.0
 _X, _W = np.polynomial.hermite_e.hermegauss(NODES)
 
@@ -68,13 +63,14 @@ def initial(seed: int) -> Parameters:
         "hidden1": (contract.WINDOWS * ENCODED[1], HIDDEN[0]),
         "hidden2": HIDDEN,
     }
-    parameters: Parameters = {"straight": jnp.asarray(_straight())}
-    for key, (name, shape) in zip(jax.random.split(jax.random.key(seed), 4), widths.items(), strict=True):
-        parameters[name] = jax.random.normal(key, shape) / np.sqrt(shape[0])
-        parameters[f"{name}_bias"] = jnp.zeros(shape[1])
-    parameters["last"] = jnp.zeros((HIDDEN[1], contract.OUTPUTS))
-    parameters["last_bias"] = jnp.zeros(contract.OUTPUTS)
-    return parameters
+    random = np.random.default_rng(seed)
+    plain = {"straight": _straight()}
+    for name, shape in widths.items():
+        plain[name] = random.normal(0.0, shape[0] ** -0.5, shape).astype(np.float32)
+        plain[f"{name}_bias"] = np.zeros(shape[1], np.float32)
+    plain["last"] = np.zeros((HIDDEN[1], contract.OUTPUTS), np.float32)
+    plain["last_bias"] = np.zeros(contract.OUTPUTS, np.float32)
+    return {name: jnp.asarray(values) for name, values in plain.items()}
 
 
 def _straight() -> NDArray[np.float32]:
@@ -113,25 +109,14 @@ def loss(
     expected: jax.Array,
     transmissions: jax.Array,
 ) -> jax.Array:
-    """Mean negative log likelihood (nats) of the heard counts, each of the windows ahead counting alike,
-    and `AIM` times the error of the next window.
+    """Mean negative log likelihood (nats) of the heard counts, each of the windows ahead counting alike.
 
     Targets are [N, AHEAD]; where `expected` is 0 they do not count.
     """
     output = forward(parameters, inputs)
     likelihood = log_likelihood(output[:, 0::2], output[:, 1::2], heard, expected, transmissions)
     present = expected > 0
-    surprise = -jnp.sum(jnp.where(present, likelihood, 0.0)) / jnp.maximum(1, jnp.sum(present))
-    return surprise + AIM * _error(output[:, 0], heard[:, 0], expected[:, 0], transmissions[:, 0])
-
-
-def _error(mean: jax.Array, heard: jax.Array, expected: jax.Array, transmissions: jax.Array) -> jax.Array:
-    """Mean absolute error of the share heard in the next window."""
-    share = -jnp.expm1(
-        -transmissions * jax.nn.softplus(jnp.clip(mean, -contract.LOGIT_LIMIT, contract.LOGIT_LIMIT))
-    )
-    error = jnp.abs(share - heard / jnp.maximum(expected, 1.0))
-    return jnp.sum(jnp.where(expected > 0, error, 0.0)) / jnp.maximum(1, jnp.sum(expected > 0))
+    return -jnp.sum(jnp.where(present, likelihood, 0.0)) / jnp.maximum(1, jnp.sum(present))
 
 
 def log_likelihood(

@@ -7,7 +7,7 @@ together. Where windows come from is the business of `observations`, `traces` an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -73,6 +73,15 @@ def spacing(link: Array, t: Floats) -> float:
     steps = np.diff(t)[link[1:] == link[:-1]]
     steps = steps[steps > 0]
     return float(np.median(steps)) if len(steps) else 1.0
+
+
+def newest(windows: Windows, most: int) -> Windows:
+    """The newest `most` windows of all links together."""
+    at = np.sort(np.argsort(windows.t, kind="stable")[-most:])
+    return replace(windows, **{name: getattr(windows, name)[at] for name in _COLUMNS})
+
+
+_COLUMNS: Final = ("link", "t", "heard", "expected", "transmissions", "rssi_dbm")
 
 
 @dataclass(frozen=True, slots=True)
