@@ -29,6 +29,8 @@ _TARGETS: Final = {
     ".path": "etc/systemd/system/{name}",
     ".sysusers": "etc/sysusers.d/{stem}.conf",
     ".tmpfiles": "etc/tmpfiles.d/{stem}.conf",
+    # The bus daemon watches that folder by itself.
+    ".dbus": "etc/dbus-1/system.d/{stem}.conf",
 }
 
 

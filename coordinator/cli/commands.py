@@ -237,8 +237,10 @@ def _own_folder(state: Path | None) -> Path:
     """For what changes the folder: root does it as the account that the folder belongs to."""
     from coordinator.service.owner import become_owner
 
-    become_owner(_folder(state))
-    return _folder(state)
+    # Once: the default is another one for another account.
+    folder = _folder(state)
+    become_owner(folder)
+    return folder
 
 
 def connect(state: Path | None, timeout_s: float = 30.0) -> Client:

@@ -22,6 +22,15 @@ EXPOSURE_BAR: Final = 2.0
 HUNG_BROKER_S: Final = 75.0
 """More than twice the agent's watchdog period and its keep-alive."""
 
+_ASK_APPLICATION: Final = f"""
+rm -f /run/name; set -e
+setpriv --reuid={AGENT} --regid={AGENT} --clear-groups python /opt/application.py > /run/name &
+for _ in $(seq 100); do [ -s /run/name ] && break; sleep 0.1; done
+busctl call "$(cat /run/name)" / org.freedesktop.DBus.ObjectManager GetManagedObjects
+busctl call "$(cat /run/name)" /meshtwin org.freedesktop.DBus.Properties GetAll s org.bluez.mesh.Application1
+kill $!
+"""
+
 Figures = dict[str, Any]
 Check = Callable[[Container], Figures]
 
@@ -80,6 +89,16 @@ def accounts(inside: Container) -> Figures:
     for secret in (f"{STATE}/pki/ca.key", f"{STATE}/fleet.json", "/etc/meshtwin/gateway.key"):
         _expect(inside.fails(*as_broker, secret), f"the broker's account can read {secret}")
     return users
+
+
+def mesh_daemon(inside: Container) -> Figures:
+    """bluetooth-meshd, as root, may ask an agent that is not root for its objects on the system bus."""
+    inside.call(
+        "sh", "-c", "cat > /opt/application.py", stdin=(_SCRIPTS / "application.py").read_text()
+    )  # fmt: skip
+    answer = inside.call("sh", "-c", _ASK_APPLICATION)
+    _expect("org.bluez.mesh.Application1" in answer, f"the objects did not come: {answer}")
+    return {"bus": "Debian's policy and the agent's"}
 
 
 def exposure(inside: Container) -> Figures:
@@ -178,7 +197,7 @@ def uninstalled(inside: Container) -> Figures:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
-    started, story, sandbox, accounts, exposure, enrolment, killed, hung_agent, stopped_agent,
+    started, story, sandbox, accounts, mesh_daemon, exposure, enrolment, killed, hung_agent, stopped_agent,
     hung_coordinator, hung_broker, rebooted, uninstalled,
 )  # fmt: skip
 
