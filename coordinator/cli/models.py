@@ -237,14 +237,14 @@ def _follow(client: Client, job: dict[str, Any], quiet: bool) -> dict[str, Any]:
 
 
 def _progress(job: dict[str, Any]) -> dict[str, Any]:
-    """What the bar shows of a job."""
+    """What the bar shows of a job. Phases without steps leave it where it was."""
     told = job["progress"]
     held_out = told.get("held_out")
+    steps = {"completed": told["step"], "total": told["steps"]} if told.get("steps") else {}
     return {
         "description": f"{job['about']}: {told.get('phase', job['kind'])}",
-        "completed": told.get("step", 0),
-        "total": told.get("steps") or None,
         "note": "" if held_out is None else f"held-out loss {held_out:.4f}",
+        **steps,
     }
 
 
