@@ -52,4 +52,6 @@ class Connection(H11Protocol):
 
     def _siblings(self) -> int:
         """How many connections this gateway has, this one included."""
-        return sum(isinstance(c, Connection) and c.peer == self.peer for c in self.connections)
+        own = self.peer and self.peer.gateway
+        others = (c.peer for c in self.connections if isinstance(c, Connection))
+        return sum(peer is not None and peer.gateway == own for peer in others)
