@@ -14,16 +14,20 @@ import pytest
 
 from common.errors import NotSupported, Rejected, RejectReason
 from common.models import link_forecast
+from common.models.container import read_metadata
 from common.models.metadata import Golden
-from edge_agent.infer import runtime
-from edge_agent.infer.model_forecaster import prepare
-from edge_agent.infer.runtime import BATCH, Interpreter, check_golden
+from edge_agent.infer import litert, numpy_runtime
+from edge_agent.infer.litert import LiteRt
+from edge_agent.infer.numpy_runtime import NumpyRuntime
+from edge_agent.infer.runtime import BATCH, Interpreter, Loader, check_golden
 from tests.models import bundles
 from tests.models.bundles import Bundle
 
 ROOT = Path(__file__).parents[2]
 OLD = ROOT / ".venv-tflite-runtime" / "bin" / "python"
 TOLERANCE = 1e-4
+LOADERS: list[Loader] = [LiteRt, NumpyRuntime]
+every_runtime = pytest.mark.parametrize("loader", LOADERS)
 
 
 def rows(count: int) -> list[array[float]]:
@@ -31,25 +35,29 @@ def rows(count: int) -> list[array[float]]:
     return [array("f", row) for row in drawn.astype(np.float32)]
 
 
+@every_runtime
 @pytest.mark.parametrize("count", [0, 1, 7, BATCH, BATCH + 1, 3 * BATCH])
-def test_any_number_of_rows_gives_as_many_outputs(count: int) -> None:
+def test_any_number_of_rows_gives_as_many_outputs(count: int, loader: Loader) -> None:
     given = rows(count)
-    outputs = Interpreter(bundles.persistence().content).run(given)
+    outputs = Interpreter(bundles.persistence().content, loader).run(given)
     assert len(outputs) == count
     for row, output in zip(given, outputs, strict=True):
         assert output[0::2] == pytest.approx([row[bundles.NEWEST_PDR]] * link_forecast.AHEAD, abs=1e-6)
 
 
-def test_batches_of_changing_size_do_not_disturb_each_other() -> None:
-    interpreter = Interpreter(bundles.eight_bit().content)
+@every_runtime
+def test_batches_of_changing_size_do_not_disturb_each_other(loader: Loader) -> None:
+    interpreter = Interpreter(bundles.eight_bit().content, loader)
     given = rows(9)
     together = interpreter.run(given)
     assert [interpreter.run([row])[0] for row in given] == pytest.approx(np.array(together), abs=1e-6)
 
 
+@every_runtime
 @pytest.mark.parametrize("make", [bundles.persistence, bundles.wrong, bundles.eight_bit])
-def test_golden_vectors_are_reproduced(make: Callable[[], Bundle]) -> None:
-    assert prepare(make().content).interpreter.inputs == link_forecast.INPUTS
+def test_golden_vectors_are_reproduced(make: Callable[[], Bundle], loader: Loader) -> None:
+    content = make().content
+    check_golden(Interpreter(content, loader), read_metadata(content).golden)
 
 
 def test_a_golden_vector_that_is_off_is_named() -> None:
@@ -70,17 +78,41 @@ def test_rows_of_another_length_are_refused() -> None:
     assert raised.value.reason is RejectReason.INVALID
 
 
+@every_runtime
 @pytest.mark.parametrize("content", [b"", b"TFL3", bytes(64), b"\x1c\0\0\0TFL3" + bytes(100)])
-def test_what_the_runtime_refuses_is_malformed(content: bytes) -> None:
+def test_what_the_runtime_refuses_is_malformed(content: bytes, loader: Loader) -> None:
     with pytest.raises(Rejected) as raised:
-        Interpreter(content)
+        Interpreter(content, loader)
     assert raised.value.reason is RejectReason.MALFORMED
 
 
-def test_a_machine_without_a_runtime_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "RUNTIMES", ("no_such_runtime",))
+def test_the_lightest_runtime_is_taken_and_the_other_where_it_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = bundles.persistence().content
+    assert isinstance(Interpreter(content)._runtime, LiteRt)
+    monkeypatch.setattr(litert, "_loaded", None)
+    monkeypatch.setattr(litert, "TESTED", ("1.",))
+    assert isinstance(Interpreter(content)._runtime, NumpyRuntime)
+    monkeypatch.setattr(numpy_runtime, "RUNTIMES", ("no_such_runtime",))
     with pytest.raises(NotSupported, match="install"):
-        Interpreter(bundles.persistence().content)
+        Interpreter(content)
+
+
+def test_models_that_come_and_go_leave_no_memory_behind() -> None:
+    content = bundles.persistence().content
+    given = rows(3)
+    for _ in range(20):
+        Interpreter(content).run(given)
+    before = resident_kib()
+    for _ in range(200):
+        Interpreter(content).run(given)
+    assert resident_kib() - before < 2048
+
+
+def resident_kib() -> int:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in line)
+    return int(line.split()[1])
 
 
 @pytest.mark.skipif(not OLD.exists(), reason="no .venv-tflite-runtime: tools/test makes it on Python 3.11")
