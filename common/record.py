@@ -113,7 +113,9 @@ class _Fields:
     """`Class.model_fields`: every field by name, in the order of declaration."""
 
     def __get__(self, record: object, cls: type[Record]) -> dict[str, Declared]:
-        return {name: declared for name, declared, _ in cls._declarations()}
+        if "_declared" not in cls.__dict__:
+            cls._declared = {name: declared for name, declared, _ in cls._declarations()}
+        return cls._declared
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
@@ -129,6 +131,7 @@ class Record:
     _strict: ClassVar[bool] = False
     _extra: ClassVar[Literal["ignore", "forbid"]] = "ignore"
     _validator: ClassVar[SchemaValidator]
+    _declared: ClassVar[dict[str, Declared]]
 
     def __init_subclass__(
         cls, strict: bool | None = None, extra: Literal["ignore", "forbid"] | None = None
@@ -177,7 +180,8 @@ class Record:
             extra_fields_behavior=cls._extra,
             hide_input_in_errors=True,
         )
-        return core_schema.model_schema(cls, core_schema.model_fields_schema(fields), config=config)
+        inner = core_schema.model_fields_schema(fields, model_name=cls.__name__)
+        return core_schema.model_schema(cls, inner, config=config)
 
     @classmethod
     def _checker(cls) -> SchemaValidator:
