@@ -27,7 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from common import topics
 from common.errors import Unavailable
 from common.logs import get_logger
-from common.tls import client_context
+from common.tls import client_context, explain
 from common.topics import Channel
 from coordinator.ingest.handover import Heard
 
@@ -152,7 +152,8 @@ class Subscriber:
         try:
             client.connect(end.host, end.port, keepalive=KEEPALIVE_S, clean_start=True)
         except (OSError, ssl.SSLError, ValueError) as error:
-            raise Unavailable(f"broker {end.host}:{end.port}: {error}") from error
+            reason, fix = explain(error)
+            raise Unavailable(f"broker {end.host}:{end.port}: {reason}{fix and f'; {fix}'}") from error
 
     def _serve(self, client: mqtt.Client) -> None:
         self._refusal = ""
