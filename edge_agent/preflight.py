@@ -59,7 +59,7 @@ def _check_certificate(config: AgentConfig, now: float) -> list[str]:
     path, own = config.broker.certificate, config.gateway.id
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         # Stricter than OpenSSL, which has just taken it.
         raise Misconfigured(
             f"{path} is no proper certificate: {error}", "enrol this gateway again"

@@ -51,7 +51,7 @@ def _present_list(path: Path, authority: Authority) -> x509.CertificateRevocatio
     """The list that is there, or None if it is damaged or another authority's: then it is made again."""
     try:
         present = x509.load_pem_x509_crl(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, x509.InvalidVersion):
         return None
     return present if authority.has_signed(present) else None
 

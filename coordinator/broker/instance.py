@@ -132,7 +132,8 @@ def write_pid(descriptor: int, pid: int) -> None:
 
 def _read_pid(path: Path) -> int | None:
     try:
-        text = path.read_text()
+        text = path.read_bytes()[:20].strip()
     except FileNotFoundError:
         return None
-    return int(text) if text.strip().isdigit() else None
+    # Of bytes, only ASCII digits are digits.
+    return int(text) if text.isdigit() else None

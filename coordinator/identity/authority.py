@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -128,6 +129,8 @@ def authority_at(folder: Path, now: float) -> Authority:
         pem = _self_signed(key, now).public_bytes(serialization.Encoding.PEM)
         write_file(certificate_path, pem)
     certificate = read_certificate(certificate_path)
+    if not is_issued_by(certificate, certificate):
+        raise Corrupt(f"{certificate_path} is damaged; restore it from a backup or any gateway's ca.crt")
     if certificate.public_key() != key.public_key():
         raise Corrupt(f"{certificate_path} and {key_path} do not belong together; restore both from a backup")
     return Authority(certificate, key)
@@ -137,8 +140,18 @@ def read_certificate(path: Path) -> x509.Certificate:
     """The certificate in a PEM file. Raises Corrupt."""
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, x509.InvalidVersion) as error:
         raise Corrupt(f"{path} holds no readable certificate") from error
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether `issuer` signed `certificate` as it is. Asked before anything else in it is read: damage shows
+    here, while fields are parsed only when they are wanted."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, x509.InvalidVersion, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, now: float) -> x509.Certificate:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from common.errors import Corrupt
 from common.files import write_file
 from coordinator.config import Broker, CoordinatorConfig
-from coordinator.identity.authority import Authority, Usage, read_certificate
+from coordinator.identity.authority import Authority, Usage, is_issued_by, read_certificate
 from coordinator.identity.requests import key_at, make_request
 
 COORDINATOR = "coordinator"
@@ -75,7 +75,7 @@ def _certify(
 ) -> bool:
     key = key_at(folder / f"{name}.key")
     path = folder / f"{name}.crt"
-    present = _readable(path)
+    present = _readable(path, authority)
     if present and present.public_key() == key.public_key() and _still_good(present, authority, names, now):
         return False
     request = make_request(key, name)
@@ -86,12 +86,16 @@ def _certify(
     return True
 
 
-def _readable(path: Path) -> x509.Certificate | None:
+def _readable(path: Path, authority: Authority) -> x509.Certificate | None:
     """The certificate, or None: a damaged one is simply issued again."""
     try:
-        return read_certificate(path)
-    except Corrupt:
+        found = read_certificate(path)
+        text = path.read_bytes()
+    except (Corrupt, OSError):
         return None
+    # To the byte: OpenSSL, which the broker uses, takes less than the reader here does.
+    is_as_written = text == found.public_bytes(serialization.Encoding.PEM)
+    return found if is_as_written and is_issued_by(found, authority.certificate) else None
 
 
 def _still_good(

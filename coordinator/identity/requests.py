@@ -60,7 +60,7 @@ def checked_key(request: bytes, identity: str) -> ec.EllipticCurvePublicKey:
         parsed = _parse(request)
         key = parsed.public_key()
         signed = parsed.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm, InvalidSignature) as error:
         raise Rejected(RejectReason.MALFORMED, f"signing request: {error}"[:200]) from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise Rejected(RejectReason.INVALID, "signing request: the key is not an elliptic curve P-256 key")

@@ -6,6 +6,7 @@ acknowledged, survives a killed process and a power cut. Commits are grouped, so
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from common.errors import Corrupt, MeshtwinError, Misconfigured, Rejected, Rejec
 from coordinator.repository import schema
 
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# What SQLite also calls a file of which only the version in its header is damaged.
+_BLAMED = frozenset({sqlite3.SQLITE_READONLY})
 
 
 def connect(url: str) -> Engine:
@@ -111,9 +114,14 @@ def _prepare(engine: Engine) -> None:
         )
 
 
+def _is_writable(engine: Engine) -> bool:
+    path = engine.url.database
+    return path is not None and os.access(path, os.W_OK) and os.access(os.path.dirname(path) or ".", os.W_OK)
+
+
 def _translation(engine: Engine, error: DBAPIError) -> MeshtwinError:
     original: Any = error.orig
     code = getattr(original, "sqlite_errorcode", 0)
-    if code & 0xFF in _CORRUPT:
+    if code & 0xFF in _CORRUPT or (code & 0xFF in _BLAMED and _is_writable(engine)):
         return damaged(engine, original)
     return Unavailable(f"the repository cannot be used now: {original}")

@@ -83,7 +83,7 @@ def checked(
         authority = x509.load_pem_x509_certificate(ca.read_bytes())
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         is_own = certificate.public_key() == key.public_key()
-    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
+    except (ValueError, TypeError, x509.InvalidVersion, x509.ExtensionNotFound) as error:
         raise _wrong(RejectReason.MALFORMED, str(error)) from error
     try:
         certificate.verify_directly_issued_by(authority)
