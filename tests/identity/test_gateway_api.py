@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from common.clock import ManualClock
 from common.errors import Misconfigured
+from common.messages import ModelReference
 from coordinator.broker.process import free_port
 from coordinator.enrolment import RENEWALS, renew, revoke
 from coordinator.gateway_api import connection
@@ -29,6 +30,7 @@ from coordinator.identity.fleet import read_fleet
 from coordinator.identity.own import GATEWAY_API
 from coordinator.identity.requests import MAX_REQUEST_BYTES, make_key, make_request
 from coordinator.installation import refresh
+from edge_agent.models.download import download
 from tests.broker.conftest import authority_of, issue
 from tests.identity.conftest import Https, serving
 
@@ -56,6 +58,20 @@ async def test_a_fetch_that_broke_off_goes_on_where_it_was(https: Https, bundle:
     answer = await https.ask("GET", bundle, headers=wanted)
     assert (answer.status, answer.body) == (206, BUNDLE[100_000:])
     assert answer.headers["content-range"] == f"bytes 100000-{len(BUNDLE) - 1}/{len(BUNDLE)}"
+
+
+async def test_the_agents_own_download_takes_it_whole_and_in_parts(
+    https: Https, bundle: str, tmp_path: Path
+) -> None:
+    context = https.context(https.state / "gateways" / "gw-1")
+    reference = ModelReference(name="link-forecast", version=1, digest=DIGEST, size=len(BUNDLE))
+    part = tmp_path / "part"
+    resumed = []
+    for there in (0, 100_000, len(BUNDLE)):
+        part.write_bytes(BUNDLE[:there])
+        resumed.append(await asyncio.to_thread(download, "127.0.0.1", https.port, context, reference, part))
+        assert part.read_bytes() == BUNDLE
+    assert resumed == [False, True, True]
 
 
 async def test_a_range_of_another_content_brings_the_whole(https: Https, bundle: str) -> None:
