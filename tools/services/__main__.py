@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,16 @@ console = Console(stderr=True, highlight=False)
 def main() -> int:
     """Exit codes: 0 when every check holds, 1 when one does not, 2 when it cannot be played here."""
     options = _parser().parse_args()
+    # As Ctrl-C: the container must not outlive its campaign.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _campaign(options)
+    except KeyboardInterrupt:
+        console.print("interrupted: the container is stopped")
+        return 130
+
+
+def _campaign(options: argparse.Namespace) -> int:
     try:
         check_machine()
         options.work.mkdir(parents=True, exist_ok=True)
@@ -33,7 +44,11 @@ def main() -> int:
         return 2
     wanted = [c for c in CHECKS if not options.only or c.__name__ in options.only or c is CHECKS[0]]
     with Container(system, options.work / "console.log") as inside:
-        results = {check.__name__: _play(number, check, inside) for number, check in enumerate(wanted, 1)}
+        results: dict[str, dict[str, Any]] = {}
+        for number, check in enumerate(wanted, 1):
+            results[check.__name__] = _play(number, check, inside)
+            if "failed" in results[CHECKS[0].__name__]:
+                break  # Nothing runs that could be checked.
         failed = sum("failed" in result for result in results.values())
         if failed and options.keep:
             console.input("failed; the container stays until you press Enter ")

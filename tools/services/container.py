@@ -31,7 +31,11 @@ class Container:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Container:
-        self.boot()
+        try:
+            self.boot()
+        except BaseException:
+            self.halt()
+            raise
         return self
 
     def __exit__(
