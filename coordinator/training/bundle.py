@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from common.errors import Corrupt, Rejected
+from common.models import container
 from common.models import link_forecast as contract
 from common.models.link_forecast import LinkWindow
-from common.models.metadata import BUFFER, Golden, Metadata, from_bytes, to_bytes
+from common.models.metadata import BUFFER, Golden, Metadata, to_bytes
 from coordinator.training import network, physics
 from coordinator.training.fit import Weights
 from coordinator.training.runtime import Matrix, Model
-from coordinator.training.tflite_writer import Graph, metadata, with_metadata
+from coordinator.training.tflite_writer import Graph, with_metadata
 from coordinator.training.windows import inputs_of
 
 TOLERANCE: Final = 2e-3
@@ -80,11 +81,10 @@ def int8(quantized: bytes, weights: Weights, label: Label) -> bytes:
 def read(bundle: bytes) -> tuple[Metadata, Model]:
     """Metadata and loaded model. Raises Corrupt for what is no bundle of this schema."""
     try:
-        found = from_bytes(metadata(bundle, BUFFER))
+        found = container.read_metadata(bundle)
+        container.check_schema(found)
     except Rejected as error:
-        raise Corrupt(f"the bundle's metadata cannot be used: {error}") from error
-    if found.schema_hash != contract.schema_hash():
-        raise Corrupt(f"the bundle {found.name} {found.version} is for another feature schema")
+        raise Corrupt(f"the bundle cannot be used: {error}") from error
     model = Model(bundle)
     inputs, outputs = (np.array(rows, np.float32) for rows in (found.golden.inputs, found.golden.outputs))
     check_near(model(inputs), outputs, found.golden.tolerance)

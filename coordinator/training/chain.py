@@ -29,12 +29,13 @@ from coordinator.training.job import (
     TrainingResult,
 )
 from coordinator.training.quantize import quantize
-from coordinator.training.windows import Windows, newest, split
+from coordinator.training.windows import Split, Windows, newest, split
 
 SYNTHETIC: Final = "synthetic"
 
-WEIGHTS: Final = {"sites": 2.0, "traces": 1.0, SYNTHETIC: 2.0}
-"""Share of each kind of source in what is learnt; parts of a kind share by the root of their rows."""
+WHOLE: Final = 20_000
+"""Rows at which a site or trace counts half as much as it can, which is as much as all synthetic links.
+Fewer would be learnt by heart."""
 
 _LEARNT_SEED: Final = 1000
 _TRIED_SEED: Final = 2000
@@ -69,17 +70,17 @@ def train(request: TrainingRequest) -> TrainingResult:
     sources = _sources(data, scale, request.seed)
     weights = fit(sources, scale.effort, request.seed, desk.fitting)
     desk.phase("packing")
-    bundles = _bundles(weights, bundle.Label(request.name, request.version, request.created))
+    made = bundles(weights, bundle.Label(request.name, request.version, request.created))
     desk.phase("evaluating")
     trials = _trials(data, request.seed, held_out=True)
-    evaluations = {precision: _evaluate(content, trials) for precision, content in bundles.items()}
+    evaluations = {precision: _evaluate(content, trials) for precision, content in made.items()}
     desk.phase("done")
     rows = {name: len(source.learnt) for name, source in sources.items()}
     seconds = time.monotonic() - began
     log.info(
         "model-trained", name=request.name, version=request.version, seconds=round(seconds, 1), rows=rows
     )
-    return TrainingResult(request.name, request.version, bundles, evaluations, rows, seconds)
+    return TrainingResult(request.name, request.version, made, evaluations, rows, seconds)
 
 
 def evaluate(request: EvaluationRequest) -> Evaluation:
@@ -110,27 +111,29 @@ def load(observed: Observed) -> Data:
 
 def _sources(data: Data, scale: Scale, seed: int) -> dict[str, Source]:
     """What to learn from, by name: `site:NAME`, `trace:NAME` and `synthetic`."""
-    drawn = physics.generate(scale.links, scale.windows, _LEARNT_SEED + seed)
-    sources = {SYNTHETIC: _source(drawn, WEIGHTS[SYNTHETIC])}
-    for kind, parts in (("sites", data.sites), ("traces", data.traces)):
-        whole = sum(len(part) ** 0.5 for part in parts.values())
-        for name, part in parts.items():
-            sources[f"{kind[:-1]}:{name}"] = _source(part, WEIGHTS[kind] * len(part) ** 0.5 / whole)
+    drawn = split_off(physics.generate(scale.links, scale.windows, _LEARNT_SEED + seed))
+    sources = {SYNTHETIC: Source(drawn.learnt, drawn.held_out, 1.0)}
+    measured = {f"site:{name}": part for name, part in data.sites.items()}
+    measured |= {f"trace:{name}": part for name, part in data.traces.items()}
+    for name, windows in measured.items():
+        parts = split_off(windows)
+        sources[name] = Source(parts.learnt, parts.held_out, len(parts.learnt) / (len(parts.learnt) + WHOLE))
     return sources
 
 
-def _source(windows: Windows, weight: float) -> Source:
-    parts = split(windows, evaluation.held_out(windows))
-    return Source(parts.learnt, parts.held_out, weight)
+def split_off(windows: Windows) -> Split:
+    """What may be learnt of `windows`, and what is held out."""
+    return split(windows, evaluation.held_out(windows))
 
 
-def _bundles(weights: Weights, label: bundle.Label) -> dict[Precision, bytes]:
-    bundles: dict[Precision, bytes] = {"float32": bundle.float32(weights, label)}
+def bundles(weights: Weights, label: bundle.Label) -> dict[Precision, bytes]:
+    """Bundles in every precision; without int8, and a warning, when the quantizer fails. Raises Corrupt."""
+    made: dict[Precision, bytes] = {"float32": bundle.float32(weights, label)}
     try:
-        bundles["int8"] = bundle.int8(quantize(bundle.model_of(weights)), weights, label)
+        made["int8"] = bundle.int8(quantize(bundle.model_of(weights)), weights, label)
     except (Corrupt, TimedOut) as error:
         log.warning("int8-left-out", reason=str(error))
-    return bundles
+    return made
 
 
 @dataclass(frozen=True, slots=True)

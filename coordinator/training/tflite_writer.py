@@ -119,16 +119,6 @@ def with_metadata(model: bytes, name: str, content: bytes) -> bytes:
     return _packed(parsed)
 
 
-def metadata(model: bytes, name: str) -> bytes:
-    """The content of the metadata buffer `name`. Raises Corrupt when there is none."""
-    try:
-        parsed = schema.ModelT.InitFromPackedBuf(model, 0)
-        found = [entry.buffer for entry in parsed.metadata or () if entry.name == name.encode()]
-        return bytes(_data(parsed.buffers[found[0]]))
-    except Exception as error:  # as above
-        raise Corrupt(f"the model has no readable metadata {name}") from error
-
-
 class _Buffer(schema.BufferT):  # type: ignore[misc]  # no types there
     """A buffer whose bytes are aligned; the generated class aligns to one byte."""
 
