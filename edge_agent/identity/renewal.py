@@ -168,6 +168,9 @@ class Renewal:
                 self._tell_once("certificate-expiring", until=_day(self.certificate), reason=reason)
             case Age.EXPIRED:
                 self._tell_once("certificate-expired", until=_day(self.certificate), fix=self._enrol_again())
+            case Age.GOOD:
+                # A clock that was ahead may have told of an end that is still to come.
+                self._told.clear()
             case _:
                 pass
 

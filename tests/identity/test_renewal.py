@@ -176,6 +176,9 @@ async def test_a_clock_that_jumps_ahead_and_back_leaves_nothing_behind(play: _Pl
     play.clock.jump_wall(-2000 * DAY)
     assert await play.renewal.look() == 3600
     assert (play.renewal.age, play.renewal.hint(), play.coordinator.asked) == (Age.GOOD, "", [])
+    play.clock.jump_wall(100 * DAY)
+    await play.renewal.look()
+    assert play.events() == ["certificate-expired"] * 2
 
 
 async def test_a_clock_that_jumps_far_back_is_named_and_renews_nothing(play: _Play) -> None:
