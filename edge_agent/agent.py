@@ -4,6 +4,7 @@ link or transport; `app` chooses those."""
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from math import isnan
 from typing import Any, Protocol
@@ -55,6 +56,7 @@ class Agent:
         stream: Stream,
         peers: Peers,
         clock: Clock,
+        new_run: Callable[[], int] = lambda: secrets.randbits(32),
     ) -> None:
         self._config = config
         self._clock = clock
@@ -114,7 +116,8 @@ class Agent:
         self.monitoring = Monitoring(
             link, self.site, config.monitoring, clock, may_set=lambda: self.loop.role is not Role.PROPOSER
         )
-        self._run = int(clock.wall() * 1000)
+        # Not of the time alone: without a battery-backed clock, runs begin at the same time.
+        self._run = f"{int(clock.wall() * 1000):x}{new_run():08x}"
         self._numbered = 0
         self._resumed: list[Entry] = []
         self.on_action: Callable[[], None] = lambda: None
@@ -236,7 +239,7 @@ class Agent:
     def _new_id(self) -> str:
         """Unique over the fleet, and over the runs of this agent, whatever became of its files."""
         self._numbered += 1
-        return f"{self._config.gateway.id[:40]}-{self._run:x}-{self._numbered}"
+        return f"{self._config.gateway.id[:40]}-{self._run}-{self._numbered}"
 
     def _propose(self, action: Action) -> None:
         self.diary.tell(self._new_id(), action, "proposed", "another gateway acts", None)

@@ -24,7 +24,8 @@ def open_folder() -> Iterator[Path]:
     """A short folder that an unprivileged process can reach, owned by it."""
     folder = Path(tempfile.mkdtemp(prefix="mt-", dir="/tmp"))
     try:
-        os.chown(folder, NOBODY, NOBODY)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -179,7 +179,7 @@ def test_a_copy_restored_over_a_database_in_use_goes_on_from_the_copy(database: 
     copy.rename(database.path)
     database.send(10)
     wait_for(lambda: "repository-replaced" in database.said(), "the change to be told")
-    # 11 to 20 are not in the copy: they stay unacknowledged until the gateway says that it no longer has them.
+    # 11 to 20 are not in the copy: nothing more is acknowledged until the gateway says that it lacks them.
     wait_for(lambda: database.stored() == [*range(1, 11), *range(21, 31)], "the new ones")
 
 
