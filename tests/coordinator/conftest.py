@@ -98,14 +98,14 @@ def serving(site: Site) -> Iterator[Serving]:
         yield running
 
 
-def command(*arguments: str, state: Path) -> tuple[int, Any, str]:
+def command(*arguments: str, state: Path, seconds: float = 60.0) -> tuple[int, Any, str]:
     """Run `coordinator …`: exit code, standard output (parsed where it is JSON), standard error."""
     done = subprocess.run(
         [sys.executable, "-m", "coordinator.cli", *arguments, "--state", str(state)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=seconds,
         env={"PATH": "/usr/bin:/usr/sbin:/bin", "COLUMNS": "200"},
     )
     output = json.loads(done.stdout) if "--json" in arguments and done.stdout else done.stdout

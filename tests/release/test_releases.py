@@ -229,7 +229,9 @@ def _progress(serving: Serving) -> object:
 
 def test_a_trained_model_is_scored_released_and_taken_back(site: Site) -> None:  # noqa: F811
     with coordinator_with(site) as serving, Gateway(site, "gw-1", "office") as office:
-        code, made, errors = command("models", "train", "--quick", "--json", state=site.state)
+        # Ten seconds of computing, and more on a machine that has other things to do.
+        words = ("models", "train", "--quick", "--json")
+        code, made, errors = command(*words, state=site.state, seconds=150.0)
         assert code == 0, errors
         assert (made["version"], made["state"]) == (1, "candidate")
         assert [b["precision"] for b in made["bundles"]] == ["float32", "int8"]
