@@ -127,7 +127,7 @@ class _Running:
             announce=self._agent.announce,
             warn=self._agent.warn,
         )
-        self._line.hint = self._renewal.hint
+        self._line.complaints.hint = self._renewal.hint
         self._instructions = Instructions(
             self._line.instructions, {Channel.DESIRED: self._models.want}, self._agent.warn, clock
         )
@@ -257,7 +257,7 @@ class _Running:
 
     def _broker(self) -> str:
         if not self._line.connected:
-            return f"away: {self._line.reason}" if self._line.reason else "away"
+            return f"away: {self._line.complaints.reason}" if self._line.complaints.reason else "away"
         return "refuses this gateway (revoked? enrol it again)" if self._line.unwelcome else "connected"
 
     async def _ping(self, request: dict[str, Any]) -> dict[str, float]:

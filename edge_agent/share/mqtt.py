@@ -23,6 +23,7 @@ from common.messages import Ack, Envelope, Status, encode
 from common.topics import Channel
 from edge_agent.observe.uplink import UplinkMeter
 from edge_agent.share.change import Change
+from edge_agent.share.ends import Complaints, Cut, Refused
 from edge_agent.share.incoming import Incoming
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.outbox_rows import Entry
@@ -39,25 +40,8 @@ SILENCE_S: Final = 8.0
 # end: a gateway that still believed in the broker would then take itself for the only one.
 SILENT_PERIODS: Final = 1.5
 GOODBYE_S: Final = 1.0
-COMPLAIN_EVERY_S: Final = 60.0
 
 _log = get_logger(__name__)
-
-
-class _Refused(Unavailable):
-    """There was no connection; `fix` where something is known to help."""
-
-    def __init__(self, ended: Ended) -> None:
-        super().__init__(ended.reason)
-        self.fix = ended.fix
-
-
-class _Cut(_Refused):
-    """The broker's side ended the connection; `taken_over` when it said that another client took it."""
-
-    def __init__(self, ended: Ended) -> None:
-        super().__init__(ended)
-        self.taken_over = ended.taken_over
 
 
 class BrokerLine:
@@ -65,8 +49,8 @@ class BrokerLine:
 
     `statuses` and `instructions` hold what came in (bounded, the oldest goes first). `status` is asked for
     this gateway's own status each period. `rejected` counts hostile input by reason. `unwelcome` while the
-    broker refuses that status, over connections too: it then hands out no peers' statuses either. `reason`
-    says why there is no connection; `hint` is asked for what may help then.
+    broker refuses that status, over connections too: it then hands out no peers' statuses either.
+    `complaints` know why there is no connection.
     """
 
     def __init__(
@@ -92,7 +76,7 @@ class BrokerLine:
         self._epoch = outbox.epoch
         self._wake = asyncio.Event()
         self._told: deque[Told] = deque()
-        self._complained: dict[str, float] = {}
+        self.complaints = Complaints(clock, _log)
         self._incoming = Incoming(site, endpoint.client_id, self._take_ack)
         self.statuses = self._incoming.statuses
         self.instructions = self._incoming.instructions
@@ -102,8 +86,6 @@ class BrokerLine:
         self._status_wanted = False
         self.unwelcome = False
         self._statuses: set[int] = set()
-        self.reason = ""
-        self.hint: Callable[[], str] = lambda: ""
         self._change = Change(SILENT_PERIODS * status_period_s)
         self._attached_at = self._connected_at = 0.0
         outbox.notify(self._wake.set)
@@ -136,24 +118,15 @@ class BrokerLine:
                 # Only for another identity does it end without an error: at once, then.
                 self._change.left(self._clock.monotonic())
                 continue
-            except _Cut as cut:
+            except Cut as cut:
                 pause = retries.after_cut(self._clock.monotonic() - self._connected_at, cut.taken_over)
-                self._tell_end(cut, retries.contested)
+                self.complaints.tell_end(cut, retries.contested)
             except Unavailable as error:
                 pause = retries.after_failure(self.connected)
-                self._tell_end(error, contested=False)
+                self.complaints.tell_end(error, contested=False)
             self.connected = False
             self._change.failed()
             await self._clock.sleep(pause * self._jitter.uniform(0.7, 1.3))
-
-    def _tell_end(self, error: Unavailable, contested: bool) -> None:
-        self.reason = str(error)
-        if contested:
-            fix = "stop the other agent, or enrol it by a name of its own"
-            self._complain("another-agent-uses-this-identity", reason=error, fix=fix)
-        else:
-            fix = (error.fix if isinstance(error, _Refused) else "") or self.hint()
-            self._complain("broker-unreachable", reason=error, **({"fix": fix} if fix else {}))
 
     async def _attempt(self) -> None:
         """One connection, from attempt to end. Raises Unavailable with the reason of the end; returns when
@@ -168,7 +141,7 @@ class BrokerLine:
             await self._serve(session)
             # A proper end: the broker publishes no will, and peers notice nothing.
             await session.close(GOODBYE_S)
-            with suppress(_Cut):
+            with suppress(Cut):
                 self._hear()
         except asyncio.CancelledError:
             await self._say_goodbye(session)
@@ -186,7 +159,7 @@ class BrokerLine:
                     case Connected():
                         return
                     case Ended() as ended:
-                        raise _Refused(ended)
+                        raise Refused(ended)
                     case _:
                         pass
         raise Unavailable("no answer to the connection attempt")
@@ -195,7 +168,7 @@ class BrokerLine:
         now = self._clock.monotonic()
         if not self._change.arrived(now):
             self._attached_at = now
-        self.connected, self._connected_at, self.reason = True, now, ""
+        self.connected, self._connected_at, self.complaints.reason = True, now, ""
         self._meter.connected(now)
         self._window.begin(self._outbox.acked, now)
         session.subscribe(self._incoming.topics())
@@ -256,13 +229,13 @@ class BrokerLine:
                     if refused is not None:
                         self.refused += 1
                         if not self.unwelcome:
-                            self._complain("broker-refused-publication", reason=refused)
+                            self.complaints.tell("broker-refused-publication", reason=refused)
                 case Received(topic, payload, retained):
                     self._meter.heard(now)
                     if (error := self._incoming.take(topic, payload, retained, now)) is not None:
-                        self._complain("message-rejected", reason=error, topic=topic[:120])
+                        self.complaints.tell("message-rejected", reason=error, topic=topic[:120])
                 case Ended() as ended:
-                    raise _Cut(ended)
+                    raise Cut(ended)
                 case Connected():
                     pass
 
@@ -295,7 +268,7 @@ class BrokerLine:
             self._epoch = outbox.epoch
             window.begin(outbox.acked, now)
         if window.rewind_if_overdue(outbox.acked, now) and window.is_patient:
-            self._complain("coordinator-silent", unacknowledged=outbox.queued)
+            self.complaints.tell("coordinator-silent", unacknowledged=outbox.queued)
         while (room := min(window.room(outbox.acked), IN_FLIGHT - self._meter.outstanding)) > 0:
             entries = outbox.pending(window.sent_to, room)
             if not entries or not self._send(session, entries, now):
@@ -346,10 +319,3 @@ class BrokerLine:
 
     def _own(self, channel: Channel) -> str:
         return topics.of(self._site, self._gateway, channel)
-
-    def _complain(self, event: str, **fields: object) -> None:
-        """Log a warning at most once a minute per event."""
-        now = self._clock.monotonic()
-        if now - self._complained.get(event, -COMPLAIN_EVERY_S) >= COMPLAIN_EVERY_S:
-            self._complained[event] = now
-            _log.warning(event, **fields)

@@ -98,13 +98,13 @@ async def test_an_expired_broker_certificate_is_told_with_the_fix_and_its_renewa
     _expire_broker_certificate(state)
     with BrokerProcess(state):
         async with running(_endpoint_of(state), tmp_path) as gateway:
-            await eventually(lambda: bool(gateway.line.reason), "the refusal")
-            assert gateway.line.reason == "the server's certificate has expired"
+            await eventually(lambda: bool(gateway.line.complaints.reason), "the refusal")
+            assert gateway.line.complaints.reason == "the server's certificate has expired"
             line = next(record for record in caplog.records if record.getMessage() == "broker-unreachable")
             assert "coordinator init" in str(vars(line))
             assert BROKER in refresh(state)
             await eventually(lambda: gateway.line.connected, "the line stands")
-            assert gateway.line.reason == ""
+            assert gateway.line.complaints.reason == ""
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ async def test_what_else_is_wrong_with_a_brokers_certificate_is_told(
     _certify_broker(state, time.time() + issued, names)
     with BrokerProcess(state):
         async with running(_endpoint_of(state), tmp_path) as gateway:
-            await eventually(lambda: gateway.line.reason == told, told)
+            await eventually(lambda: gateway.line.complaints.reason == told, told)
 
 
 async def test_a_broker_of_another_fleet_is_told(state: Path, broker: BrokerProcess, tmp_path: Path) -> None:
@@ -131,7 +131,8 @@ async def test_a_broker_of_another_fleet_is_told(state: Path, broker: BrokerProc
     )
     async with running(Endpoint("127.0.0.1", broker.port, "gw-1", context), tmp_path) as gateway:
         await eventually(
-            lambda: gateway.line.reason == "the server's certificate is of another authority", "the reason"
+            lambda: gateway.line.complaints.reason == "the server's certificate is of another authority",
+            "the reason",
         )
 
 
@@ -139,7 +140,7 @@ async def test_what_is_known_of_the_own_certificate_helps_where_the_broker_says_
     state: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(_endpoint_of(state), tmp_path) as gateway:
-        gateway.line.hint = lambda: "enrol it again"
+        gateway.line.complaints.hint = lambda: "enrol it again"
         await eventually(lambda: "broker-unreachable" in caplog.messages, "the complaint")
         line = next(record for record in caplog.records if record.getMessage() == "broker-unreachable")
         assert "enrol it again" in str(vars(line))
