@@ -45,7 +45,7 @@ def test_who_is_too_sure_of_a_wrong_mean_covers_little_and_who_is_unsure_too_muc
 def test_the_error_is_the_one_that_gateways_count() -> None:
     tried = trial(STABLE)
     found = score(says(LOGIT, 0.5), tried)
-    rows, expectation = tried.rows, Expectation(expit(np.float32(LOGIT)), Forecast(0.8, 0.9))
+    rows, expectation = tried.rows, Expectation(expit(LOGIT), Forecast(0.8, 0.9))
     counts = zip(rows.heard[:, 0], rows.expected[:, 0], rows.transmissions[:, 0], strict=True)
     wanted = np.mean([expectation.error(int(k), int(n), int(on_air)) for k, n, on_air in counts])
     assert found is not None
@@ -70,6 +70,6 @@ def test_several_sites_are_scored_together_by_their_windows() -> None:
 
 def test_a_handful_of_windows_makes_no_score() -> None:
     tried = trial(STABLE)
-    few = Trial(tried.rows.where(slice(0, 5)), {name: values[:5] for name, values in tried.naive.items()})
+    few = Trial(tried.rows.where(np.arange(5)), {name: values[:5] for name, values in tried.naive.items()})
     assert score(says(0.0, 1.0), few) is None
     assert OUTPUTS == 2 * AHEAD

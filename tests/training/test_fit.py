@@ -31,7 +31,7 @@ def test_the_likelihood_is_the_binomials_averaged_over_the_logit(
 
 
 def test_windows_without_a_target_do_not_count() -> None:
-    rows = source().learnt.where(slice(0, 50))
+    rows = source().learnt.where(np.arange(50))
     parameters = network.initial(1)
 
     def loss(expected: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> float:

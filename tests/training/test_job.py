@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from common.errors import Corrupt, Rejected, RejectReason, Unavailable
-from coordinator.training import bundle, chain, evaluation, job, physics
+from coordinator.training import bundle, chain, evaluation, physics
 from coordinator.training.evaluation import Trial
 from coordinator.training.fit import CHUNK, Effort
 from coordinator.training.job import EvaluationRequest, Observed, TrainingRequest, evaluate, train
+from coordinator.training.runtime import Model
 from tests.training.fitted import weights
 from tests.training.stored import observed, store
 
@@ -56,7 +58,7 @@ def test_a_quick_training_beats_the_naive_forecasts_where_links_decay(
     assert set(result.bundles) == {"float32", "int8"}
 
 
-def _falling(model: bundle.Model) -> bool:
+def _falling(model: Model) -> bool:
     """Whether three windows ahead of decaying links the model errs clearly less than any naive forecast."""
     tried = evaluation.trial(physics.decays(300, seed=7))
     during = (tried.rows.t >= 12.0) & (tried.rows.t <= 17.0)
@@ -118,6 +120,6 @@ def test_a_refusal_is_told_in_a_form_that_pickles(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_request_never_shows_its_password() -> None:
-    request = TrainingRequest(Observed(job.SecretStr("postgresql://user:secret@host/x"), 0.0, 1.0), 1, 0.0)
+    request = TrainingRequest(Observed(SecretStr("postgresql://user:secret@host/x"), 0.0, 1.0), 1, 0.0)
     assert "secret" not in repr(request)
     assert np.isfinite(request.created)

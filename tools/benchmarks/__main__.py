@@ -11,13 +11,14 @@ from typing import Any
 from common import logs
 from common.errors import MeshtwinError
 from common.tasks import together
-from tools.benchmarks import agent_footprint, heal, ingest, outbox
+from tools.benchmarks import agent_footprint, forecast, heal, ingest, outbox
 from tools.benchmarks.report import report
 from tools.stage import ending
 
 Benchmark = Callable[[argparse.Namespace], Awaitable[dict[str, Any]]]
 BENCHMARKS: dict[str, Any] = {
     "agent-footprint": agent_footprint,
+    "forecast": forecast,
     "heal": heal,
     "ingest": ingest,
     "outbox": outbox,
