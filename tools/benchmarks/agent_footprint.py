@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import compileall
 import sys
 import tempfile
 import time
@@ -13,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from common.errors import MeshtwinError
+from common.models import link_forecast
+from tools.benchmarks.report import ROOT
+from tools.stage.daemon import Daemon
 from tools.stage.fleet import Fleet
 from tools.stage.lamps import LampStage
 from tools.stage.patient import until
@@ -22,6 +27,7 @@ AGENTS: Final = ("gw-a1", "gw-a2")
 PROBE_PERIOD_S: Final = 1.0
 CONNECTED_WITHIN_S: Final = 30.0
 SAMPLE_S: Final = 1.0
+COPIES: Final = 4
 QUICK_S: Final = 15.0
 
 
@@ -39,17 +45,71 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             fleet = await stack.enter_async_context(Fleet(Path(name)))
             await fleet.start()
             lamps = await stack.enter_async_context(LampStage(Path(name) / "lab", seed=options.seed))
+            await asyncio.to_thread(precompile)
             await lamps.add_agents(fleet, monitoring={"probe_period_s": PROBE_PERIOD_S})
-            starts = [await _started(fleet, agent) for agent in AGENTS]
+            for agent in AGENTS:
+                await _connected(fleet, agent)
+            starts = [cpu_s(fleet.agents[agent].pid) for agent in AGENTS]
             say(f"{lamps.plan.count} real nodes, {len(AGENTS)} agents connected; {seconds:.0f} s to watch")
             plain = await _watch([fleet.agents[agent].pid for agent in AGENTS], seconds)
+            bundle = Path(name) / "model.tflite"
+            bundle.write_bytes(await asyncio.to_thread(make_bundle, options.seed))
+            say(f"{seconds:.0f} s more with {COPIES} copies of the forecaster, each asked once a second")
+            loaded = await _with_copies(fleet, bundle, seconds)
     return {
+        "rss_mib": round(max(use.memory.resident for use in loaded), 1),
+        "pss_mib": round(max(use.memory.proportional for use in loaded), 1),
+        "cpu_percent": round(max(use.cpu_percent for use in loaded), 2),
         "rss_mib_no_model": round(max(use.memory.resident for use in plain), 1),
         "pss_mib_no_model": round(max(use.memory.proportional for use in plain), 1),
         "cpu_percent_no_model": round(max(use.cpu_percent for use in plain), 2),
         "start_cpu_s": round(max(starts), 2),
         "seconds": seconds,
     }
+
+
+def precompile() -> None:
+    """Byte code of ours, as an installation makes it; without it every start compiles."""
+    for package in ("common", "edge_agent", "firmware_bridge"):
+        compileall.compile_dir(ROOT / package, quiet=1)
+
+
+def make_bundle(seed: int) -> bytes:
+    """The forecaster's network as a bundle, not trained: what it takes does not depend on what it knows."""
+    # JAX takes seconds to import, which the other benchmarks need not wait for.
+    from coordinator.training import bundle, network
+
+    weights = network.unscaled(network.initial(seed), network.scale_of(bundle.golden_inputs()))
+    return bundle.float32(weights, bundle.Label(link_forecast.NAME, 1, time.time()))
+
+
+async def _with_copies(fleet: Fleet, bundle: Path, seconds: float) -> list[Use]:
+    """The same agents, ended and started again, with several forecasters in each."""
+    async with AsyncExitStack() as stack:
+        agents = []
+        for gateway in AGENTS:
+            await fleet.agents[gateway].stop()
+            agent = _loaded_agent(fleet, gateway, bundle)
+            stack.push_async_callback(agent.stop)
+            await agent.start()
+            agents.append(agent)
+        for gateway in AGENTS:
+            await _connected(fleet, gateway)
+            # A link's first window makes the first question.
+            await until(fleet, gateway, lambda status: status["links"] > 0, CONNECTED_WITHIN_S)
+        return await _watch([agent.pid for agent in agents], seconds)
+
+
+def _loaded_agent(fleet: Fleet, gateway: str, bundle: Path) -> Daemon:
+    async def answers() -> bool:
+        try:
+            return bool((await fleet.ask_agent(gateway, "status"))["mesh"] == "up")
+        except MeshtwinError:
+            return False
+
+    command = [sys.executable, "-m", "tools.stage.forecasters", str(bundle), str(COPIES)]
+    config = ["--config", str(fleet.config_of(gateway))]
+    return Daemon(gateway, [*command, *config], fleet.folder / f"{gateway}-loaded.log", answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +120,9 @@ class Use:
     cpu_percent: float
 
 
-async def _started(fleet: Fleet, agent: str) -> float:
-    """CPU seconds that an agent has taken when its mesh is up and its broker connected."""
+async def _connected(fleet: Fleet, agent: str) -> None:
+    """Wait until the broker answers an agent, whose mesh is up already."""
     await until(fleet, agent, lambda status: bool(status["broker"] == "connected"), CONNECTED_WITHIN_S)
-    return cpu_s(fleet.agents[agent].pid)
 
 
 async def _watch(pids: Sequence[int], seconds: float) -> list[Use]:
