@@ -117,5 +117,6 @@ async def test_a_certificate_that_is_not_valid_yet_is_the_reason_that_is_told(
             while not (told := [r for r in caplog.records if r.getMessage() == "broker-unreachable"]):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         fields = told[0].__dict__["meshtwin_fields"]
-        assert "certificate is not yet valid" in str(fields["reason"])
+        assert "certificate is not valid yet" in str(fields["reason"])
+        assert "clock" in str(fields["fix"])
         assert gateway.outbox.queued == 1
