@@ -28,9 +28,14 @@ def set_aside_if_cut(folder: Path) -> Path | None:
     path = folder / NAME
     if not path.exists() or is_whole(path.read_bytes()):
         return None
+    return set_aside(path, "cut short")
+
+
+def set_aside(path: Path, reason: str) -> Path:
+    """Keep a saved state for people to look at, and say so; its new path."""
     aside = path.with_name(f"{NAME}.damaged")
     path.replace(aside)
-    log.warning("broker-state-set-aside", file=str(aside), reason="cut short")
+    log.warning("broker-state-set-aside", file=str(aside), reason=reason)
     return aside
 
 

@@ -22,6 +22,7 @@ from typing import NoReturn
 from common.errors import Misconfigured, TimedOut, Unavailable
 from coordinator.broker.configuration import BrokerFiles
 from coordinator.broker.instance import handles_reload, take_lock, write_pid
+from coordinator.broker.trial import set_aside_if_refused
 from coordinator.config import StatePaths, load_config
 from coordinator.identity.own import WILDCARDS
 
@@ -39,6 +40,7 @@ def execute(state: Path) -> NoReturn:
     files = BrokerFiles(StatePaths(state.absolute()).broker)
     command = _command(state)
     lock = take_lock(files)
+    set_aside_if_refused(command[0], files.data)
     write_pid(lock, os.getpid())
     os.set_inheritable(lock, True)
     os.execv(command[0], command)
@@ -89,6 +91,7 @@ class BrokerProcess:
         lock = take_lock(self._files)
         try:
             self._check_port()
+            set_aside_if_refused(command[0], self._files.data)
             self._process = _spawn(command, self._files.log, lock)
             write_pid(lock, self._process.pid)
         finally:
