@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,10 +62,12 @@ serve(state)
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Path:
-    state = tmp_path / "coordinator"
-    initialise(state, InitOptions(port=free_port(), gateways_port=0))
-    return state
+def state() -> Iterator[Path]:
+    """Not below the tests' own folder: the path of a socket in it would be too long."""
+    with tempfile.TemporaryDirectory(prefix="meshtwin-") as folder:
+        state = Path(folder) / "c"
+        initialise(state, InitOptions(port=free_port(), gateways_port=0))
+        yield state
 
 
 @pytest.fixture
