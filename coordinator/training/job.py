@@ -58,7 +58,7 @@ class TrainingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a training is: `step` of `steps`, loss and held-out loss per transmission window so far."""
+    """How far a training is: `step` of `steps`; loss and held-out loss (nats per window) so far."""
 
     phase: Phase
     step: int = 0
