@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from common.errors import Misconfigured
 from coordinator.service import install as coordinator_install
 from edge_agent.service import install as agent_install
 from tools.services.programs import run
@@ -21,7 +22,6 @@ PYTHON: Final = "/opt/meshtwin/bin/python"
 RELEASE: Final = "bookworm"
 _PACKAGES: Final = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "mosquitto")
 _SOURCES: Final = ("common", "firmware_bridge", "edge_agent", "coordinator")
-_DEFAULT_MIRROR: Final = "http://deb.debian.org/debian"
 
 
 def bare_system(work: Path) -> Path:
@@ -36,7 +36,7 @@ def bare_system(work: Path) -> Path:
 
 
 def mirror(apt: Path = Path("/etc/apt")) -> str:
-    """The package mirror that this machine is set up with."""
+    """The package mirror that this machine is set up with. Raises Misconfigured when it has none."""
     sources = [*sorted((apt / "sources.list.d").glob("*.sources")), apt / "sources.list"]
     for file in sources:
         text = file.read_text() if file.exists() else ""
@@ -45,7 +45,7 @@ def mirror(apt: Path = Path("/etc/apt")) -> str:
         )
         if found:
             return found[1]
-    return _DEFAULT_MIRROR
+    raise Misconfigured(f"no Debian mirror in {apt}", "name one in sources.list: this takes a Debian machine")
 
 
 def wheels(work: Path, python: str) -> Path:
