@@ -65,10 +65,17 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A link's expected PDR in the next period, and the highest that is still plausible."""
+    """A link's PDR some windows ahead: what is expected, the highest that is still plausible, and what it may
+    well be if the link is indeed falling (None: what is expected)."""
 
     pdr: float
     upper: float
+    lower: float | None = None
+
+    @property
+    def if_falling(self) -> float:
+        """What to reckon with once a fall is seen."""
+        return self.pdr if self.lower is None else self.lower
 
 
 @dataclass(frozen=True, slots=True)

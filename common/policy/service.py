@@ -92,7 +92,11 @@ def site_service(state: SiteState, observation: Observation) -> Service:
 def problem_of(state: SiteState, observation: Observation, now: float) -> Problem:
     """The problem of a site at monotonic time `now`, which ends refusals."""
     expected = {key: forecast.pdr for key, forecast in observation.forecast.items()}
-    plausible = {key: forecast.upper for key, forecast in observation.forecast.items()}
+    # A forecast only ever adds a reason to act: what has been counted already stays true.
+    plausible = {
+        key: min(forecast.upper, state.best_case.links.get(key, 1.0))
+        for key, forecast in observation.forecast.items()
+    }
     relays = relay_set(state.nodes, observation.dead)
     candidates = frozenset(
         address

@@ -11,8 +11,12 @@ from common.models.link_forecast import AHEAD, Outlook
 from common.policy.actions import Forecast
 from edge_agent.observe.links import LinkBook
 
-PLAUSIBLE_DEVIATIONS: Final = 1.64
-"""A model's best plausible case lies so many of its standard deviations above what it expects."""
+# Standard deviations of a model's outlook; docs/decisions/0011-foresight.md says how they were found.
+PLAUSIBLE_DEVIATIONS: Final = 1.0
+"""Above what is expected: the best case to reckon with. No more, as two directions have to agree in it."""
+
+FALLING_DEVIATIONS: Final = -1.0
+"""Below what is expected: what to reckon with once the fall is seen. One time in six it comes worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +27,23 @@ class Expectation:
     next_pdr: float
     ahead: Forecast
 
-    def next_share(self, transmissions: int) -> float:
-        """The share of the next window's probes that will be heard, each sent so many times."""
-        return heard_once(self.next_pdr, max(1, transmissions))
+    def error(self, heard: int, expected: int, transmissions: int) -> float:
+        """How far the share of probes heard in a window lies from what was expected of it, 0 to 1.
+
+        Compared in whole probes: of ten probes, an expected share of 0.99 is ten, and one of 0.94 nine. With
+        shares as they are, whoever claims more than is true of a good link would win every window.
+        """
+        wanted = round(expected * heard_once(self.next_pdr, max(1, transmissions)))
+        return abs(wanted - min(heard, expected)) / expected
 
 
 def expectation(outlook: Outlook) -> Expectation:
     """What a model's outlook amounts to."""
-    ahead = Forecast(outlook.pdr(AHEAD), outlook.pdr(AHEAD, PLAUSIBLE_DEVIATIONS))
+    ahead = Forecast(
+        outlook.pdr(AHEAD),
+        outlook.pdr(AHEAD, PLAUSIBLE_DEVIATIONS),
+        outlook.pdr(AHEAD, FALLING_DEVIATIONS),
+    )
     return Expectation(outlook.pdr(1), ahead)
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 from common.mesh.graph import LinkKey
+from common.policy import foresight
 from common.policy.actions import Forecast
 from edge_agent.infer.expectation import Expectation, Forecaster
 from edge_agent.infer.naive import NaiveForecaster
 from edge_agent.infer.score import Match, MeanError, Standing, State
+from edge_agent.observe import history
 from edge_agent.observe.links import LinkBook
 from firmware_bridge.link import NeighbourReport
 
@@ -20,9 +22,8 @@ Mode = Literal["auto", "naive", "off"]
 class Forecasting:
     """Runs forecasters over one link book: the naive one, and models that come and go.
 
-    A model is on trial until it is clearly better or worse than the naive forecast over the same windows.
-    It is used while it is better; links of which it says nothing are left to the naive forecast. All of
-    them are scored in every mode.
+    A model is on trial at first, then used unless it is clearly worse than the naive forecast over the same
+    windows. Links of which it says nothing are left to the naive forecast. All are scored in every mode.
     """
 
     def __init__(self, links: LinkBook, mode: Mode = "auto", naive: Forecaster | None = None) -> None:
@@ -33,6 +34,8 @@ class Forecasting:
         self._models: dict[str, Forecaster] = {}
         self._matches: dict[str, Match] = {}
         self._latest: dict[str, Mapping[LinkKey, Expectation]] = {self._naive.name: {}}
+        self._falls_db: dict[LinkKey, float] = {}
+        self._seen = 0
 
     def add(self, model: Forecaster) -> None:
         """Take in a model, on trial. One of the same name is replaced, and its score begins anew."""
@@ -64,18 +67,29 @@ class Forecasting:
             expected = self._latest[self._naive.name].get(key)
             if row.expected <= 0 or expected is None:
                 continue
-            share = min(row.heard, row.expected) / row.expected
-            naive_error = abs(expected.next_share(row.transmissions) - share)
+            window = (row.heard, row.expected, row.transmissions)
+            naive_error = expected.error(*window)
             self._naive_error.add(naive_error)
             for name, match in self._matches.items():
                 guess = self._latest[name].get(key)
                 if guess is not None:
-                    match.add(abs(guess.next_share(row.transmissions) - share), naive_error)
+                    match.add(guess.error(*window), naive_error)
 
     def refresh(self) -> None:
         """Forecast anew."""
         for forecaster in (self._naive, *self._models.values()):
             self._latest[forecaster.name] = forecaster.forecast(self._links)
+        self._note_falls()
+
+    def _note_falls(self) -> None:
+        """Look at the signal strength of links with new windows."""
+        for key in self._links.updated_since(self._seen):
+            fall = history.fall_db(self._links[key].packed)
+            if fall is not None and fall > 0:
+                self._falls_db[key] = fall
+            else:
+                self._falls_db.pop(key, None)
+        self._seen = self._links.windows
 
     @property
     def best(self) -> str:
@@ -96,4 +110,5 @@ class Forecasting:
         """What decisions are to reckon with; nothing when forecasts are off."""
         if self._mode == "off":
             return {}
-        return {key: expected.ahead for key, expected in self.expectations().items()}
+        ahead = {key: expected.ahead for key, expected in self.expectations().items()}
+        return foresight.reckon(ahead, self._falls_db)

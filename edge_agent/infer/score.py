@@ -13,10 +13,10 @@ MEMORY_WINDOWS: Final = 2000
 TRIAL_WINDOWS: Final = 200
 """A model is neither used nor called worse before so many windows of it were compared."""
 
-# Standard errors of the mean difference. Better or worse has to be clear; a model in use is set aside
-# sooner, as soon as it is likely to be worse: the naive forecast is the safe one.
 CLEAR: Final = 2.0
-LIKELY: Final = 1.0
+"""Standard errors of the mean difference. On a calm site nobody can be better than the other, and a model is
+there for the day when something happens: it need not be better before it is used, but must not be clearly
+worse. Once it was, it has to be clearly better to be used again."""
 
 _FADE: Final = 1.0 - 1.0 / MEMORY_WINDOWS
 
@@ -89,7 +89,6 @@ class Match:
         weight = self._model.weight
         gain = self._naive.mean - self._model.mean
         error = sqrt(max(0.0, self._squares / weight - gain * gain) / weight)
-        if gain > CLEAR * error:
-            return State.IN_USE
-        needed = LIKELY if self._state is State.IN_USE else CLEAR
-        return State.WORSE if gain < -needed * error else self._state
+        if gain < -CLEAR * error:
+            return State.WORSE
+        return State.WORSE if self._state is State.WORSE and gain <= CLEAR * error else State.IN_USE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from statistics import fmean
 from typing import Final
 
 from common.models.link_forecast import WINDOWS, LinkWindow
@@ -13,6 +14,9 @@ _UNKNOWN_RSSI: Final = 127
 """As Bluetooth's host controller interface says that it cannot tell."""
 
 EMPTY: Final = b""
+
+RECENT: Final = 3
+"""So many windows are compared with those before them, once the history is full."""
 
 
 def add(packed: bytes, window: LinkWindow) -> bytes:
@@ -36,3 +40,14 @@ def spacing(packed: bytes) -> float | None:
     """Mean seconds between the windows; None when there are not two."""
     times = [t for t, *_ in _WINDOW.iter_unpack(packed)]
     return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
+
+
+def fall_db(packed: bytes) -> float | None:
+    """By how much the signal strength of the last windows lies below that of the ones before.
+
+    None where it was not read in enough of them.
+    """
+    read = [rssi for *_, rssi in _WINDOW.iter_unpack(packed) if rssi != _UNKNOWN_RSSI]
+    if len(read) < WINDOWS:
+        return None
+    return fmean(read[:-RECENT]) - fmean(read[-RECENT:])

@@ -20,6 +20,9 @@ FADING_DB = 2.0
 
 MIN_PDR = 0.02
 MAX_PDR = 0.9999
+STRONG = 0.98
+"""Beyond this PDR the curve says nothing about the signal: a decay begins there, however strong it was."""
+
 DRIFT_PERIOD_S = 10.0
 DRIFT_STEP = 0.12
 DRIFT_STRETCH_S = 1.0
@@ -48,16 +51,23 @@ class Links:
 
     `drift` bounds a slow random walk on the logit scale (0: none): 0.5 moves a PDR of 0.9 between 0.85 and
     0.94. A link that was set by hand no longer drifts. `ceiling` is what is left of a perfect signal: the
-    rest is lost to others on every link alike.
+    rest is lost to others on every link alike. `margins` say how far signals lie above the receiver's
+    threshold, in dB; without them that is what goes with the PDR.
     """
 
     def __init__(
-        self, pdr: Mapping[LinkKey, float], drift: float = 0.0, seed: int = 1, ceiling: float = 1.0
+        self,
+        pdr: Mapping[LinkKey, float],
+        drift: float = 0.0,
+        seed: int = 1,
+        ceiling: float = 1.0,
+        margins: Mapping[LinkKey, float] | None = None,
     ) -> None:
         self._drift = drift
         self._ceiling = ceiling
-        # Links that were set by hand to more than there can be: nothing disturbs them.
-        self._undisturbed: set[LinkKey] = set()
+        self._first = dict(pdr)
+        self._margins = margins or {}
+        self._by_hand: set[LinkKey] = set()
         self._random = Random(f"drift {seed}")
         self._base = {key: _logit(p) for key, p in sorted(pdr.items()) if 0.0 < p < 1.0}
         self._offset = dict.fromkeys(self._base, 0.0)
@@ -77,8 +87,7 @@ class Links:
         """Hold a link at a PDR from now on."""
         self._base.pop((transmitter, receiver), None)
         self._decays.pop((transmitter, receiver), None)
-        if pdr >= self._ceiling * MAX_PDR:
-            self._undisturbed.add((transmitter, receiver))
+        self._by_hand.add((transmitter, receiver))
         self.out.setdefault(transmitter, {})[receiver] = pdr
 
     def decay(self, transmitter: int, receiver: int, to: float, seconds: float, now: float) -> None:
@@ -91,9 +100,23 @@ class Links:
             self._decays[transmitter, receiver] = Decay(now, now + seconds, start, to)
 
     def margin_db(self, transmitter: int, receiver: int, pdr: float) -> float:
-        """How far the signal lies above the receiver's threshold when the link has this PDR."""
-        ceiling = 1.0 if (transmitter, receiver) in self._undisturbed else self._ceiling
-        return FADING_DB * _logit(min(MAX_PDR, max(1.0 - MAX_PDR, pdr / ceiling)))
+        """How far the signal lies above the receiver's threshold when the link has this PDR.
+
+        It moves with the PDR on the curve from lost to received. A signal so strong that only others on the
+        air do harm does not move with the link's drift.
+        """
+        key = (transmitter, receiver)
+        first = self._first.get(key, pdr)
+        margin = self._margins.get(key)
+        if margin is None:
+            margin = FADING_DB * self._odds(first)
+        if key not in self._by_hand and first >= STRONG * self._ceiling:
+            return margin
+        return margin + FADING_DB * (self._odds(pdr) - self._odds(first))
+
+    def _odds(self, pdr: float) -> float:
+        """Log odds of a reception that nobody disturbs."""
+        return _logit(min(STRONG, max(1.0 - STRONG, pdr / self._ceiling)))
 
     @property
     def decaying(self) -> bool:
@@ -124,15 +147,20 @@ def pdr_of(scenario: Scenario, loss: float = 0.0) -> dict[LinkKey, float]:
 
     `loss` is lost besides, on every link alike (interference from others).
     """
-    power = {node.address: node.tx_power_dbm for node in scenario.nodes}
-    threshold = threshold_dbm(scenario.radio.noise_figure_db)
     found = {}
-    for (a, b), attenuation in _attenuations(scenario):
-        margin = power[a] - attenuation - threshold
+    for (a, b), margin in margins_of(scenario).items():
         pdr = (1.0 - loss) / (1.0 + exp(-max(-100.0, margin / FADING_DB)))
-        if a != b and pdr >= MIN_PDR:
+        if pdr >= MIN_PDR:
             found[a, b] = min(pdr, MAX_PDR)
     return found
+
+
+def margins_of(scenario: Scenario) -> dict[LinkKey, float]:
+    """How far each signal lies above its receiver's threshold, in dB."""
+    power = {node.address: node.tx_power_dbm for node in scenario.nodes}
+    threshold = threshold_dbm(scenario.radio.noise_figure_db)
+    attenuations = _attenuations(scenario)
+    return {(a, b): power[a] - attenuation - threshold for (a, b), attenuation in attenuations if a != b}
 
 
 def threshold_dbm(noise_figure_db: float) -> float:

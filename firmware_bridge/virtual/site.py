@@ -26,6 +26,7 @@ from firmware_bridge.virtual.radio import (
     DRIFT_STRETCH_S,
     LinkKey,
     Links,
+    margins_of,
     pdr_of,
     threshold_dbm,
 )
@@ -64,7 +65,8 @@ class VirtualSite:
 
     `pdr` gives every directed link; `relays` who relays; `monitor` the probe settings of every node but
     those `without_monitor`. `gateways` are nodes that are silent while nobody is attached to them. `loss` is
-    the part of `pdr` that others on the air are to blame for; nodes read signal strength if `rssi`.
+    the part of `pdr` that others on the air are to blame for; nodes read signal strength if `rssi`, which
+    lies `margins` (dB) above the threshold at first.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class VirtualSite:
         seed: int = 1,
         loss: float = 0.0,
         noise_figure_db: float = Radio().noise_figure_db,
+        margins: Mapping[LinkKey, float] | None = None,
         rssi: bool = True,
     ) -> None:
         addresses = sorted({address for key in pdr for address in key} | set(nodes))
@@ -102,7 +105,7 @@ class VirtualSite:
             )
             for address in addresses
         }
-        self.links = Links(pdr, drift, seed, 1.0 - loss)
+        self.links = Links(pdr, drift, seed, 1.0 - loss, margins)
         self.signals = Signals(self.links, threshold_dbm(noise_figure_db), seed) if rssi else None
         self.groups = {group: frozenset(members) for group, members in (groups or {}).items()}
         self.gateways = set(gateways)
@@ -143,6 +146,7 @@ class VirtualSite:
             seed=scenario.seed,
             loss=loss,
             noise_figure_db=scenario.radio.noise_figure_db,
+            margins=margins_of(scenario),
         )
         for t, address, what in scenario.failures:
             site.after(t, site.down if what == "down" else site.up, address)
