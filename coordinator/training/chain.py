@@ -56,8 +56,8 @@ class Scale:
     newest: int
 
 
-_FULL: Final = Scale(FULL, 9000, 32, 300_000)
-_QUICK: Final = Scale(QUICK, 4000, 32, 30_000)
+_FULL: Final = Scale(FULL, 14_000, 32, 300_000)
+_QUICK: Final = Scale(QUICK, 5000, 32, 30_000)
 
 
 def train(request: TrainingRequest) -> TrainingResult:

@@ -37,11 +37,11 @@ class Effort:
 
     steps: int
     batch: int
-    rate: float = 3e-3
+    rate: float = 4e-3
 
 
-FULL: Final = Effort(6000, 768)
-QUICK: Final = Effort(1500, 384)
+FULL: Final = Effort(10_000, 768)
+QUICK: Final = Effort(1800, 384)
 
 
 @dataclass(frozen=True, slots=True)
