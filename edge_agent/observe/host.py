@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from common.clock import Clock
 from common.codec import Table
 from common.messages import Kind, encode_measurement
+from edge_agent.observe.kernel import Kernel, disk_percent
 from edge_agent.observe.uplink import UplinkMetrics
 
 MIB: Final = 1 << 20
@@ -65,31 +64,29 @@ class Host:
         self._disk = state_dir
         self._uplink = uplink
         self._cpus = os.cpu_count() or 1
-        self._process = psutil.Process()
+        self._kernel = Kernel(root)
         self._power = power_model(root)
         self._zones = _thermal_zones(root)
         self._throttled = _throttled_file(root)
         self._last: dict[str, float] = {}
         self._last_at = math.nan
-        # The first call of each only sets the mark that the next one counts from.
-        psutil.cpu_percent()
-        self._process.cpu_percent()
+        self._busy = self._kernel.busy()
 
     def read(self) -> dict[str, float]:
         """Every metric now, by column name."""
-        memory = psutil.virtual_memory()
-        cpu = psutil.cpu_percent()
+        total, available = self._kernel.memory()
+        before, self._busy = self._busy, self._kernel.busy()
+        cpu = self._busy.percent_since(before)
         return {
             "cpu_percent": cpu,
             "load1": os.getloadavg()[0],
-            "memory_percent": memory.percent,
-            "memory_available_mib": memory.available / MIB,
+            "memory_percent": 100.0 * (total - available) / total,
+            "memory_available_mib": available / MIB,
             "temperature_c": self._temperature(),
             "throttled": self._throttling(),
-            "disk_percent": self._disk_percent(),
+            "disk_percent": disk_percent(self._disk),
             "power_w": self._power.idle + self._power.per_cpu * self._cpus * cpu / 100,
-            "agent_cpu_percent": self._own_cpu(),
-            "agent_rss_mib": self._process.memory_info().rss / MIB,
+            "agent_rss_mib": self._kernel.own_memory() / MIB,
             **self._rates(),
             **self._uplink_metrics(),
         }
@@ -98,14 +95,9 @@ class Host:
         """One row of a HOST measurement."""
         return table_of(self._clock.wall(), self.read())
 
-    def _own_cpu(self) -> float:
-        percent = self._process.cpu_percent()
-        # The first reading comes too soon after the mark: a few ticks in a few milliseconds, far over 100.
-        return math.nan if math.isnan(self._last_at) else percent
-
     def _rates(self) -> dict[str, float]:
-        """Bytes per second since the last reading; NaN in the first, and after a counter wrapped."""
-        now, counters = self._clock.monotonic(), _counters()
+        """Growth per second since the last reading; NaN in the first, and after a counter wrapped."""
+        now, counters = self._clock.monotonic(), self._counters()
         seconds = now - self._last_at
         rates = {
             name: (count - self._last.get(name, math.nan)) / seconds if seconds > 0 else math.nan
@@ -113,6 +105,19 @@ class Host:
         }
         self._last, self._last_at = counters, now
         return {name: rate if rate >= 0 else math.nan for name, rate in rates.items()}
+
+    def _counters(self) -> dict[str, float]:
+        """What only grows. A hundred times the CPU seconds, so that their rate is in per cent of one CPU."""
+        disk_read, disk_written = self._kernel.disk_bytes()
+        received, sent = self._kernel.network_bytes()
+        own = os.times()
+        return {
+            "agent_cpu_percent": 100.0 * (own.user + own.system),
+            "disk_read_bps": disk_read,
+            "disk_write_bps": disk_written,
+            "net_rx_bps": received,
+            "net_tx_bps": sent,
+        }
 
     def _uplink_metrics(self) -> dict[str, float]:
         if self._uplink is None:
@@ -132,12 +137,6 @@ class Host:
     def _throttling(self) -> float:
         """The firmware's throttling word; see THROTTLED_NOW."""
         return _number(self._throttled, 16) if self._throttled is not None else math.nan
-
-    def _disk_percent(self) -> float:
-        try:
-            return float(psutil.disk_usage(str(self._disk)).percent)
-        except OSError:
-            return math.nan
 
 
 class HostObserver:
@@ -173,18 +172,6 @@ def power_model(root: Path = Path("/")) -> PowerModel:
     except OSError:
         return _GENERIC_PC
     return next((model for known, model in _POWER if name.startswith(known)), _GENERIC_ARM)
-
-
-def _counters() -> dict[str, float]:
-    """Bytes since boot, over all disks and over all network interfaces but loopback."""
-    disk = psutil.disk_io_counters()
-    nets = [net for name, net in psutil.net_io_counters(pernic=True).items() if name != "lo"]
-    return {
-        "disk_read_bps": float(disk.read_bytes) if disk is not None else math.nan,
-        "disk_write_bps": float(disk.write_bytes) if disk is not None else math.nan,
-        "net_rx_bps": float(sum(net.bytes_recv for net in nets)),
-        "net_tx_bps": float(sum(net.bytes_sent for net in nets)),
-    }
 
 
 def _thermal_zones(root: Path) -> list[Path]:

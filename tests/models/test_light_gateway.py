@@ -56,7 +56,7 @@ def closure(extra: str) -> set[str]:
 def test_no_heavy_package_comes_with_a_gateways_extra(extra: str) -> None:
     found = closure(extra)
     assert found & HEAVY == set()
-    assert {"pydantic", "msgpack", "paho-mqtt", "dbus-fast", "psutil"} <= found
+    assert {"pydantic", "msgpack", "paho-mqtt", "dbus-fast"} <= found
 
 
 def test_the_runtime_comes_with_a_gateways_extra_and_the_rest_with_the_coordinators() -> None:
