@@ -41,20 +41,20 @@ from firmware_bridge.access.link_monitor import (
 )
 from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.access.opcodes import check_payload, opcode_bytes, split
-from firmware_bridge.bluez.answers import Answers
 from firmware_bridge.bluez.attachment import DaemonPlace
-from firmware_bridge.bluez.commissioner import (
+from firmware_bridge.bluez.node import AttachedNode
+from firmware_bridge.bluez.own_node import OwnNode, Surroundings
+from firmware_bridge.bluez.tokens import TokenStore
+from firmware_bridge.event_queue import EventQueue
+from firmware_bridge.foundation.answers import Answers
+from firmware_bridge.foundation.commissioner import (
     GATEWAY_MODELS,
     NETWORK_TRANSMIT,
     NodePlan,
     commission,
     gateway_plan,
 )
-from firmware_bridge.bluez.configurator import Configurator
-from firmware_bridge.bluez.node import AttachedNode
-from firmware_bridge.bluez.own_node import OwnNode, Surroundings
-from firmware_bridge.bluez.tokens import TokenStore
-from firmware_bridge.event_queue import EventQueue
+from firmware_bridge.foundation.configurator import Configurator
 from firmware_bridge.link import (
     Event,
     LinkDown,
@@ -182,7 +182,7 @@ class BluezMeshLink:
         raise TimedOut(f"{show(address)} did not answer a restart message")
 
     async def commission(self, address: int, plan: NodePlan) -> None:
-        """Make a provisioned node ready, see `bluez.commissioner`; not a method of `MeshLink`."""
+        """Make a provisioned node ready, see `foundation.commissioner`; not a method of `MeshLink`."""
         await commission(self._own.client, address, plan)
 
     async def adopt(self, site: SiteFile, nodes: Collection[int]) -> None:
@@ -286,7 +286,7 @@ class BluezMeshLink:
     def _stated(self, configuration: NodeConfiguration) -> None:
         self._tell(NodeStatus(self._clock.monotonic(), configuration))
 
-    # What the own node's monitor finds, see `monitor.Listener`.
+    # What the own node's monitor finds, see `foundation.monitor.Listener`.
 
     def counted(self, counts: tuple[NeighbourCount, ...]) -> None:
         self._tell(NeighbourReport(self._clock.monotonic(), self._settings.address, counts))

@@ -1,6 +1,6 @@
 """The neighbour table of link monitoring, and when to probe: pure, time comes in as a parameter.
 
-Neither sends nor receives; `bluez/monitor.py` does, and firmware does the same from PROTOCOL.md.
+Neither sends nor receives; `foundation/monitor.py` does, and firmware does the same from PROTOCOL.md.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ from firmware_bridge.access.health import AttentionGet, AttentionSet, AttentionS
 from firmware_bridge.access.link_monitor import COMPANY, Restart, RestartStatus
 from firmware_bridge.access.message import AccessMessage, Opaque
 from firmware_bridge.bluez.attachment import DaemonPlace
-from firmware_bridge.bluez.commissioner import NODE_MODELS
 from firmware_bridge.bluez.node import AttachedNode
 from firmware_bridge.bluez.own_node import OwnNode, Surroundings
 from firmware_bridge.bluez.tokens import TokenStore
+from firmware_bridge.foundation.commissioner import NODE_MODELS
 
 # The answer to a restart message is on its way before the node goes.
 _RESTART_DELAY_S: Final = 0.3

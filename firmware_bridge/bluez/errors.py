@@ -9,6 +9,7 @@ from dbus_fast import AuthError, InvalidAddressError
 from dbus_fast.errors import DBusError
 
 from common.errors import MeshtwinError, Misconfigured, Rejected, RejectReason, Unavailable
+from firmware_bridge.foundation.sender import Silent
 
 _BUS_FIX = "is the message bus running, and may this user use it?"
 
@@ -22,10 +23,6 @@ class NotKnown(Rejected):
 
 class InUse(Unavailable):
     """The daemon has this node already: attached by someone else, or imported before."""
-
-
-class Silent(Unavailable):
-    """The daemon is there but does not answer: it hangs, and so does our node's network."""
 
 
 def from_reply(name: str, detail: str) -> MeshtwinError:

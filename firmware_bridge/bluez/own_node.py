@@ -20,11 +20,11 @@ from firmware_bridge.access.link_monitor import MonitorGet, MonitorSet, Probe, P
 from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.bluez.application import Application, Composition
 from firmware_bridge.bluez.attachment import Attachment, DaemonPlace, NodeIdentity
-from firmware_bridge.bluez.commissioner import probe_publication, set_publication
-from firmware_bridge.bluez.config_client import ConfigClient
-from firmware_bridge.bluez.monitor import LinkMonitor, Listener
 from firmware_bridge.bluez.node import AttachedNode
 from firmware_bridge.bluez.tokens import TokenStore
+from firmware_bridge.foundation.commissioner import probe_publication, set_publication
+from firmware_bridge.foundation.config_client import ConfigClient
+from firmware_bridge.foundation.monitor import LinkMonitor, Listener
 
 
 class Role(Protocol):

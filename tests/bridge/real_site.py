@@ -25,8 +25,8 @@ from firmware_bridge.access import generic_onoff
 from firmware_bridge.access.link_monitor import MONITOR_PROBES, SERVER, MonitorSet, MonitorStatus
 from firmware_bridge.access.message import build
 from firmware_bridge.bluez.attachment import DaemonPlace
-from firmware_bridge.bluez.commissioner import NodePlan
 from firmware_bridge.bluez_mesh import BluezMeshLink, BluezSettings
+from firmware_bridge.foundation.commissioner import NodePlan
 from tools.meshlab.lab import Lab
 from tools.meshlab.topology import Topology
 

@@ -14,7 +14,8 @@ from common.errors import MeshtwinError, Misconfigured, Rejected, Unavailable
 from firmware_bridge.access import link_monitor
 from firmware_bridge.bluez.application import ELEMENT, ROOT, Application, Composition
 from firmware_bridge.bluez.bus import Bus, Reply
-from firmware_bridge.bluez.errors import InUse, NotKnown, Silent, from_reply, translated
+from firmware_bridge.bluez.errors import InUse, NotKnown, from_reply, translated
+from firmware_bridge.foundation.sender import Silent
 
 _CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">

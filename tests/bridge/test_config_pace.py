@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from common.errors import Unavailable
-from firmware_bridge.bluez.answers import Answers
-from firmware_bridge.bluez.config_client import RoundTrips
+from firmware_bridge.foundation.answers import Answers
+from firmware_bridge.foundation.config_client import RoundTrips
 
 
 def test_an_unknown_node_is_asked_again_after_a_quarter_of_a_second_or_so() -> None:

@@ -13,7 +13,7 @@ from common.mesh import cdb
 from common.mesh.configuration import Transmit
 from firmware_bridge.access.fields import ModelId
 from firmware_bridge.bluez.attachment import NodeIdentity
-from firmware_bridge.bluez.commissioner import GATEWAY_MODELS, NODE_MODELS
+from firmware_bridge.foundation.commissioner import GATEWAY_MODELS, NODE_MODELS
 from tools.meshlab import sitefile
 from tools.meshlab.sitefile import SitePlan
 

@@ -19,8 +19,8 @@ from common.mesh.cdb import SiteFile
 from common.mesh.configuration import ConfigurationChange, Transmit
 from common.tasks import together
 from firmware_bridge.bluez.attachment import DaemonPlace
-from firmware_bridge.bluez.commissioner import NodePlan
 from firmware_bridge.bluez_mesh import BluezMeshLink, BluezSettings
+from firmware_bridge.foundation.commissioner import NodePlan
 from tools.meshlab.client import LabClient
 from tools.meshlab.sitefile import SitePlan
 from tools.meshlab.topology import Topology

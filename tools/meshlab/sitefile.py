@@ -21,7 +21,7 @@ from common.mesh.cdb import SiteFile, read
 from common.mesh.configuration import Transmit
 from firmware_bridge.access.fields import ModelId
 from firmware_bridge.access.link_monitor import COMPANY
-from firmware_bridge.bluez.commissioner import (
+from firmware_bridge.foundation.commissioner import (
     GATEWAY_MODELS,
     NETWORK_TRANSMIT,
     NODE_MODELS,

@@ -36,7 +36,7 @@ from firmware_bridge.access.config_state import (
 )
 from firmware_bridge.access.fields import ModelId, Status, status_name
 from firmware_bridge.access.link_monitor import MonitorStatus
-from firmware_bridge.bluez.config_client import ConfigClient
+from firmware_bridge.foundation.config_client import ConfigClient
 
 NODE_MODELS: Final = (generic_onoff.SERVER, health.SERVER, link_monitor.SERVER)
 GATEWAY_MODELS: Final = (generic_onoff.CLIENT, health.CLIENT, link_monitor.SERVER, link_monitor.CLIENT)

@@ -22,7 +22,7 @@ from firmware_bridge.access.config_state import (
     RelayStatus,
 )
 from firmware_bridge.access.message import AccessMessage, Opaque
-from firmware_bridge.bluez.config_client import ConfigClient
+from firmware_bridge.foundation.config_client import ConfigClient
 
 
 class Configurator:

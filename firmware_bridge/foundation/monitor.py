@@ -1,4 +1,4 @@
-"""The link-monitor server on a BlueZ node: probes, counts, reports and tells losses, while it is attached.
+"""The link-monitor server on a node of ours: probes, counts, reports and tells losses, while it is attached.
 
 What to count and when a neighbour is lost is decided in `neighbours.py`; the messages are in PROTOCOL.md.
 """
@@ -23,8 +23,7 @@ from firmware_bridge.access.link_monitor import (
     ReportEntry,
 )
 from firmware_bridge.access.message import AccessMessage, build
-from firmware_bridge.bluez.errors import Silent
-from firmware_bridge.bluez.node import AttachedNode
+from firmware_bridge.foundation.sender import Sender, Silent
 from firmware_bridge.link import NeighbourCount
 from firmware_bridge.neighbours import Doubt, Loss, NeighbourTable, ProbeSchedule
 
@@ -102,7 +101,7 @@ class LinkMonitor:
         self._probes_to_report = min(self._probes_to_report, wanted.report_every)
         return self.settings
 
-    async def run(self, node: AttachedNode) -> None:
+    async def run(self, node: Sender) -> None:
         """Monitor until cancelled. What went on while we were detached says nothing about neighbours."""
         self._forget()
         self._published_transmissions = 0
@@ -127,7 +126,7 @@ class LinkMonitor:
         deadline = self._table.next_deadline()
         return min(dues) if deadline is None else min(deadline, *dues)
 
-    async def _act(self, node: AttachedNode, now: float) -> None:
+    async def _act(self, node: Sender, now: float) -> None:
         if not self.settings.period_units:
             if self._schedule is not None or len(self._table):
                 self._forget()
@@ -148,12 +147,12 @@ class LinkMonitor:
             self._reports.remove(report)
             await self._send(node, report[1])
 
-    async def _probe(self, node: AttachedNode) -> None:
+    async def _probe(self, node: Sender) -> None:
         settings = self.settings
         self._sequence = (self._sequence + 1) & 0xFFFF
         await self._publish(node, Probe(self._sequence, settings.period_units, settings.transmissions))
 
-    async def _publish(self, node: AttachedNode, message: AccessMessage) -> None:
+    async def _publish(self, node: Sender, message: AccessMessage) -> None:
         try:
             if self._published_transmissions != self.settings.transmissions:
                 await self._set_transmissions(self.settings.transmissions)
@@ -179,13 +178,13 @@ class LinkMonitor:
         messages = link_monitor.reports(_entry(count) for count in counts)
         self._reports = [(now + self._random.uniform(0.0, window), message) for message in messages]
 
-    async def _tell(self, node: AttachedNode, loss: Loss) -> None:
+    async def _tell(self, node: Sender, loss: Loss) -> None:
         if self._listener is not None:
             self._listener.lost(loss)
         share = min(255, round(loss.share_before * 255))
         await self._send(node, Lost(loss.transmitter, min(255, loss.missed), share))
 
-    async def _send(self, node: AttachedNode, message: AccessMessage) -> None:
+    async def _send(self, node: Sender, message: AccessMessage) -> None:
         try:
             await node.send(link_monitor.MONITOR_REPORTS, build(message), self._key_index)
         except MeshtwinError as error:

@@ -16,13 +16,13 @@ from common.mesh.addresses import show
 from firmware_bridge.access import catalogue
 from firmware_bridge.access.message import AccessMessage, build
 from firmware_bridge.access.opcodes import MAX_UNSEGMENTED_PAYLOAD, split
-from firmware_bridge.bluez.answers import Answers, Inbox
-from firmware_bridge.bluez.node import AttachedNode
+from firmware_bridge.foundation.answers import Answers, Inbox
+from firmware_bridge.foundation.sender import Sender
 
 A = TypeVar("A", bound=AccessMessage)
 
 GIVE_UP_S: Final = 4.0
-# A segmented question has the daemon's own repeats below it, which take longer.
+# A segmented question has repeats below it, which take longer.
 _SEGMENTED_WAIT_S: Final = 1.2
 _FIRST_WAIT_S: Final = 0.28
 _SHORTEST_WAIT_S: Final = 0.15
@@ -57,7 +57,7 @@ def _accept_all(_: AccessMessage) -> bool:
 class ConfigClient:
     """Asks over `node()`, which raises Unavailable while detached."""
 
-    def __init__(self, node: Callable[[], AttachedNode], clock: Clock) -> None:
+    def __init__(self, node: Callable[[], Sender], clock: Clock) -> None:
         self._node = node
         self._clock = clock
         self._answers = Answers()
