@@ -71,6 +71,7 @@ class Outbox:
         self._trouble = DiskTrouble()
         self._dirty = asyncio.Event()
         self._committed: Callable[[], None] = lambda: None
+        self._is_closed = False
         self.dropped = 0
         self.disk_errors = 0
         self._open()
@@ -192,16 +193,26 @@ class Outbox:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            await self._clock.sleep(max(GROUP_S, self._trouble.try_at - self._clock.monotonic()))
+            await self._clock.sleep(self._pause())
             if not self.flush():
                 self._dirty.set()
             elif self._log_bytes > CHECKPOINT_BYTES:
                 await self._checkpoint_aside()
 
+    def _pause(self) -> float:
+        """A group's time, or until the disk is tried again; memory does not refuse."""
+        if self._file.path == IN_MEMORY:
+            return GROUP_S
+        return max(GROUP_S, self._trouble.try_at - self._clock.monotonic())
+
     def close(self) -> None:
         """Commit and release the file; safe to call twice."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._trouble.try_at = 0.0
-        self.flush()
+        if not self.flush() and self._waiting:
+            _log.error("outbox-not-kept", envelopes=len(self._waiting.entries), reason=self.trouble)
         self._file.close()
 
     def _open(self, why: str | None = None) -> None:

@@ -55,8 +55,12 @@ class Database:
         wait_for(lambda: self.sender.acknowledged() == self.sent, "the acknowledgement of everything", 60.0)
 
     def stored(self) -> list[int]:
-        with closing(sqlite3.connect(self.path)) as database:
-            return [n for (n,) in database.execute("SELECT sequence FROM messages ORDER BY sequence")]
+        """The sequences in the file at the path; none while it is not made or has no tables yet."""
+        try:
+            with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as database:
+                return [n for (n,) in database.execute("SELECT sequence FROM messages ORDER BY sequence")]
+        except sqlite3.OperationalError:
+            return []
 
     def said(self) -> str:
         return self.serving.log.read_text()

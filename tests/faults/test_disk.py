@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from common.clock import ManualClock, SystemClock
 from common.messages import ActionRecord, Dropped, Event, Kind, decode, encode
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.outbox_rows import Entry
+from edge_agent.status_page import picture
 from tests.agent.conftest import host_body
 from tests.faults.agent import LEARN_S, AgentProcess
 from tests.faults.disks import ext4, fill, make_read_only, needs_root, open_folder, tmpfs
@@ -34,6 +39,13 @@ def action_states(entries: list[Entry]) -> list[str]:
     return [decode(ActionRecord, e.body).state for e in entries if e.kind == Kind.ACTION.value]
 
 
+def shown(status: dict[str, Any]) -> str:
+    """What `edge-agent status` prints."""
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(picture(status))
+    return console.export_text()
+
+
 def test_a_disk_that_fills_up_hinders_no_healing_and_loses_nothing() -> None:
     with (
         open_folder() as folder,
@@ -43,6 +55,7 @@ def test_a_disk_that_fills_up_hinders_no_healing_and_loses_nothing() -> None:
         agent.wait_until(lambda status: status.get("learned", False), "the site to be known", LEARN_S)
         hog = fill(state)
         agent.wait_until(lambda status: bool(status["outbox"]["trouble"]), "the full disk to be told")
+        assert "refuses to be written: outbox: database or disk is full" in shown(agent.status())
         agent.heals()
         assert "outbox-disk-trouble" in agent.said()
         assert "fix=free space on the disk" in agent.said()
@@ -142,6 +155,7 @@ async def test_a_full_disk_for_long_gives_up_the_oldest_telemetry_and_counts_it(
                 outbox.append(Kind.EVENT, bytes(50_000), float(second))
             assert outbox._waiting.bytes <= 8 * MIB + 200_000
             assert outbox.dropped > 0
+            outbox.close()  # With what it could not write: that is told, and once more does no harm.
             hog.unlink()
         # What was kept is more than the disk: nothing of it can be written, and the file stays sound.
         with closing(Outbox(state / "outbox.db", clock)) as outbox:
