@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires
@@ -63,3 +65,12 @@ def test_the_runtime_comes_with_a_gateways_extra_and_the_rest_with_the_coordinat
     assert {"ai-edge-litert", "numpy"} <= closure("edge")
     # The same walk finds heavy packages where they are.
     assert {"jax", "jaxlib", "scipy", "sqlalchemy", "fastapi"} <= closure("coordinator")
+
+
+def test_a_daemon_without_a_model_has_loaded_nothing_that_it_can_do_without() -> None:
+    code = "import sys, edge_agent.app, firmware_bridge.bluez_mesh; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert {"edge_agent", "pydantic_core", "dbus_fast"} <= loaded
+    unwanted = {"ai_edge_litert", "cryptography", "numpy", "psutil", "pydantic", "rich", "typer"}
+    assert loaded & unwanted == set()
