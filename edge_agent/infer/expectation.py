@@ -15,8 +15,8 @@ from edge_agent.observe.links import LinkBook
 PLAUSIBLE_DEVIATIONS: Final = 1.0
 """Above what is expected: the best case to reckon with. No more, as two directions have to agree in it."""
 
-FALLING_DEVIATIONS: Final = -1.0
-"""Below what is expected: what to reckon with once the fall is seen. One time in six it comes worse."""
+FALLING_DEVIATIONS: Final = -0.75
+"""Below what is expected: what to reckon with once the fall is seen. One time in four it comes worse."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 from common import logs
 from common.errors import MeshtwinError
 from common.tasks import together
-from tools.benchmarks import agent_footprint, forecast, heal, ingest, outbox
+from tools.benchmarks import agent_footprint, forecast, foresight, heal, ingest, outbox
 from tools.benchmarks.report import report
 from tools.stage import ending
 
@@ -19,6 +19,7 @@ Benchmark = Callable[[argparse.Namespace], Awaitable[dict[str, Any]]]
 BENCHMARKS: dict[str, Any] = {
     "agent-footprint": agent_footprint,
     "forecast": forecast,
+    "foresight": foresight,
     "heal": heal,
     "ingest": ingest,
     "outbox": outbox,

@@ -4,7 +4,7 @@ site in a second."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +77,7 @@ async def simulated(
     await link.open()
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part()) for part in agent.parts().values()]
+            running = [tasks.create_task(_run(part)) for part in agent.parts().values()]
             try:
                 yield Simulation(agent, site, clock, stream)
             finally:
@@ -85,6 +85,10 @@ async def simulated(
                     task.cancel()
     finally:
         await link.close()
+
+
+async def _run(part: Callable[[], Awaitable[None]]) -> None:
+    await part()
 
 
 def _config(folder: Path, gateway: int, sections: Mapping[str, Mapping[str, Any]]) -> AgentConfig:
