@@ -41,6 +41,14 @@ class VirtualStage:
         """Switch a node on again."""
         await self._order(up=node)
 
+    async def hold(self, transmitter: int, receiver: int, pdr: float) -> None:
+        """Keep a link at a PDR from now on."""
+        await self._order(pdr=[transmitter, receiver, pdr])
+
+    async def decay(self, transmitter: int, receiver: int, to: float, seconds: float) -> None:
+        """Let a link go to another PDR, in a straight line."""
+        await self._order(decay=[transmitter, receiver, to, seconds])
+
     async def _order(self, **order: Any) -> dict[str, Any]:
         reader, writer = await asyncio.open_unix_connection(self._control, limit=1 << 24)
         try:
