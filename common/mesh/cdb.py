@@ -18,6 +18,7 @@ from common.mesh.configuration import NodeConfiguration, Transmit
 from common.record import BeforeValidator, Field, Record, ValidationError
 
 MAX_SITE_FILE_BYTES = 16 << 20
+_FIX = "export the network again as Mesh Configuration Database JSON"
 
 
 class Secret:
@@ -159,12 +160,17 @@ def read(path: Path) -> SiteFile:
 
     Raises Misconfigured; no error repeats a key.
     """
+    return parse(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """A site file's text. Raises Misconfigured."""
     try:
         if path.stat().st_size > MAX_SITE_FILE_BYTES:
             raise Misconfigured(
                 f"{path} is larger than {MAX_SITE_FILE_BYTES >> 20} MiB", "name the right file"
             )
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(
             f"site file {path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}",
@@ -174,19 +180,23 @@ def read(path: Path) -> SiteFile:
 
 def parse(text: str, name: str = "site file") -> SiteFile:
     """Like `read`, from the text itself."""
-    fix = "export the network again as Mesh Configuration Database JSON"
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Misconfigured(f"{name} is not JSON: {error}", fix) from None
+        raise Misconfigured(f"{name} is not JSON: {error}", _FIX) from None
     if not isinstance(document, dict):
-        raise Misconfigured(f"{name} is not a JSON object", fix)
+        raise Misconfigured(f"{name} is not a JSON object", _FIX)
+    return validated(document, name)
+
+
+def validated(document: dict[str, Any], name: str) -> SiteFile:
+    """Like `parse`, from the JSON object."""
     try:
         site = SiteFile.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise Misconfigured(f"{name}: {key}: {first['msg']}", fix) from None
+        raise Misconfigured(f"{name}: {key}: {first['msg']}", _FIX) from None
     _check_unique(site, name)
     return site
 
