@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from copy import deepcopy
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +42,13 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-PLACES = [
-    path
-    for path in leaves(document())
-    if isinstance(__import__("functools").reduce(lambda value, key: value[key], path, document()), dict)
-]
+
+
+def place(path: tuple[Any, ...], whole: Any) -> Any:
+    return reduce(lambda value, key: value[key], path, whole)
+
+
+PLACES = [path for path in leaves(document()) if isinstance(place(path, document()), dict)]
 
 
 @given(st.sampled_from(PLACES), st.text().map(lambda key: "x" + key), json_values, st.booleans())
@@ -52,15 +56,10 @@ def test_what_is_not_understood_is_kept_at_every_level(
     path: tuple[Any, ...], key: str, value: Any, spaced: bool
 ) -> None:
     changed = deepcopy(document())
-    inner: Any = changed
-    for step in path:
-        inner = inner[step]
-    inner[key] = value
+    place(path, changed)[key] = value
     text = json.dumps(changed, indent="  " if spaced else None)
     parsed = SiteDocument.parse(text)
-    assert parsed.text() == (
-        json.dumps(changed, ensure_ascii=False, indent="  ") + "\n" if spaced else text
-    ) or (json.loads(parsed.text()) == changed)
+    assert json.loads(parsed.text()) == changed
     more = json.loads(parsed.with_node(newcomer(), WALL).text())
     added = more["nodes"].pop()
     assert added["unicastAddress"] == "0200"
@@ -82,8 +81,8 @@ def test_a_document_written_back_unchanged_is_the_same_text(tmp_path: Path) -> N
 
 
 def test_half_a_surrogate_pair_survives() -> None:
-    text = json.dumps(document(meshName="\ud800"))
-    assert json.loads(SiteDocument.parse(text).text().encode())["meshName"] == "\ud800"
+    text = json.dumps(document(note="\ud800"))
+    assert json.loads(SiteDocument.parse(text).text().encode())["note"] == "\ud800"
 
 
 @pytest.mark.parametrize(
@@ -97,10 +96,7 @@ def test_what_could_not_be_written_back_is_refused(text: str) -> None:
 @given(st.sampled_from(leaves(document(provisioners=[provisioner(("0001", "00FF"))]))[1:]), json_values)
 def test_junk_anywhere_is_a_document_or_a_named_error(path: tuple[Any, ...], value: Any) -> None:
     changed = deepcopy(document(provisioners=[provisioner(("0001", "00FF"))]))
-    inner: Any = changed
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = value
+    place(path[:-1], changed)[path[-1]] = value
     try:
         made = SiteDocument.parse(json.dumps(changed))
         free = made.free_address(1, 0) if made.allocation.provisioners else 0x0400
@@ -189,10 +185,11 @@ def test_an_excluded_nodes_address_is_not_given_again() -> None:
 
 
 def test_a_node_that_is_not_there_cannot_be_changed() -> None:
-    for change in (
+    changes: list[Callable[[], SiteDocument]] = [
         lambda: site().without_node(0x0999, 0, WALL),
         lambda: site().with_node_excluded(0x0999, WALL),
         lambda: site().with_node_fields(0x0999, {}, WALL),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(Misconfigured, match="0x0999"):
             change()
