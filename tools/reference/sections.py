@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from common import config as toml
 from common.record import Declared
 
 
@@ -40,7 +39,7 @@ Field: TypeAlias = "FieldInfo | Declared"
 """What the two kinds of configuration classes have to say of a key."""
 
 
-def tables(config: type[toml.Table]) -> Iterator[Table]:
+def tables(config: type[Any]) -> Iterator[Table]:
     """The sections of a configuration class in the order of its fields."""
     for name, field in config.model_fields.items():
         section = field.annotation
@@ -49,17 +48,17 @@ def tables(config: type[toml.Table]) -> Iterator[Table]:
         yield Table(name, _paragraphs(section), tuple(_keys(section)))
 
 
-def _keys(section: type[toml.Table]) -> Iterator[Key]:
+def _keys(section: type[Any]) -> Iterator[Key]:
     meanings = _meanings(section)
     for name, field in section.model_fields.items():
         yield Key(name, _kind(field), _default(field), meanings.get(name, ""))
 
 
-def _paragraphs(section: type[toml.Table]) -> str:
+def _paragraphs(section: type[Any]) -> str:
     return inspect.cleandoc(section.__doc__ or "")
 
 
-def _meanings(section: type[toml.Table]) -> dict[str, str]:
+def _meanings(section: type[Any]) -> dict[str, str]:
     """The string that stands below each field in the source."""
     (node,) = ast.parse(inspect.getsource(section)).body
     assert isinstance(node, ast.ClassDef)
