@@ -1,65 +1,54 @@
-"""From the bytes of an access message to its meaning: the table of everything understood here."""
+"""From the bytes of an access message to its meaning: the table of everything understood here.
+
+A node's expulsion is not in it, and so stays opaque: see `expulsion`.
+"""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
 from firmware_bridge.access import (
+    composition,
     config_heartbeat,
+    config_keys,
     config_models,
+    config_publication,
     config_state,
+    generic_battery,
+    generic_level,
     generic_onoff,
     health,
+    large_composition,
+    light_lightness,
     link_monitor,
+    private_beacon,
+    private_proxy,
+    sar_configuration,
+    sensor,
+    transition,
 )
 from firmware_bridge.access.message import AccessMessage, Opaque
 from firmware_bridge.access.opcodes import split
 
 _UNDERSTOOD: tuple[type[AccessMessage], ...] = (
-    config_state.DefaultTtlGet,
-    config_state.DefaultTtlSet,
-    config_state.DefaultTtlStatus,
-    config_state.NetworkTransmitGet,
-    config_state.NetworkTransmitSet,
-    config_state.NetworkTransmitStatus,
-    config_state.RelayGet,
-    config_state.RelaySet,
-    config_state.RelayStatus,
-    config_state.CompositionGet,
-    config_state.CompositionStatus,
-    config_models.AppKeyAdd,
-    config_models.AppKeyStatus,
-    config_models.ModelAppBind,
-    config_models.ModelAppStatus,
-    config_models.ModelSubscriptionAdd,
-    config_models.ModelSubscriptionStatus,
-    config_models.ModelPublicationSet,
-    config_models.ModelPublicationStatus,
-    config_heartbeat.HeartbeatPublicationSet,
-    config_heartbeat.HeartbeatPublicationStatus,
-    config_heartbeat.HeartbeatSubscriptionGet,
-    config_heartbeat.HeartbeatSubscriptionSet,
-    config_heartbeat.HeartbeatSubscriptionStatus,
-    generic_onoff.OnOffGet,
-    generic_onoff.OnOffSet,
-    generic_onoff.OnOffSetUnacknowledged,
-    generic_onoff.OnOffStatus,
-    health.FaultGet,
-    health.FaultStatus,
-    health.AttentionGet,
-    health.AttentionSet,
-    health.AttentionStatus,
-    link_monitor.Probe,
-    link_monitor.ProbeRequest,
-    link_monitor.ProbeAnswer,
-    link_monitor.Report,
-    link_monitor.ReportRssi,
-    link_monitor.Lost,
-    link_monitor.MonitorGet,
-    link_monitor.MonitorSet,
-    link_monitor.MonitorStatus,
-    link_monitor.Restart,
-    link_monitor.RestartStatus,
+    *config_state.MESSAGES,
+    *config_keys.MESSAGES,
+    *config_models.MESSAGES,
+    *config_publication.MESSAGES,
+    *config_heartbeat.MESSAGES,
+    *composition.MESSAGES,
+    *large_composition.MESSAGES,
+    *private_beacon.MESSAGES,
+    *private_proxy.MESSAGES,
+    *sar_configuration.MESSAGES,
+    *health.MESSAGES,
+    *generic_onoff.MESSAGES,
+    *generic_level.MESSAGES,
+    *transition.MESSAGES,
+    *generic_battery.MESSAGES,
+    *sensor.MESSAGES,
+    *light_lightness.MESSAGES,
+    *link_monitor.MESSAGES,
 )
 
 MESSAGES = MappingProxyType({kind.OPCODE: kind for kind in _UNDERSTOOD})

@@ -1,4 +1,4 @@
-"""Config messages of heartbeats (Mesh Protocol 1.1, sections 4.3.2.60 to 4.3.2.66).
+"""Config messages of heartbeats (Mesh Protocol 1.1, sections 4.3.2.61 to 4.3.2.66).
 
 Counts and periods stay the logarithms that go on air (section 4.1.2): 0 is none, n is 2^(n-1), and 0xFF
 means "for ever" in a publication's count.
@@ -6,21 +6,25 @@ means "for ever" in a publication's count.
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass, fields
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self
 
 from common.errors import Rejected, RejectReason
 from common.mesh.addresses import TTL_MAX, is_unicast, is_virtual
-from firmware_bridge.access.fields import KEY_INDEX_MAX, check_range, nothing, take
+from firmware_bridge.access.layout import ADDRESS, NET_KEY_INDEX, STATUS, octet, word
+from firmware_bridge.access.record import Question, Record
 
-FOR_EVER = 0xFF
-LOG_MAX = 0x11
+FOR_EVER: Final = 0xFF
+LOG_MAX: Final = 0x11
 
-_PUBLICATION = struct.Struct("<HBBBHH")
-_STATUS_PUBLICATION = struct.Struct("<BHBBBHH")
-_SUBSCRIPTION = struct.Struct("<HHB")
-_STATUS_SUBSCRIPTION = struct.Struct("<BHHBBBB")
+_PUBLICATION = (
+    word("heartbeat destination"),
+    octet("heartbeat count log", 0, LOG_MAX, also=(FOR_EVER,)),
+    octet("heartbeat period log", 0, LOG_MAX),
+    octet("heartbeat TTL", 0, TTL_MAX),
+    word("heartbeat features"),
+    NET_KEY_INDEX,
+)
 
 
 def logarithm(value: int) -> int:
@@ -28,8 +32,7 @@ def logarithm(value: int) -> int:
     return 0 if value <= 0 else min(LOG_MAX, (value - 1).bit_length() + 1)
 
 
-def _check_destination(address: int) -> None:
-    check_range(address, 0, 0xFFFF, "heartbeat destination")
+def _refuse_virtual(address: int) -> None:
     if is_virtual(address):
         raise Rejected(RejectReason.INVALID, "a heartbeat never goes to a virtual address")
 
@@ -46,88 +49,75 @@ class HeartbeatPublication:
     net_key_index: int = 0
 
     def __post_init__(self) -> None:
-        _check_destination(self.destination)
-        if self.count_log != FOR_EVER:
-            check_range(self.count_log, 0, LOG_MAX, "heartbeat count log")
-        check_range(self.period_log, 0, LOG_MAX, "heartbeat period log")
-        check_range(self.ttl, 0, TTL_MAX, "heartbeat TTL")
-        check_range(self.features, 0, 0xFFFF, "heartbeat features")
-        check_range(self.net_key_index, 0, KEY_INDEX_MAX, "NetKey index")
+        for kind, value in zip(_PUBLICATION, self.values(), strict=True):
+            kind.check(value)
+        _refuse_virtual(self.destination)
 
-    def fields(self) -> tuple[int, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))
+    def values(self) -> tuple[int, ...]:
+        """The fields in the order of the messages."""
+        return tuple(getattr(self, name) for name in self.__match_args__)
+
+
+class HeartbeatPublicationGet(Question):
+    OPCODE = 0x8038
 
 
 @dataclass(frozen=True, slots=True)
-class HeartbeatPublicationSet:
+class HeartbeatPublicationSet(Record):
     publication: HeartbeatPublication
-    OPCODE: ClassVar[int] = 0x8039
+    OPCODE: ClassVar = 0x8039
+    FIELDS: ClassVar = _PUBLICATION
 
-    def parameters(self) -> bytes:
-        return _PUBLICATION.pack(*self.publication.fields())
+    def values(self) -> tuple[Any, ...]:
+        return self.publication.values()
 
     @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(HeartbeatPublication(*take(_PUBLICATION, parameters, cls.__name__)))
+    def from_values(cls, *values: Any) -> Self:
+        return cls(HeartbeatPublication(*values))
 
 
 @dataclass(frozen=True, slots=True)
-class HeartbeatPublicationStatus:
+class HeartbeatPublicationStatus(Record):
     status: int
     publication: HeartbeatPublication
-    OPCODE: ClassVar[int] = 0x06
+    OPCODE: ClassVar = 0x06
+    FIELDS: ClassVar = (STATUS, *_PUBLICATION)
 
-    def __post_init__(self) -> None:
-        check_range(self.status, 0, 0xFF, "status")
-
-    def parameters(self) -> bytes:
-        return _STATUS_PUBLICATION.pack(self.status, *self.publication.fields())
+    def values(self) -> tuple[Any, ...]:
+        return self.status, *self.publication.values()
 
     @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        status, *rest = take(_STATUS_PUBLICATION, parameters, cls.__name__)
-        return cls(status, HeartbeatPublication(*rest))
+    def from_values(cls, *values: Any) -> Self:
+        status, *fields = values
+        return cls(status, HeartbeatPublication(*fields))
+
+
+class HeartbeatSubscriptionGet(Question):
+    OPCODE = 0x803A
 
 
 @dataclass(frozen=True, slots=True)
-class HeartbeatSubscriptionGet:
-    OPCODE: ClassVar[int] = 0x803A
-
-    def parameters(self) -> bytes:
-        return b""
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        nothing(parameters, cls.__name__)
-        return cls()
-
-
-@dataclass(frozen=True, slots=True)
-class HeartbeatSubscriptionSet:
+class HeartbeatSubscriptionSet(Record):
     """Count heartbeats from `source` to `destination` for a while; zeros stop it (section 4.2.19)."""
 
     source: int
     destination: int
     period_log: int
-    OPCODE: ClassVar[int] = 0x803B
+    OPCODE: ClassVar = 0x803B
+    FIELDS: ClassVar = (ADDRESS, ADDRESS, octet("heartbeat period log", 0, LOG_MAX))
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if self.source and not is_unicast(self.source):
             raise Rejected(RejectReason.OUT_OF_RANGE, "heartbeats come from a unicast address")
-        _check_destination(self.destination)
-        check_range(self.period_log, 0, LOG_MAX, "heartbeat period log")
-
-    def parameters(self) -> bytes:
-        return _SUBSCRIPTION.pack(self.source, self.destination, self.period_log)
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_SUBSCRIPTION, parameters, cls.__name__))
+        _refuse_virtual(self.destination)
 
 
 @dataclass(frozen=True, slots=True)
-class HeartbeatSubscriptionStatus:
-    """What a node has counted; hops are 0x7F and 0 while it heard none."""
+class HeartbeatSubscriptionStatus(Record):
+    """What a node has counted; hops are 0x7F and 0 while it heard none.
+
+    The counts are taken as they come: BlueZ 5.66 says 0xFF hops while it heard none.
+    """
 
     status: int
     source: int
@@ -136,17 +126,15 @@ class HeartbeatSubscriptionStatus:
     count_log: int
     min_hops: int
     max_hops: int
-    OPCODE: ClassVar[int] = 0x803C
+    OPCODE: ClassVar = 0x803C
+    FIELDS: ClassVar = (STATUS, ADDRESS, ADDRESS, *(octet("heartbeats counted"),) * 4)
 
-    def __post_init__(self) -> None:
-        check_range(self.source, 0, 0xFFFF, "heartbeat source")
-        check_range(self.destination, 0, 0xFFFF, "heartbeat destination")
-        for value in (self.status, self.period_log, self.count_log, self.min_hops, self.max_hops):
-            check_range(value, 0, 0xFF, "heartbeat subscription status")
 
-    def parameters(self) -> bytes:
-        return _STATUS_SUBSCRIPTION.pack(*(getattr(self, field.name) for field in fields(self)))
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_STATUS_SUBSCRIPTION, parameters, cls.__name__))
+MESSAGES: tuple[type[Record], ...] = (
+    HeartbeatPublicationGet,
+    HeartbeatPublicationSet,
+    HeartbeatPublicationStatus,
+    HeartbeatSubscriptionGet,
+    HeartbeatSubscriptionSet,
+    HeartbeatSubscriptionStatus,
+)

@@ -1,104 +1,86 @@
-"""Config messages of a node's states: default TTL, relay, network transmit, composition.
+"""Config messages of a node's states: beacon, TTL, relay, proxy, friend, network transmit.
 
-Mesh Protocol 1.1, sections 4.3.2.4, 4.3.2.7, 4.3.2.12 to 4.3.2.14 and 4.3.2.64 to 4.3.2.66.
+Mesh Protocol 1.1, sections 4.3.2.1 to 4.3.2.3 (beacon), 4.3.2.6 to 4.3.2.14 (default TTL, GATT proxy, relay),
+4.3.2.54 to 4.3.2.57 (reset, friend) and 4.3.2.67 to 4.3.2.71 (Low Power node, network transmit). The message
+that expels a node is not here but in `expulsion`; its answer is.
 """
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from common.errors import Rejected, RejectReason
-from common.mesh.addresses import TTL_MAX
 from common.mesh.configuration import Transmit
-from firmware_bridge.access.fields import (
-    check_range,
-    nothing,
-    take,
-    transmit_from_wire,
-    transmit_to_wire,
-)
-
-_ONE = struct.Struct("<B")
-_TWO = struct.Struct("<BB")
+from firmware_bridge.access.layout import TRANSMIT, TTL, UNICAST, Choice, Flag, Number
+from firmware_bridge.access.record import Question, Record
 
 
-class RelayState(IntEnum):
-    """Section 4.2.8. Other values are prohibited."""
+class FeatureState(IntEnum):
+    """The state of relay, proxy and friend (sections 4.2.9, 4.2.12, 4.2.14). Other values are prohibited."""
 
     OFF = 0
     ON = 1
     UNSUPPORTED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Get:
-    """A question without parameters."""
-
-    OPCODE: ClassVar[int]
-
-    def parameters(self) -> bytes:
-        return b""
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        nothing(parameters, cls.__name__)
-        return cls()
+RelayState = FeatureState
+_UNSUPPORTED = frozenset({FeatureState.UNSUPPORTED})
+# 24 bits in units of 100 ms; 0 says that there is no friendship (section 4.3.2.68).
+_POLL_TIMEOUT = Number("poll timeout", 3, 0x0A, 0x34BBFF, also=frozenset({0}))
 
 
 @dataclass(frozen=True, slots=True)
-class _DefaultTtl:
+class _Beacon(Record):
+    on: bool
+    FIELDS: ClassVar = (Flag("beacon"),)
+
+
+@dataclass(frozen=True, slots=True)
+class _DefaultTtl(Record):
     ttl: int
-    OPCODE: ClassVar[int]
+    FIELDS: ClassVar = (TTL,)
 
-    def __post_init__(self) -> None:
-        # 1 is prohibited: nobody may relay it (section 4.2.7).
+    def check(self) -> None:
+        # 1 is prohibited: nobody may relay it (section 4.2.8).
         if self.ttl == 1:
             raise Rejected(RejectReason.OUT_OF_RANGE, "default TTL 1 is prohibited")
-        check_range(self.ttl, 0, TTL_MAX, "default TTL")
-
-    def parameters(self) -> bytes:
-        return _ONE.pack(self.ttl)
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_ONE, parameters, cls.__name__))
 
 
 @dataclass(frozen=True, slots=True)
-class _NetworkTransmit:
+class _NetworkTransmit(Record):
     transmit: Transmit
-    OPCODE: ClassVar[int]
-
-    def parameters(self) -> bytes:
-        return _ONE.pack(transmit_to_wire(self.transmit))
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        (octet,) = take(_ONE, parameters, cls.__name__)
-        return cls(transmit_from_wire(octet))
+    FIELDS: ClassVar = (TRANSMIT,)
 
 
 @dataclass(frozen=True, slots=True)
-class _Relay:
-    state: RelayState
-    retransmit: Transmit
-    OPCODE: ClassVar[int]
-
-    def parameters(self) -> bytes:
-        return _TWO.pack(self.state, transmit_to_wire(self.retransmit))
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        state, octet = take(_TWO, parameters, cls.__name__)
-        if state > RelayState.UNSUPPORTED:
-            raise Rejected(RejectReason.INVALID, f"relay state {state} is prohibited")
-        return cls(RelayState(state), transmit_from_wire(octet))
+class _FeatureSet(Record):
+    state: FeatureState
+    FIELDS: ClassVar = (Choice("feature state", FeatureState, _UNSUPPORTED),)
 
 
-class DefaultTtlGet(_Get):
+@dataclass(frozen=True, slots=True)
+class _FeatureStatus(Record):
+    state: FeatureState
+    FIELDS: ClassVar = (Choice("feature state", FeatureState),)
+
+
+class BeaconGet(Question):
+    OPCODE = 0x8009
+
+
+class BeaconSet(_Beacon):
+    """Whether the node sends secure network beacons."""
+
+    OPCODE = 0x800A
+
+
+class BeaconStatus(_Beacon):
+    OPCODE = 0x800B
+
+
+class DefaultTtlGet(Question):
     OPCODE = 0x800C
 
 
@@ -110,7 +92,33 @@ class DefaultTtlStatus(_DefaultTtl):
     OPCODE = 0x800E
 
 
-class NetworkTransmitGet(_Get):
+class FriendGet(Question):
+    OPCODE = 0x800F
+
+
+class FriendSet(_FeatureSet):
+    OPCODE = 0x8010
+
+
+class FriendStatus(_FeatureStatus):
+    OPCODE = 0x8011
+
+
+class GattProxyGet(Question):
+    OPCODE = 0x8012
+
+
+class GattProxySet(_FeatureSet):
+    """Switching a proxy off drops its clients: never the one that the question came through."""
+
+    OPCODE = 0x8013
+
+
+class GattProxyStatus(_FeatureStatus):
+    OPCODE = 0x8014
+
+
+class NetworkTransmitGet(Question):
     OPCODE = 0x8023
 
 
@@ -122,59 +130,73 @@ class NetworkTransmitStatus(_NetworkTransmit):
     OPCODE = 0x8025
 
 
-class RelayGet(_Get):
+class RelayGet(Question):
     OPCODE = 0x8026
 
 
 @dataclass(frozen=True, slots=True)
-class RelaySet(_Relay):
+class RelaySet(Record):
     """Relay and relay retransmit always go together; `state` is OFF or ON."""
 
-    OPCODE: ClassVar[int] = 0x8027
-
-    def __post_init__(self) -> None:
-        if self.state == RelayState.UNSUPPORTED:
-            raise Rejected(RejectReason.INVALID, "relay can be set on or off")
-
-
-class RelayStatus(_Relay):
-    OPCODE = 0x8028
+    state: FeatureState
+    retransmit: Transmit
+    OPCODE: ClassVar = 0x8027
+    FIELDS: ClassVar = (Choice("relay state", FeatureState, _UNSUPPORTED), TRANSMIT)
 
 
 @dataclass(frozen=True, slots=True)
-class CompositionGet:
-    """Ask for a page of the node's composition; page 0 always exists."""
-
-    page: int = 0
-    OPCODE: ClassVar[int] = 0x8008
-
-    def __post_init__(self) -> None:
-        check_range(self.page, 0, 0xFF, "composition page")
-
-    def parameters(self) -> bytes:
-        return _ONE.pack(self.page)
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_ONE, parameters, cls.__name__))
+class RelayStatus(Record):
+    state: FeatureState
+    retransmit: Transmit
+    OPCODE: ClassVar = 0x8028
+    FIELDS: ClassVar = (Choice("relay state", FeatureState), TRANSMIT)
 
 
 @dataclass(frozen=True, slots=True)
-class CompositionStatus:
-    """A page of the node's composition, not taken apart."""
+class LowPowerPollTimeoutGet(Record):
+    """Ask a Friend how long a Low Power node may stay silent."""
 
-    page: int
-    data: bytes = field(repr=False)
-    OPCODE: ClassVar[int] = 0x02
+    low_power_node: int
+    OPCODE: ClassVar = 0x802D
+    FIELDS: ClassVar = (UNICAST,)
 
-    def __post_init__(self) -> None:
-        check_range(self.page, 0, 0xFF, "composition page")
 
-    def parameters(self) -> bytes:
-        return _ONE.pack(self.page) + self.data
+@dataclass(frozen=True, slots=True)
+class LowPowerPollTimeoutStatus(Record):
+    """`poll_timeout` is in units of 100 ms; 0 says that the node asked is not its Friend."""
 
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        if not parameters:
-            raise Rejected(RejectReason.TRUNCATED, "a composition status without its page")
-        return cls(parameters[0], parameters[1:])
+    low_power_node: int
+    poll_timeout: int
+    OPCODE: ClassVar = 0x802E
+    FIELDS: ClassVar = (UNICAST, _POLL_TIMEOUT)
+
+
+class NodeResetStatus(Question):
+    """The last word of a node that leaves its network."""
+
+    OPCODE = 0x804A
+
+
+MESSAGES: tuple[type[Record], ...] = (
+    BeaconGet,
+    BeaconSet,
+    BeaconStatus,
+    DefaultTtlGet,
+    DefaultTtlSet,
+    DefaultTtlStatus,
+    FriendGet,
+    FriendSet,
+    FriendStatus,
+    GattProxyGet,
+    GattProxySet,
+    GattProxyStatus,
+    NetworkTransmitGet,
+    NetworkTransmitSet,
+    NetworkTransmitStatus,
+    RelayGet,
+    RelaySet,
+    RelayStatus,
+    LowPowerPollTimeoutGet,
+    LowPowerPollTimeoutStatus,
+    NodeResetStatus,
+)

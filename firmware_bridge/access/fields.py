@@ -1,8 +1,7 @@
-"""Fields that several messages share, and the one way to take parameters apart. All is little endian."""
+"""Values that fields of several messages hold. All is little endian."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -44,23 +43,6 @@ def status_name(code: int) -> str:
         return f"status 0x{code:02x}"
 
 
-def take(layout: struct.Struct, parameters: bytes, what: str) -> tuple[int, ...]:
-    """The fields of parameters that have exactly this layout. Raises Rejected: TRUNCATED, MALFORMED."""
-    if len(parameters) != layout.size:
-        short = len(parameters) < layout.size
-        raise Rejected(
-            RejectReason.TRUNCATED if short else RejectReason.MALFORMED,
-            f"{what}: {len(parameters)} bytes of parameters, not {layout.size}",
-        )
-    return layout.unpack(parameters)
-
-
-def nothing(parameters: bytes, what: str) -> None:
-    """Check that a message has no parameters. Raises Rejected(MALFORMED)."""
-    if parameters:
-        raise Rejected(RejectReason.MALFORMED, f"{what} takes no parameters, {len(parameters)} bytes came")
-
-
 def check_range(value: int, low: int, high: int, what: str) -> int:
     """Return a value within its range. Raises Rejected(OUT_OF_RANGE)."""
     if not low <= value <= high:
@@ -69,7 +51,7 @@ def check_range(value: int, low: int, high: int, what: str) -> int:
 
 
 def transmit_to_wire(transmit: Transmit) -> int:
-    """Sections 4.2.19 and 4.2.20: three bits of transmissions - 1, five bits of 10 ms steps - 1."""
+    """Sections 4.2.20 and 4.2.21: three bits of transmissions - 1, five bits of 10 ms steps - 1."""
     return (transmit.count - 1) | (transmit.interval_ms // 10 - 1) << 3
 
 
@@ -109,10 +91,3 @@ class ModelId:
         """From four hexadecimal digits, or eight with the company first."""
         number = int(text, 16)
         return cls(number & 0xFFFF, number >> 16) if len(text) == 8 else cls(number)
-
-
-def take_with_model(layout: struct.Struct, parameters: bytes, what: str) -> tuple[tuple[int, ...], ModelId]:
-    """Fields of a fixed layout and then a model id of 2 or 4 bytes. Raises Rejected."""
-    if len(parameters) < layout.size + 2:
-        raise Rejected(RejectReason.TRUNCATED, f"{what}: {len(parameters)} bytes of parameters")
-    return layout.unpack(parameters[: layout.size]), ModelId.from_wire(parameters[layout.size :])

@@ -12,8 +12,11 @@ from typing import ClassVar, Final, Self
 
 from common.errors import Rejected, RejectReason
 from common.mesh.addresses import check_unicast
-from firmware_bridge.access.fields import ModelId, check_range, nothing, take
+from firmware_bridge.access.fields import ModelId, check_range
+from firmware_bridge.access.layout import UNICAST, octet, word
+from firmware_bridge.access.message import AccessMessage
 from firmware_bridge.access.opcodes import vendor_opcode
+from firmware_bridge.access.record import Question, Record
 
 # A vendor who ships this model uses a company id of its own; everything follows from this constant.
 COMPANY: Final = 0x05F1
@@ -30,35 +33,21 @@ ENTRIES_MAX: Final = 64
 UNSEGMENTED_ENTRIES: Final = 2
 UNSEGMENTED_RSSI_ENTRIES: Final = 1
 
-_PROBE = struct.Struct("<HBB")
 _ENTRY = struct.Struct("<HBB")
 _ENTRY_RSSI = struct.Struct("<HBBb")
-_LOST = struct.Struct("<HBB")
-_SETTINGS = struct.Struct("<BBB")
-_WORD = struct.Struct("<H")
-_RESTART_STATUS = struct.Struct("<HB")
+
+_TRANSMISSIONS = octet("transmissions", 1, TRANSMISSIONS_MAX)
+_TOKEN = word("restart token")
 
 
 @dataclass(frozen=True, slots=True)
-class _Sign:
+class _Sign(Record):
     """A sign of life to direct neighbours. `period_units` are 100 ms."""
 
     sequence: int
     period_units: int
     transmissions: int
-    OPCODE: ClassVar[int]
-
-    def __post_init__(self) -> None:
-        check_range(self.sequence, 0, 0xFFFF, "probe sequence")
-        check_range(self.period_units, 0, 0xFF, "probe period")
-        check_range(self.transmissions, 1, TRANSMISSIONS_MAX, "transmissions")
-
-    def parameters(self) -> bytes:
-        return _PROBE.pack(self.sequence, self.period_units, self.transmissions)
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_PROBE, parameters, cls.__name__))
+    FIELDS: ClassVar = (word("probe sequence"), octet("probe period"), _TRANSMISSIONS)
 
 
 class Probe(_Sign):
@@ -74,21 +63,12 @@ class ProbeAnswer(_Sign):
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeRequest:
+class ProbeRequest(Record):
     """A neighbour that missed a probe of `transmitter` asks it for a sign of life."""
 
     transmitter: int
-    OPCODE: ClassVar[int] = vendor_opcode(0x0A, COMPANY)
-
-    def __post_init__(self) -> None:
-        check_unicast(self.transmitter)
-
-    def parameters(self) -> bytes:
-        return _WORD.pack(self.transmitter)
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_WORD, parameters, cls.__name__))
+    OPCODE: ClassVar = vendor_opcode(0x0A, COMPANY)
+    FIELDS: ClassVar = (UNICAST,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +156,7 @@ def reports(entries: Iterable[ReportEntry]) -> list[Report | ReportRssi]:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Record):
     """A usually good transmitter went silent: `missed` probes and questions of ours in a row.
 
     `share_octet` is the share of its probes heard before, 255 for all.
@@ -185,58 +165,30 @@ class Lost:
     transmitter: int
     missed: int
     share_octet: int
-    OPCODE: ClassVar[int] = vendor_opcode(0x04, COMPANY)
+    OPCODE: ClassVar = vendor_opcode(0x04, COMPANY)
+    FIELDS: ClassVar = (UNICAST, octet("missed probes", 1), octet("share heard"))
 
-    def __post_init__(self) -> None:
-        check_unicast(self.transmitter)
-        check_range(self.missed, 1, 0xFF, "missed probes")
-        check_range(self.share_octet, 0, 0xFF, "share heard")
 
-    def parameters(self) -> bytes:
-        return _LOST.pack(self.transmitter, self.missed, self.share_octet)
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_LOST, parameters, cls.__name__))
+class MonitorGet(Question):
+    OPCODE = vendor_opcode(0x05, COMPANY)
 
 
 @dataclass(frozen=True, slots=True)
-class MonitorGet:
-    OPCODE: ClassVar[int] = vendor_opcode(0x05, COMPANY)
-
-    def parameters(self) -> bytes:
-        return b""
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        nothing(parameters, cls.__name__)
-        return cls()
-
-
-@dataclass(frozen=True, slots=True)
-class _Settings:
+class _Settings(Record):
     """How a node monitors: probe period (100 ms units, 0 is off), probes per report, their transmissions."""
 
     period_units: int = 10
     report_every: int = 5
     transmissions: int = 2
-    OPCODE: ClassVar[int]
-
-    def __post_init__(self) -> None:
-        check_range(self.period_units, 0, 0xFF, "probe period")
-        check_range(self.report_every, 1, EXPECTED_MAX - 1, "probes per report")
-        check_range(self.transmissions, 1, TRANSMISSIONS_MAX, "transmissions")
+    FIELDS: ClassVar = (
+        octet("probe period"),
+        octet("probes per report", 1, EXPECTED_MAX - 1),
+        _TRANSMISSIONS,
+    )
 
     @property
     def period_s(self) -> float:
         return self.period_units * PERIOD_UNIT_S
-
-    def parameters(self) -> bytes:
-        return _SETTINGS.pack(self.period_units, self.report_every, self.transmissions)
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_SETTINGS, parameters, cls.__name__))
 
 
 class MonitorSet(_Settings):
@@ -250,38 +202,34 @@ class MonitorStatus(_Settings):
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(Record):
     """Reboot and keep everything. The same token from the same sender reboots a node once."""
 
     token: int
-    OPCODE: ClassVar[int] = vendor_opcode(0x08, COMPANY)
-
-    def __post_init__(self) -> None:
-        check_range(self.token, 0, 0xFFFF, "restart token")
-
-    def parameters(self) -> bytes:
-        return _WORD.pack(self.token)
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_WORD, parameters, cls.__name__))
+    OPCODE: ClassVar = vendor_opcode(0x08, COMPANY)
+    FIELDS: ClassVar = (_TOKEN,)
 
 
 @dataclass(frozen=True, slots=True)
-class RestartStatus:
+class RestartStatus(Record):
     """Sent before the reboot. `status` 0: it reboots (or just did); 1: it cannot now."""
 
     token: int
     status: int = 0
-    OPCODE: ClassVar[int] = vendor_opcode(0x09, COMPANY)
+    OPCODE: ClassVar = vendor_opcode(0x09, COMPANY)
+    FIELDS: ClassVar = (_TOKEN, octet("restart status"))
 
-    def __post_init__(self) -> None:
-        check_range(self.token, 0, 0xFFFF, "restart token")
-        check_range(self.status, 0, 0xFF, "restart status")
 
-    def parameters(self) -> bytes:
-        return _RESTART_STATUS.pack(self.token, self.status)
-
-    @classmethod
-    def parse(cls, parameters: bytes) -> Self:
-        return cls(*take(_RESTART_STATUS, parameters, cls.__name__))
+MESSAGES: tuple[type[AccessMessage], ...] = (
+    Probe,
+    ProbeRequest,
+    ProbeAnswer,
+    Report,
+    ReportRssi,
+    Lost,
+    MonitorGet,
+    MonitorSet,
+    MonitorStatus,
+    Restart,
+    RestartStatus,
+)

@@ -14,15 +14,16 @@ from common.mesh.addresses import show
 from common.mesh.cdb import AppKey
 from common.mesh.configuration import Transmit
 from firmware_bridge.access import generic_onoff, health, link_monitor
+from firmware_bridge.access.config_keys import AppKeyAdd, AppKeyStatus
 from firmware_bridge.access.config_models import (
-    AppKeyAdd,
-    AppKeyStatus,
     ModelAppBind,
     ModelAppStatus,
-    ModelPublicationSet,
-    ModelPublicationStatus,
     ModelSubscriptionAdd,
     ModelSubscriptionStatus,
+)
+from firmware_bridge.access.config_publication import (
+    ModelPublicationSet,
+    ModelPublicationStatus,
     Publication,
 )
 from firmware_bridge.access.config_state import (
