@@ -24,16 +24,19 @@ GATEWAY: Final = 1
 ATTENUATION_DB: Final = 60
 """Of the links that there are: near certain reception."""
 
+FAINT_DB: Final = 88
+"""Attenuation at which reception begins to depend on the signal: a tenth of a decibel tells."""
+
 TTL_SPARE: Final = 9
 
 
-def write(path: Path, seed: int, nodes: int = NODES) -> Path:
+def write(path: Path, seed: int, nodes: int = NODES, attenuation_db: int = ATTENUATION_DB) -> Path:
     """Write the scenario file; its path."""
-    path.write_text(json.dumps(document(seed, nodes)))
+    path.write_text(json.dumps(document(seed, nodes, attenuation_db)))
     return path
 
 
-def document(seed: int, nodes: int = NODES) -> dict[str, Any]:
+def document(seed: int, nodes: int = NODES, attenuation_db: int = ATTENUATION_DB) -> dict[str, Any]:
     """The scenario as JSON: `nodes`, a multiple of five, with the addresses 1 (the gateway) and up."""
     columns = nodes // ROWS
     places = {
@@ -45,7 +48,7 @@ def document(seed: int, nodes: int = NODES) -> dict[str, Any]:
             for (row, column), address in sorted(places.items(), key=lambda item: item[1])
         ],
         "links": [
-            [here, there, ATTENUATION_DB]
+            [here, there, attenuation_db]
             for (row, column), here in places.items()
             for (other_row, other_column), there in places.items()
             if here != there and abs(row - other_row) <= 1 and abs(column - other_column) <= 1

@@ -18,7 +18,7 @@ from typing import Any, Final
 from common import logs
 from common.errors import MeshtwinError, TimedOut
 from common.mesh.addresses import show
-from tools.stage import corridors, ending
+from tools.stage import corridors, decay, ending, foresight
 from tools.stage.fleet import Fleet, command
 from tools.stage.healing import Healed, measure
 from tools.stage.lamps import LampStage
@@ -27,6 +27,9 @@ from tools.stage.story import Story
 from tools.stage.virtual import VirtualStage
 
 LOSS: Final = 0.1
+FAINT_LOSS: Final = 0.02
+"""Lost besides on the simulated site where a link decays: what the decay begins with is below it."""
+
 LEARN_WITHIN_S: Final = 120.0
 CATCH_UP_WITHIN_S: Final = 60.0
 RECORDED_WITHIN_S: Final = 30.0
@@ -40,6 +43,8 @@ class Demo:
     story: Story
     sites: list[Patient] = field(default_factory=list)
     healed: dict[str, Healed] = field(default_factory=dict)
+    simulated: VirtualStage | None = None
+    plan: decay.Plan | None = None
     nodes: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -57,10 +62,14 @@ async def play(options: argparse.Namespace) -> dict[str, Any]:
             demo = Demo(await stack.enter_async_context(Fleet(folder)), story)
             await _set_up(demo, stack, options, folder)
             await _first_look(demo)
+            learnt = await _learn(demo)
             await _injure(demo, "with_everything", "A relay dies", alone=False)
             await _without_coordinator(demo)
             await _without_broker(demo)
             summary = await _everything_returns(demo)
+            summary |= {"model": learnt, "foresight": await _foresee(demo)}
+            summary["seconds"] = round(story.seconds, 1)
+            story.plain("")
             if not options.once:
                 await _stay(demo)
         return summary
@@ -94,10 +103,11 @@ async def _set_up(demo: Demo, stack: AsyncExitStack, options: argparse.Namespace
 
 async def _add_virtual(demo: Demo, folder: Path, site: str, gateway: str, nodes: int, seed: int) -> None:
     control = folder / f"{site}.sock"
-    scenario = corridors.write(folder / f"{site}.json", seed, nodes)
-    mesh = {"link": "virtual", "scenario": str(scenario), "loss": LOSS, "control": str(control)}
+    scenario = corridors.write(folder / f"{site}.json", seed, nodes, corridors.FAINT_DB)
+    mesh = {"link": "virtual", "scenario": str(scenario), "loss": FAINT_LOSS, "control": str(control)}
     await demo.fleet.add_agent(site, gateway, corridors.GATEWAY, {"mesh": mesh})
-    demo.sites.append(Patient(VirtualStage(site, control), {gateway: corridors.GATEWAY}))
+    demo.simulated = VirtualStage(site, control)
+    demo.sites.append(Patient(demo.simulated, {gateway: corridors.GATEWAY}))
 
 
 async def _first_look(demo: Demo) -> None:
@@ -105,6 +115,24 @@ async def _first_look(demo: Demo) -> None:
     demo.nodes = {site.stage.name: len((await site.stage.graph()).nodes) for site in demo.sites}
     demo.story.tell("what the coordinator shows (coordinator sites):")
     demo.story.plain(await command("coordinator", "sites", "--state", str(demo.fleet.state)))
+
+
+async def _learn(demo: Demo) -> dict[str, Any]:
+    """Train, release and load a model; and choose early what is to decay: the step to it tells, too."""
+    assert demo.simulated is not None
+    demo.plan = decay.choose(await demo.simulated.graph(), await demo.simulated.relays(), corridors.GATEWAY)
+    await decay.prepare(demo.simulated, demo.plan)
+    demo.story.chapter("A forecaster of links is trained, released, and loaded by every agent")
+    return await foresight.teach(demo.fleet, demo.story)
+
+
+async def _foresee(demo: Demo) -> dict[str, Any]:
+    assert demo.simulated is not None
+    assert demo.plan is not None
+    demo.story.chapter("A link decays, and the relay set changes before anybody notices")
+    agent = next(iter(demo.sites[-1].agents))
+    _, told = await foresight.foresee(demo.fleet, demo.story, demo.simulated, agent, demo.plan)
+    return told
 
 
 async def _without_coordinator(demo: Demo) -> None:

@@ -1,0 +1,112 @@
+"""The demo's learning chapters: a model is trained, released and loaded, and acts ahead of a decaying link."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from common.errors import MeshtwinError, TimedOut
+from common.mesh.addresses import show
+from tools.stage import decay
+from tools.stage.fleet import Fleet, command
+from tools.stage.patient import until
+from tools.stage.story import Story
+from tools.stage.virtual import VirtualStage
+
+NEED: Final = 0.9
+"""The default of `policy.delivery_need`."""
+
+LOAD_WITHIN_S: Final = 60.0
+TRIAL_WITHIN_S: Final = 120.0
+NAME: Final = "link-forecast"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """How a decay went: seconds after its begin."""
+
+    changed_s: float
+    hurts_s: float
+    relays: tuple[int, ...]
+
+    @property
+    def lead_s(self) -> float:
+        """How far ahead the relay set changed."""
+        return self.hurts_s - self.changed_s
+
+
+async def teach(fleet: Fleet, story: Story) -> dict[str, Any]:
+    """Train a model on what was collected, release it, and wait until every agent has loaded it."""
+    state = ["--state", str(fleet.state)]
+    begun = story.seconds
+    await command("coordinator", "models", "train", "--quick", *state)
+    trained_s = story.seconds - begun
+    story.tell(
+        f"trained in {trained_s:.0f} s on what was collected and on simulated links; released with "
+        "coordinator models release:"
+    )
+    story.plain(await command("coordinator", "models", "release", *state))
+    for agent in fleet.agents:
+        await until(fleet, agent, _has_loaded, LOAD_WITHIN_S)
+    states = {agent: _state(await fleet.ask_agent(agent, "status")) for agent in fleet.agents}
+    story.tell(
+        f"{len(states)} agents fetched it, checked it and loaded it {story.seconds - begun - trained_s:.1f} s "
+        "later; they use it while it is no worse than the naive forecast"
+    )
+    return {"trained_s": round(trained_s, 1), "loaded": sorted(states)}
+
+
+async def foresee(
+    fleet: Fleet, story: Story, stage: VirtualStage, agent: str, plan: decay.Plan
+) -> tuple[Foreseen, dict[str, Any]]:
+    """Let the planned link decay, and see what the agent of that site does about it, and when.
+
+    Raises TimedOut when it does nothing, MeshtwinError when it is too late.
+    """
+    await until(fleet, agent, lambda status: status["forecaster"] == NAME, TRIAL_WITHIN_S)
+    await story_of_models(fleet, story)
+    before = await stage.relays()
+    hurts_s = decay.hurts_after(await stage.graph(), before, plan, NEED)
+    if hurts_s is None:
+        raise MeshtwinError("the decay would not hurt the flow: a fault of this stage")
+    a, b = (show(address) for address in plan.link)
+    story.tell(
+        f"{stage.name}: the link {a} - {b}, on the only path to {show(plan.flow[1])}, goes from a PDR of "
+        f"{decay.FROM_PDR} to {decay.TO_PDR} within {decay.DECAY_S:.0f} s"
+    )
+    begun = await decay.begin(stage, plan)
+    changed_s = await decay.changed_after(stage, before, begun, decay.DECAY_S)
+    if changed_s is None:
+        raise TimedOut(f"nobody acted on the decay:\n{fleet.agents[agent].last_lines()}")
+    seen = Foreseen(changed_s, hurts_s, tuple(sorted(await stage.relays() - before)))
+    story.tell(
+        f"{agent} acted: relay on at {_shown(seen.relays)} after {changed_s:.1f} s; without it the flow would "
+        f"have fallen below {NEED} after {hurts_s:.1f} s"
+    )
+    if seen.lead_s <= 0:
+        raise MeshtwinError(f"the relay set changed {-seen.lead_s:.1f} s too late")
+    story.tell(f"that is {seen.lead_s:.1f} s ahead")
+    return seen, {
+        "changed_s": round(changed_s, 1),
+        "hurts_s": round(hurts_s, 1),
+        "lead_s": round(seen.lead_s, 1),
+    }
+
+
+async def story_of_models(fleet: Fleet, story: Story) -> None:
+    """Show how the model fares on every site."""
+    story.tell("how it fares (coordinator models list):")
+    story.plain(await command("coordinator", "models", "list", "--state", str(fleet.state)))
+
+
+def _has_loaded(status: dict[str, Any]) -> bool:
+    return _state(status) in ("trial", "in-use", "worse-than-naive")
+
+
+def _state(status: dict[str, Any]) -> str:
+    return next((model["state"] for model in status["models"] if model["name"] == NAME), "")
+
+
+def _shown(addresses: Collection[int]) -> str:
+    return ", ".join(show(address) for address in addresses)
