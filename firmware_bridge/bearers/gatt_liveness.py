@@ -16,6 +16,7 @@ from common.tasks import together
 from firmware_bridge.bluez.bus import Bus
 
 BLUETOOTHD: Final = "org.bluez"
+_LEFT: Final = "bluetoothd left the message bus"
 
 
 class Check(Enum):
@@ -56,10 +57,12 @@ async def until_bluetoothd_goes() -> NoReturn:
     """Raise Unavailable once bluetoothd leaves the system's message bus, or the bus itself ends."""
     async with Bus(None) as bus:
         gone = await bus.watch(BLUETOOTHD)
-        # It may have gone before the watch stood.
-        await bus.owner(BLUETOOTHD)
+        try:
+            await bus.owner(BLUETOOTHD)
+        except Unavailable as error:  # it had gone before the watch stood
+            raise Unavailable(_LEFT) from error
         async with together() as tasks:
-            tasks.create_task(_end_after(gone, "bluetoothd left the message bus"))
+            tasks.create_task(_end_after(gone, _LEFT))
             tasks.create_task(_end_after(bus.closed, "the message bus closed"))
     raise AssertionError("one of the two raises")
 

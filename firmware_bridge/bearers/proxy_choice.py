@@ -45,7 +45,8 @@ class Sighting:
 
 @dataclass(slots=True)
 class _Record:
-    """Counts fade with time; `updated` is when they were right. `in_a_row` is of failures, up to now."""
+    """Counts fade with time; `updated` is when they were right. `in_a_row` are the ends since
+    the last good connection began."""
 
     successes: float = 0.0
     failures: float = 0.0
@@ -60,6 +61,13 @@ class _Record:
         share = self.share_left(now)
         self.successes, self.failures, self.updated = self.successes * share, self.failures * share, now
 
+    def rest(self, now: float) -> None:
+        """Twice as long as after the end before, if no good connection was between."""
+        # The exponent has a limit of its own: a float has, too.
+        length = math.ldexp(FIRST_REST_S, min(self.in_a_row, 16))
+        self.rests_until = now + min(length, LONGEST_REST_S)
+        self.in_a_row += 1
+
 
 class ProxyHistory:
     """What connections to each proxy came to; the one that was used longest ago is forgotten first."""
@@ -73,16 +81,20 @@ class ProxyHistory:
 
     def failed(self, who: str, now: float) -> None:
         """A connection was not made, or did not get as far as to carry PDUs."""
-        self._fail(self._record(who, now), now)
+        record = self._record(who, now)
+        record.failures += 1
+        record.rest(now)
 
     def ended(self, who: str, lasted_s: float, now: float) -> None:
         """A connection that carried PDUs for `lasted_s` was lost. After a good one, too, the proxy rests a
         little: more likely than not it is switched off."""
+        if lasted_s < STABLE_S:
+            self.failed(who, now)
+            return
         record = self._record(who, now)
-        if lasted_s >= STABLE_S:
-            record.successes += 1
-            record.in_a_row = 0
-        self._fail(record, now)
+        record.successes += 1
+        record.in_a_row = 0
+        record.rest(now)
 
     def resting(self, who: str, now: float) -> bool:
         """Whether it failed so recently that others are tried first."""
@@ -104,13 +116,6 @@ class ProxyHistory:
             self._records.popitem(last=False)
         record.fade(now)
         return record
-
-    def _fail(self, record: _Record, now: float) -> None:
-        record.failures += 1
-        # The exponent has a limit of its own: a float has, too.
-        rest = math.ldexp(FIRST_REST_S, min(record.in_a_row, 16))
-        record.rests_until = now + min(rest, LONGEST_REST_S)
-        record.in_a_row += 1
 
 
 def choose(sightings: Iterable[Sighting], history: ProxyHistory, now: float) -> Sighting | None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from firmware_bridge.bearers.bearer import BearerDown, BearerEvent, BearerUp, PduReceived
 from firmware_bridge.bearers.gatt_proxy import GattProxyBearer, GattProxySettings
@@ -44,10 +44,10 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(settings: GattProxySettings = QUICK, **changes: object) -> AsyncIterator[Gateway]:
-    """An open bearer of the network of `KEY`, which knows the nodes 1 to 9."""
-    recognise = of_networks(lambda: [KEY], lambda: range(1, 10))
-    bearer = GattProxyBearer(recognise, replace(settings, **changes), random=Random(7))  # type: ignore[arg-type]
+async def gateway(key: NetworkKey = KEY, **changes: Any) -> AsyncIterator[Gateway]:
+    """An open bearer of a network, which knows the nodes 1 to 9. `changes` are settings."""
+    recognise = of_networks(lambda: [key], lambda: range(1, 10))
+    bearer = GattProxyBearer(recognise, replace(QUICK, **changes), random=Random(7))
     await bearer.open()
     try:
         yield Gateway(bearer)
