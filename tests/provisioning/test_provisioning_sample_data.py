@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from common.errors import Rejected, RejectReason
@@ -12,9 +14,10 @@ from firmware_bridge.provisioning.link import Arrived, LinkClosed, LinkOpened
 from firmware_bridge.provisioning.pb_adv import AdvLink, wanted
 from firmware_bridge.provisioning.pb_gatt import GattLink
 from firmware_bridge.provisioning.pdus import Algorithm, Capabilities, Choice, Method
-from firmware_bridge.provisioning.provisioner import Authenticated, Capable, Provisioned, Provisioner, Send
+from firmware_bridge.provisioning.provisioner import Authenticated, Capable, Provisioned, Provisioner
 from firmware_bridge.provisioning.security import Agreement, KeyPair, NetworkData
 from tests.provisioning import sample_data as sample
+from tests.provisioning.pair import talk
 
 ALGORITHMS = [(Algorithm.CMAC_AES128, sample.CMAC), (Algorithm.HMAC_SHA256, sample.HMAC)]
 
@@ -68,37 +71,18 @@ def test_both_machines_speak_the_samples_conversation(algorithm: Algorithm, data
         Attempts(),
         static=static,
     )
-    said: list[bytes] = []
-    steps = provisioner.begin()
-    joined: list[Joined] = []
-    while steps:
-        answers: list[bytes] = []
-        for step in steps:
-            if isinstance(step, Send):
-                said.append(step.pdu)
-                for other in device.receive(step.pdu, 0.0):
-                    answers += [other.pdu] if isinstance(other, Send) else []
-                    joined += [other] if isinstance(other, Joined) else []
-            elif isinstance(step, Capable):
-                method = Method.STATIC if static else Method.NONE
-                steps = [*steps, *provisioner.choose(Choice(algorithm, method=method))]
-                for sent in steps[1:]:
-                    assert isinstance(sent, Send)
-                    said.append(sent.pdu)
-                    answers += [o.pdu for o in device.receive(sent.pdu, 0.0) if isinstance(o, Send)]
-                break
-            elif isinstance(step, Authenticated):
-                assert step.device_key == value["device_key"]
-                (sent,) = provisioner.distribute(NetworkData.from_wire(sample.NETWORK_DATA))
-                assert isinstance(sent, Send)
-                said.append(sent.pdu)
-                for other in device.receive(sent.pdu, 0.0):
-                    answers += [other.pdu] if isinstance(other, Send) else []
-                    joined += [other] if isinstance(other, Joined) else []
-        said += answers
-        steps = [made for answer in answers for made in provisioner.receive(answer)]
-        if Provisioned() in steps:
-            break
+    seen: list[object] = []
+
+    def answer(step: object) -> list[Any]:
+        seen.append(step)
+        if isinstance(step, Capable):
+            return provisioner.choose(Choice(algorithm, method=Method.STATIC if static else Method.NONE))
+        if isinstance(step, Authenticated):
+            assert step.device_key == value["device_key"]
+            return provisioner.distribute(NetworkData.from_wire(sample.NETWORK_DATA))
+        return []
+
+    said = talk(provisioner, device, answer)
     assert said == [
         b"\x00\x00",
         b"\x01" + value["capabilities"],
@@ -112,8 +96,8 @@ def test_both_machines_speak_the_samples_conversation(algorithm: Algorithm, data
         b"\x07" + value["sealed"],
         b"\x08",
     ]
-    assert joined[0].device_key == value["device_key"]
-    assert joined[0].data == NetworkData.from_wire(sample.NETWORK_DATA)
+    assert Provisioned() in seen
+    assert Joined(NetworkData.from_wire(sample.NETWORK_DATA), value["device_key"]) in seen
 
 
 @pytest.mark.parametrize(("text", "check"), sample.FRAME_CHECKS.items())
