@@ -112,15 +112,16 @@ class Inbound:
             )  # fmt: skip
         self._replay.accept(pdu.source, iv_index, pdu.sequence)
         if isinstance(inner, SegmentAck):
-            return Acknowledged(pdu.source, inner)
+            return Acknowledged(pdu.source, inner) if pdu.destination == self._address else None
         return _control(inner, pdu.source, pdu.destination, pdu.ttl)
 
     def _take_segment(
         self, segment: Segment, pdu: NetworkPdu, key: NetworkKey, iv_index: int, now: float
     ) -> Taken:
         arrival = Arrival(
-            segment, pdu.source, pdu.destination, pdu.sequence, iv_index, pdu.ttl, is_unicast(pdu.destination)
-        )
+            segment, pdu.source, pdu.destination, pdu.sequence, iv_index, pdu.ttl,
+            is_unicast(pdu.destination), key.index,
+        )  # fmt: skip
         known = self._reassembler.knows(arrival)
         if not known and not self._replay.is_new(pdu.source, iv_index, pdu.sequence):
             raise Rejected(RejectReason.REPLAYED, f"segment {pdu.sequence} of 0x{pdu.source:04x}")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
+from firmware_bridge.stack.network import MAX_IV_INDEX
+
 HOUR_S: Final = 3600.0
 LEAST_STATE_S: Final = 96 * HOUR_S
 """A state of the update procedure lasts at least this long (3.11.5)."""
@@ -49,21 +51,24 @@ class IvState:
         return self.index - 1 if self.updating and self.index > 0 else self.index
 
     def heard(self, index: int, updating: bool, now: float) -> tuple[IvState, Change]:
-        """The state after an authentic beacon. Beacons that lie behind, jump too far, or come too early are
-        ignored: an old beacon can be replayed by anybody."""
+        """The state after an authentic beacon (3.11.5, 3.11.6). Beacons that lie behind, jump too far, or come
+        too early are ignored: an old beacon can be replayed by anybody."""
         ahead = index - self.index
         if ahead == 0 and self.updating and not updating and self._is_old_enough(now):
             return replace(self, updating=False, since=now), Change.UPDATE_ENDED
-        if ahead == 1 and not self.updating and updating and self._is_old_enough(now):
-            return replace(self, index=index, updating=True, since=now), Change.UPDATE_BEGAN
+        if ahead == 1 and not self.updating and updating:
+            # An update that begins is never a recovery: that would be a way around the 96 hours.
+            began = replace(self, index=index, updating=True, since=now)
+            return (began, Change.UPDATE_BEGAN) if self._is_old_enough(now) else (self, Change.NONE)
         # One ahead in normal operation as well: the update was missed altogether (3.11.6).
         if 1 <= ahead <= RECOVERY_REACH and self._may_recover(now):
-            return IvState(index, updating, now, now), Change.RECOVERED
+            # Nobody knows how long the network has been in this state: no 96 hours for its next change.
+            return IvState(index, updating, now - LEAST_STATE_S, now), Change.RECOVERED
         return self, Change.NONE
 
     def begin_update(self, now: float) -> IvState | None:
         """The state after this node began an update; None while it may not (3.11.5)."""
-        if self.updating or not self._is_old_enough(now):
+        if self.updating or self.index == MAX_IV_INDEX or not self._is_old_enough(now):
             return None
         return replace(self, index=self.index + 1, updating=True, since=now)
 
@@ -78,4 +83,5 @@ class IvState:
         return now - self.since >= LEAST_STATE_S
 
     def _may_recover(self, now: float) -> bool:
-        return self.recovered_at is None or now - self.recovered_at >= LEAST_RECOVERY_S
+        # A recovery in the future says that the clock was wrong then: it must not hold for years.
+        return self.recovered_at is None or not 0 <= now - self.recovered_at < LEAST_RECOVERY_S

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from common.errors import Misconfigured
-from firmware_bridge.stack.key_refresh import Subnet
+from common.errors import Misconfigured, Rejected, RejectReason
+from firmware_bridge.stack.key_refresh import Phase, Subnet
 from firmware_bridge.stack.keys import ApplicationKey, DeviceKey, NetworkKey
 from firmware_bridge.stack.upper import virtual_address
 
@@ -14,12 +14,17 @@ from firmware_bridge.stack.upper import virtual_address
 @dataclass(slots=True)
 class Keyring:
     """Network keys by index, application keys by index, device keys by the primary address of their node, and
-    Label UUIDs by virtual address."""
+    Label UUIDs by virtual address.
+
+    `renewed` are application keys that will replace those in `applications`, in step with the key refresh of
+    their subnet (3.11.4): see `renew_application`.
+    """
 
     subnets: dict[int, Subnet]
     applications: dict[int, ApplicationKey] = field(default_factory=dict)
     devices: dict[int, DeviceKey] = field(default_factory=dict)
     labels: dict[int, list[bytes]] = field(default_factory=dict)
+    renewed: dict[int, ApplicationKey] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -40,17 +45,41 @@ class Keyring:
         return ring
 
     def network_keys(self, nid: int) -> Iterator[NetworkKey]:
-        """The keys, of every phase, that a network PDU with this NID may be under."""
+        """The keys, of every phase, that a network PDU with this NID may be under (3.4.4.2)."""
         for subnet in self.subnets.values():
             for key in subnet.receive:
                 if key.credentials.nid == nid:
                     yield key
 
     def application_keys(self, aid: int, net_index: int) -> Iterator[ApplicationKey]:
-        """The keys of a subnet that an AID may stand for."""
+        """The keys of a subnet, of every phase, that an AID may stand for (3.6.4.2)."""
+        if self.renewed:
+            self._retire()
+            for key in self.renewed.values():
+                if key.aid == aid and key.net_index == net_index:
+                    yield key
         for key in self.applications.values():
             if key.aid == aid and key.net_index == net_index:
                 yield key
+
+    def renew_application(self, index: int, key: bytes) -> None:
+        """Take in the new bytes of an application key while its subnet's keys are being distributed: from now
+        on both receive, and the new one sends from phase 2 on (3.11.4, 4.3.2.38).
+
+        Raises Misconfigured (no such key) and Rejected(INVALID) outside of a key refresh.
+        """
+        net_index = self.application(index).net_index
+        subnet = self.subnets.get(net_index)
+        if subnet is None or subnet.phase is not Phase.DISTRIBUTION:
+            raise Rejected(RejectReason.INVALID, f"no key refresh of network key {net_index} is in phase 1")
+        self.renewed[index] = ApplicationKey(key, index, net_index)
+
+    def _retire(self) -> None:
+        """Drop application keys whose subnet has ended its refresh: phase 3 revokes them too (3.11.4.3)."""
+        for index, key in list(self.renewed.items()):
+            subnet = self.subnets.get(key.net_index)
+            if subnet is None or subnet.phase is Phase.NORMAL:
+                self.applications[index] = self.renewed.pop(index)
 
     def transmit_key(self, net_index: int) -> NetworkKey:
         """The key of a subnet to send with. Raises Misconfigured."""
@@ -62,7 +91,12 @@ class Keyring:
             ) from error
 
     def application(self, index: int) -> ApplicationKey:
-        """An application key by its index. Raises Misconfigured."""
+        """The application key of an index to send with. Raises Misconfigured."""
+        if self.renewed:
+            self._retire()
+            new = self.renewed.get(index)
+            if new is not None and self.subnets[new.net_index].phase is Phase.SWITCHED:
+                return new
         try:
             return self.applications[index]
         except KeyError as error:

@@ -21,6 +21,7 @@ MIN_UPPER_ACCESS_BYTES: Final = 5
 
 SEGMENT_ACK: Final = 0x00
 SEQ_ZERO_MASK: Final = 0x1FFF
+MAX_BLOCK: Final = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ LowerPdu: TypeAlias = "Access | AccessSegment | Control | ControlSegment | Segme
 
 
 def parse(transport: bytes, control: bool) -> LowerPdu:
-    """The PDU in the transport field of a network PDU; `control` is its CTL.
+    """The PDU in the transport field of a network PDU; `control` is its CTL (3.5.2).
 
     Raises Rejected (TRUNCATED, OVERSIZED, INVALID) and nothing else, whatever the bytes.
     """
@@ -90,7 +91,7 @@ def parse(transport: bytes, control: bool) -> LowerPdu:
 
 
 def build(pdu: LowerPdu) -> bytes:
-    """The transport field of a network PDU. Raises Rejected (OVERSIZED, OUT_OF_RANGE)."""
+    """The transport field of a network PDU (3.5.2). Raises Rejected (OVERSIZED, OUT_OF_RANGE)."""
     match pdu:
         case Access(aid, upper):
             _check_size(len(upper), UNSEGMENTED_ACCESS_BYTES)
@@ -105,6 +106,8 @@ def build(pdu: LowerPdu) -> bytes:
             _check_size(len(segment), SEGMENT_CONTROL_BYTES)
             return bytes((0x80 | _opcode_bits(opcode),)) + _counts(False, seq_zero, offset, last) + segment
         case SegmentAck(seq_zero, block, on_behalf):
+            if not 0 <= block <= MAX_BLOCK:
+                raise Rejected(RejectReason.OUT_OF_RANGE, f"a BlockAck of {block:#x}")
             head = on_behalf << 15 | (seq_zero & SEQ_ZERO_MASK) << 2
             return bytes((SEGMENT_ACK,)) + head.to_bytes(2, "big") + block.to_bytes(4, "big")
 
@@ -127,7 +130,7 @@ def segments_of_control(parameters: bytes, opcode: int, sequence: int) -> list[C
 
 
 def join(segments: Sequence[Segment]) -> bytes:
-    """The upper transport PDU of all segments of a message, in order."""
+    """The upper transport PDU of all segments of a message, in order (3.5.3.1)."""
     return b"".join(segment.segment for segment in segments)
 
 
@@ -141,7 +144,7 @@ def first_sequence(sequence: int, seq_zero: int) -> int:
 
 
 def full_block(last: int) -> int:
-    """The acknowledgement of all segments up to number `last`."""
+    """The BlockAck of all segments up to number `last` (3.5.2.3.1)."""
     return (1 << last + 1) - 1
 
 
@@ -166,12 +169,16 @@ def _control(transport: bytes) -> Control | SegmentAck:
         _check_size(len(transport) - 1, UNSEGMENTED_CONTROL_BYTES)
         return Control(transport[0] & 0x7F, transport[1:])
     if len(transport) != 7:
-        raise Rejected(RejectReason.TRUNCATED, f"a segment acknowledgement of {len(transport)} bytes")
+        reason = RejectReason.TRUNCATED if len(transport) < 7 else RejectReason.OVERSIZED
+        raise Rejected(reason, f"a segment acknowledgement of {len(transport)} bytes")
     head = transport[1] << 8 | transport[2]
     return SegmentAck(head >> 2 & SEQ_ZERO_MASK, int.from_bytes(transport[3:], "big"), head >= 0x8000)
 
 
 def _control_segment(transport: bytes) -> ControlSegment:
+    if transport[0] & 0x7F == SEGMENT_ACK:
+        # An acknowledgement fits one PDU: nobody sends it in segments.
+        raise Rejected(RejectReason.INVALID, "a segmented segment acknowledgement")
     _, zero, offset, last = _parse_counts(transport, SEGMENT_CONTROL_BYTES)
     return ControlSegment(transport[0] & 0x7F, zero, offset, last, transport[4:])
 

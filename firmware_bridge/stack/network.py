@@ -48,7 +48,7 @@ def seal(pdu: NetworkPdu, credentials: Credentials, iv_index: int, *, proxy: boo
     """Encrypt and obfuscate a PDU for the bearer, 14 to 29 bytes (3.9.7.2, 3.9.7.3).
 
     `iv_index` is the one to transmit with (32 bits). `proxy` seals a proxy configuration message, which has a
-    nonce of its own (3.9.5.4) and no destination (0). Raises Rejected(OUT_OF_RANGE or OVERSIZED) for values
+    nonce of its own (3.9.5.4), CTL set, TTL 0 and no destination (0). Raises Rejected(OUT_OF_RANGE or OVERSIZED) for values
     that cannot go on air.
     """
     _check(pdu, 0 if proxy else 1)
@@ -98,19 +98,27 @@ def open_sealed(
         # Sealed with the network's key, and still not a PDU: a broken node, or a hostile one.
         raise Rejected(RejectReason.OUT_OF_RANGE, f"source 0x{source:04x}, {len(plain)} bytes")
     destination = plain[0] << 8 | plain[1]
+    if proxy != (destination == 0) or proxy > control:
+        # Only proxy configuration goes to nobody, and it is control alone (6.6, 3.4.4.7).
+        raise Rejected(RejectReason.INVALID, f"to 0x{destination:04x}, CTL {control:d}")
     return NetworkPdu(control, ctl_ttl & MAX_TTL, high << 16 | low, source, destination, plain[2:])
 
 
 def receive_iv_index(data: bytes, iv_index: int) -> int:
     """The IV index that a received PDU was sent with: the present one, or the one before when the IVI bit
-    says so (3.11.5). Raises Rejected(TRUNCATED) for an empty PDU."""
+    says so (3.11.5). Raises Rejected(TRUNCATED) for an empty PDU, and Rejected(OUT_OF_RANGE) for one from
+    before IV index 0."""
     if not data:
         raise Rejected(RejectReason.TRUNCATED, "an empty network PDU")
-    return iv_index if data[0] >> 7 == iv_index & 1 else iv_index - 1 & MAX_IV_INDEX
+    if data[0] >> 7 == iv_index & 1:
+        return iv_index
+    if iv_index == 0:
+        raise Rejected(RejectReason.OUT_OF_RANGE, "the IV index before the first")
+    return iv_index - 1
 
 
 def nid_of(data: bytes) -> int:
-    """The NID in clear in the first byte of a network PDU."""
+    """The NID in clear in the first byte of a network PDU (3.4.4.2)."""
     return data[0] & 0x7F
 
 

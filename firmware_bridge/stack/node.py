@@ -12,9 +12,11 @@ from typing import Final
 
 from common.errors import Rejected, RejectReason
 from firmware_bridge.stack import beacons, control
+from firmware_bridge.stack.beacons import NetworkBeacon
 from firmware_bridge.stack.events import IvIndexChanged, Received
 from firmware_bridge.stack.inbound import Acknowledged, Inbound
 from firmware_bridge.stack.iv_index import Change, IvState
+from firmware_bridge.stack.key_refresh import Phase
 from firmware_bridge.stack.keyring import Keyring
 from firmware_bridge.stack.outbound import Message, Outbound, Sent
 from firmware_bridge.stack.reassembly import Reassembler
@@ -22,6 +24,9 @@ from firmware_bridge.stack.replay import ReplayList
 from firmware_bridge.stack.sar import SarReceiver, SarTransmitter
 from firmware_bridge.stack.sending import Outcome
 from firmware_bridge.stack.sequence import SequenceNumbers
+
+PRIMARY: Final = 0
+"""Index of the primary subnet's network key (4.2.2)."""
 
 USUAL_TRANSMITTER: Final = SarTransmitter()
 USUAL_RECEIVER: Final = SarReceiver()
@@ -129,26 +134,54 @@ class StackNode:
         return [] if taken is None else [taken]
 
     def beacon(self, data: bytes, wall: float) -> list[Received]:
-        """Follow an authentic beacon's IV index and key refresh state. `wall` is Unix time: procedures last
-        days."""
+        """Follow an authentic beacon's IV index and key refresh state (3.10, 3.11.4 to 3.11.6). `wall` is Unix
+        time: procedures last days. Raises what `save` raises, with nothing changed."""
         try:
             for index, subnet in self.keyring.subnets.items():
-                for key in subnet.receive:
+                for key in subnet.beacon_keys:
                     if (said := beacons.parse(data, key)) is not None:
                         self.keyring.subnets[index] = subnet.heard(key, said.key_refresh)
-                        return self._follow(said, wall)
+                        return self._follow(said, index, wall)
         except Rejected as error:
             self.refused[error.reason] += 1
         return []
 
-    def _follow(self, said: beacons.NetworkBeacon, wall: float) -> list[Received]:
+    def own_beacon(self, net_index: int = 0) -> bytes:
+        """The secure network beacon of what this node knows (3.10.3), to tell of an update that it began.
+
+        Raises Misconfigured (no such network key).
+        """
+        key = self.keyring.transmit_key(net_index)
+        refresh = self.keyring.subnets[net_index].phase is Phase.SWITCHED
+        return beacons.build_secure(NetworkBeacon(self.iv.index, self.iv.updating, refresh), key)
+
+    def begin_iv_update(self, wall: float) -> list[Received]:
+        """Begin an IV update, as `sequence.wants_update` asks for; nothing while it may not (3.11.5). The
+        network follows beacons: send `own_beacon` every 10 seconds or so."""
+        state = self.iv.begin_update(wall)
+        return [] if state is None else self._change(state, Change.UPDATE_BEGAN)
+
+    def end_iv_update(self, wall: float) -> list[Received]:
+        """End an IV update that nobody's beacon ended; nothing while it may not, or while segmented messages
+        are under way (3.11.5)."""
+        state = self.iv.end_update(wall)
+        return [] if state is None or self._outbound.busy else self._change(state, Change.UPDATE_ENDED)
+
+    def _follow(self, said: NetworkBeacon, net_index: int, wall: float) -> list[Received]:
+        if net_index != PRIMARY and PRIMARY in self.keyring.subnets and said.iv_index > self.iv.index:
+            # Whoever holds a secondary key alone must not move the whole network on (3.11.5).
+            return []
         state, change = self.iv.heard(said.iv_index, said.iv_update, wall)
         # Segments under way keep their IV index (3.11.5): the change waits for a later beacon.
         if change is Change.NONE or (change is Change.UPDATE_ENDED and self._outbound.busy):
             return []
+        return self._change(state, change)
+
+    def _change(self, state: IvState, change: Change) -> list[Received]:
         if state.transmit != self.iv.transmit:
             # On disk before it is used: the other way round, a crash would use numbers twice.
             self._save(state, 0)
+            self._outbound.abandon()
             self.sequence.restart()
         else:
             self._save(state, self.sequence.limit)

@@ -22,6 +22,9 @@ from firmware_bridge.stack.upper import TransportKey
 WAITING: Final = 64
 """Segmented messages that wait for an earlier one to the same destination; more are refused."""
 
+OUTCOMES: Final = 1024
+"""Outcomes kept for a holder that does not ask; the oldest go."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sent:
@@ -54,6 +57,7 @@ class _Running:
     sending: SegmentedSending
     iv_index: int
     first: int | None
+    seq_auth: int
 
 
 class Outbound:
@@ -75,7 +79,7 @@ class Outbound:
         self._running: dict[int, _Running] = {}
         self._waiting: deque[tuple[Sent, Message]] = deque()
         self._out: deque[bytes] = deque()
-        self._outcomes: list[tuple[Sent, Outcome]] = []
+        self._outcomes: deque[tuple[Sent, Outcome]] = deque(maxlen=OUTCOMES)
 
     @property
     def busy(self) -> bool:
@@ -103,10 +107,10 @@ class Outbound:
         """Send a control message that fits one PDU."""
         self._send_control(lower.build(control.build(message)), destination, ttl, net_index)
 
-    def answer(self, answer: Answer, default_ttl: int, net_index: int = 0) -> None:
+    def answer(self, answer: Answer, default_ttl: int) -> None:
         """Send an acknowledgement. What came from a neighbour alone is answered the same way (3.5.2.3.1)."""
         ttl = 0 if answer.ttl == 0 else default_ttl
-        self._send_control(lower.build(answer.ack), answer.destination, ttl, net_index)
+        self._send_control(lower.build(answer.ack), answer.destination, ttl, answer.net_index)
 
     def acknowledged(self, source: int, ack: SegmentAck, now: float) -> None:
         """Take in an acknowledgement of ours. A Friend sends it for its Low Power node (OBO)."""
@@ -136,8 +140,16 @@ class Outbound:
 
     def outcomes(self) -> list[tuple[Sent, Outcome]]:
         """How segmented messages ended since the last call."""
-        taken, self._outcomes = self._outcomes, []
+        taken = list(self._outcomes)
+        self._outcomes.clear()
         return taken
+
+    def abandon(self) -> None:
+        """Give up the segmented messages under way, because the IV index that they were encrypted with is over
+        (3.11.6): more of their segments would use its sequence numbers a second time. What waits goes on."""
+        for destination, running in list(self._running.items()):
+            running.sending.abandon()
+            self._end_if_over(destination, running)
 
     def _start(self, now: float) -> None:
         """Begin what waits, as long as its destination is free (3.5.3.3).
@@ -154,11 +166,14 @@ class Outbound:
             segments = lower.segments_of_access(sealed, message.aid, message.long_mic, first)
             unicast = is_unicast(message.destination)
             sending = SegmentedSending(segments, unicast, message.ttl, self._settings, now)
-            running = _Running(handle, message, sending, iv_index, first)
+            running = _Running(handle, message, sending, iv_index, first, first)
             self._running[message.destination] = running
             self._send_due(running, now)
 
     def _send_due(self, running: _Running, now: float) -> None:
+        if self._sequence.next - running.seq_auth > lower.SEQ_ZERO_MASK:
+            # The receiver could not tell the message's first number from SeqZero any more (3.5.3.1).
+            running.sending.abandon()
         for segment in running.sending.due(now):
             sequence = self._sequence.take() if running.first is None else running.first
             running.first = None

@@ -138,7 +138,17 @@ Configuration: TypeAlias = (
 
 
 def build_configuration(message: Configuration) -> bytes:
-    """The transport PDU of a proxy configuration message (6.6); `network.seal(…, proxy=True)` seals it."""
+    """The transport PDU of a proxy configuration message (6.6); `network.seal(…, proxy=True)` seals it.
+
+    Raises Rejected(OUT_OF_RANGE) for an address, size or opcode that does not fit its field.
+    """
+    try:
+        return _build(message)
+    except (OverflowError, ValueError) as wrong:
+        raise Rejected(RejectReason.OUT_OF_RANGE, repr(message)) from wrong
+
+
+def _build(message: Configuration) -> bytes:
     match message:
         case SetFilterType(kind):
             return bytes((0x00, kind))

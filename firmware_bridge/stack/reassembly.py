@@ -1,7 +1,8 @@
 """The receiving side of segmented messages (3.5.3.4): collects segments and says when to acknowledge what.
 
 Memory is bounded whatever comes in: a limited number of messages at once, in all and of one source, each of
-at most 32 segments. Full policy: the message that made no progress for the longest time goes, counted.
+at most 32 segments. Full policy: the message that made no progress for the longest time goes, counted. So are
+acknowledgements, which use up sequence numbers of ours: what is above the budget is not sent, counted.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from common.errors import Rejected, RejectReason
+from firmware_bridge.stack.budget import Budget
 from firmware_bridge.stack.lower import AccessSegment, Segment, SegmentAck, first_sequence, full_block
 from firmware_bridge.stack.sar import SarReceiver
 
@@ -19,6 +21,12 @@ MESSAGES_OF_A_SOURCE: Final = 4
 USUAL: Final = SarReceiver()
 FINISHED: Final = 256
 """Finished messages that are remembered: their late segments are acknowledged again."""
+
+ANSWERS_PER_S: Final = 16.0
+"""Acknowledgements a second, in the long run. At this rate a hostile node needs 12 days to make us use up the
+sequence numbers of an IV index; the next one may come after 8 (3.11.5)."""
+
+ANSWERS_AT_ONCE: Final = 64.0
 
 # Source, destination, and SeqAuth: IV index and first sequence number.
 _Key = tuple[int, int, int, int]
@@ -35,6 +43,7 @@ class Arrival:
     iv_index: int
     ttl: int
     acknowledge: bool
+    net_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +63,14 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An acknowledgement to be sent: from `source`, which was the message's destination."""
+    """An acknowledgement to be sent: from `source`, which was the message's destination, in the subnet that the
+    message came in (3.5.2.3.1)."""
 
     ack: SegmentAck
     source: int
     destination: int
     ttl: int
+    net_index: int = 0
 
 
 @dataclass(slots=True)
@@ -77,23 +88,32 @@ class _Partial:
 
 @dataclass(slots=True)
 class _Finished:
-    """`answers` are those still to be repeated, the next at `answer_at`."""
+    """`answers` are those still to be sent, the next at `answer_at`; `latest` is the greatest sequence number
+    of a segment seen."""
 
     arrival: Arrival
     block: int
+    latest: int
     answers: int
-    answer_at: float | None
+    answer_at: float
 
 
 class Reassembler:
-    """All segmented messages that are coming in to one node."""
+    """All segmented messages that are coming in to one node.
+
+    Counted: `given_up` for want of progress, `evicted` for want of room, `silenced` acknowledgements above the
+    budget.
+    """
 
     def __init__(self, settings: SarReceiver = USUAL) -> None:
         self._settings = settings
         self._partial: dict[_Key, _Partial] = {}
         self._finished: OrderedDict[_Key, _Finished] = OrderedDict()
+        self._answering: dict[_Key, _Finished] = {}
+        self._budget = Budget(ANSWERS_PER_S, ANSWERS_AT_ONCE)
         self.given_up = 0
         self.evicted = 0
+        self.silenced = 0
 
     def __len__(self) -> int:
         return len(self._partial)
@@ -104,19 +124,17 @@ class Reassembler:
         return key in self._partial or key in self._finished
 
     def take(self, arrival: Arrival, now: float) -> Whole | None:
-        """Take in a segment; the message, when it was the last one missing. `poll` gives the answers.
+        """Take in a segment; the message, when it was the last one missing. `poll` gives the answers (3.5.3.4).
 
         Raises Rejected(INVALID) for a segment that does not belong to what came before.
         """
         key = _key(arrival)
         if (done := self._finished.get(key)) is not None:
-            # The sender has not heard the acknowledgement (3.5.3.4).
-            done.answers = max(done.answers, 1) if arrival.acknowledge else 0
-            done.answer_at = done.answer_at or now + self._settings.segment_interval_s
+            self._answer_again(key, done, arrival, now)
             return None
         partial = self._partial.get(key) or self._begin(key, arrival, now)
-        partial.latest = max(partial.latest, arrival.sequence)
         _check_fit(partial.arrival.segment, arrival.segment)
+        partial.latest = max(partial.latest, arrival.sequence)
         if arrival.segment.offset not in partial.parts:
             partial.parts[arrival.segment.offset] = arrival.segment.segment
             partial.progress_at = now
@@ -128,26 +146,28 @@ class Reassembler:
 
     def poll(self, now: float) -> list[Answer]:
         """The acknowledgements that are due; what was discarded for want of progress is counted."""
-        answers = []
+        due = []
         for key, partial in list(self._partial.items()):
             if now - partial.progress_at >= self._settings.discard_s:
                 del self._partial[key]
                 self.given_up += 1
             elif partial.answer_at is not None and partial.answer_at <= now:
                 partial.answer_at = None
-                answers.append(_answer(partial.arrival, partial.block))
-        for done in self._finished.values():
-            if done.answer_at is not None and done.answer_at <= now:
-                answers += [_answer(done.arrival, done.block)] if done.answers else []
-                done.answers = max(0, done.answers - 1)
-                done.answer_at = now + self._settings.segment_interval_s if done.answers else None
-        return answers
+                due.append(_answer(partial.arrival, partial.block))
+        for key, done in list(self._answering.items()):
+            if done.answer_at <= now:
+                due.append(_answer(done.arrival, done.block))
+                done.answers -= 1
+                done.answer_at = now + self._settings.segment_interval_s
+                if done.answers <= 0:
+                    del self._answering[key]
+        return self._within_budget(due, now)
 
     def next_time(self) -> float | None:
         """When `poll` has something to do next."""
         times = [p.progress_at + self._settings.discard_s for p in self._partial.values()]
         times += [p.answer_at for p in self._partial.values() if p.answer_at is not None]
-        times += [d.answer_at for d in self._finished.values() if d.answer_at is not None]
+        times += [done.answer_at for done in self._answering.values()]
         return min(times, default=None)
 
     def forget(self, source: int) -> None:
@@ -172,15 +192,32 @@ class Reassembler:
             del self._partial[min(among, key=lambda k: self._partial[k].progress_at)]
             self.evicted += 1
 
+    def _answer_again(self, key: _Key, done: _Finished, arrival: Arrival, now: float) -> None:
+        """The sender has not heard the acknowledgement (3.5.3.4). Its segments then have new numbers: those of
+        an old one are a recording, which must not cost us a number of ours."""
+        if arrival.acknowledge and arrival.sequence > done.latest:
+            done.latest = arrival.sequence
+            if key not in self._answering:
+                done.answers, done.answer_at = 1, now + self._settings.segment_interval_s
+                self._answering[key] = done
+
+    def _within_budget(self, due: list[Answer], now: float) -> list[Answer]:
+        allowed = self._budget.take(len(due), now)
+        self.silenced += len(due) - allowed
+        return due[:allowed]
+
     def _finish(self, key: _Key, partial: _Partial, now: float) -> Whole:
         del self._partial[key]
         first = partial.arrival
         last = first.segment.last
         repeated = self._settings.repetitions if last > self._settings.threshold else 0
-        answers = 1 + repeated if first.acknowledge else 0
-        self._finished[key] = _Finished(first, full_block(last), answers, now if answers else None)
+        done = _Finished(first, full_block(last), partial.latest, 1 + repeated, now)
+        self._finished[key] = done
+        if first.acknowledge:
+            self._answering[key] = done
         if len(self._finished) > FINISHED:
-            self._finished.popitem(last=False)
+            oldest, _ = self._finished.popitem(last=False)
+            self._answering.pop(oldest, None)
         upper = b"".join(partial.parts[offset] for offset in range(last + 1))
         return Whole(
             head=first.segment,
@@ -213,4 +250,4 @@ def _check_fit(first: Segment, segment: Segment) -> None:
 def _answer(arrival: Arrival, block: int) -> Answer:
     ack = SegmentAck(arrival.segment.seq_zero, block)
     # A message with TTL 0 came from a neighbour and is answered the same way (3.5.2.3.1).
-    return Answer(ack, arrival.destination, arrival.source, arrival.ttl)
+    return Answer(ack, arrival.destination, arrival.source, arrival.ttl, arrival.net_index)

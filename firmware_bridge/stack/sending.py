@@ -52,6 +52,11 @@ class SegmentedSending:
         self._next_at = now + (self._settings.segment_interval_s if self._queue else self._patience_s)
         return [segment]
 
+    def abandon(self) -> None:
+        """End without an answer: its sequence numbers are no longer good."""
+        if self.outcome is None:
+            self._end(Outcome.UNANSWERED)
+
     def acknowledge(self, ack: SegmentAck, now: float) -> None:
         """Take in an acknowledgement of this message; foreign and outdated ones are ignored."""
         if self.outcome is not None or not self._unicast or ack.seq_zero != self.seq_zero:
@@ -70,13 +75,18 @@ class SegmentedSending:
         self._acknowledged |= block
         if self._queue:
             self._queue = [i for i in self._queue if not self._acknowledged >> i & 1]
-        if not self._queue:
-            # What is missing goes out at once: the receiver waits for nothing else (3.5.3.3).
+        if not self._queue and self._may_repeat:
+            # What is missing goes out at once: the receiver waits for nothing else (3.5.3.3). After the last
+            # time the timer goes on instead: one more acknowledgement may come.
             self._next_at = now
+
+    @property
+    def _may_repeat(self) -> bool:
+        return self._left > 0 and (not self._unicast or self._left_without_progress > 0)
 
     def _repeat(self) -> bool:
         """Queue what was not acknowledged once more; False when that was tried often enough."""
-        if self._left == 0 or (self._unicast and self._left_without_progress == 0):
+        if not self._may_repeat:
             self._end(Outcome.UNANSWERED if self._unicast else Outcome.SENT)
             return False
         self._left -= 1
