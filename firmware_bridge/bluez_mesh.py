@@ -17,36 +17,24 @@ from common.clock import Clock, SystemClock
 from common.errors import (
     MeshtwinError,
     Misconfigured,
-    NotSupported,
     Rejected,
     RejectReason,
-    TimedOut,
     Unavailable,
 )
 from common.logs import get_logger
 from common.mesh import addresses
-from common.mesh.addresses import check_unicast, show
+from common.mesh.addresses import show
 from common.mesh.cdb import Node, SiteFile
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration, Transmit
-from firmware_bridge.access import link_monitor
 from firmware_bridge.access.config_state import NetworkTransmitGet, NetworkTransmitSet, NetworkTransmitStatus
-from firmware_bridge.access.fields import ModelId
-from firmware_bridge.access.link_monitor import (
-    Lost,
-    Report,
-    ReportEntry,
-    ReportRssi,
-    Restart,
-    RestartStatus,
-)
-from firmware_bridge.access.message import AccessMessage, Opaque, build
-from firmware_bridge.access.opcodes import check_payload, opcode_bytes, split
+from firmware_bridge.access.message import AccessMessage, Opaque
+from firmware_bridge.access.opcodes import check_payload, split
 from firmware_bridge.bluez.attachment import DaemonPlace
 from firmware_bridge.bluez.node import AttachedNode
 from firmware_bridge.bluez.own_node import OwnNode, Surroundings
 from firmware_bridge.bluez.tokens import TokenStore
 from firmware_bridge.event_queue import EventQueue
-from firmware_bridge.foundation.answers import Answers
+from firmware_bridge.foundation import reports
 from firmware_bridge.foundation.commissioner import (
     GATEWAY_MODELS,
     NETWORK_TRANSMIT,
@@ -55,6 +43,7 @@ from firmware_bridge.foundation.commissioner import (
     gateway_plan,
 )
 from firmware_bridge.foundation.configurator import Configurator
+from firmware_bridge.foundation.requester import Requester, has_monitor
 from firmware_bridge.link import (
     Event,
     LinkDown,
@@ -69,7 +58,6 @@ from firmware_bridge.neighbours import Loss
 
 OPEN_TIMEOUT_S: Final = 8.0
 _SLUGGISH: Final = Transmit(1, 100)
-_RESTART_WAITS_S: Final = (0.5, 0.8, 1.2, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +84,9 @@ class BluezMeshLink:
         self._open_timeout_s = open_timeout_s
         self._clock = clock or SystemClock()
         self._random = random or Random()
+        self._requester = Requester(self.send, self._restartable, self._random)
         self._log = get_logger(__name__, mesh_address=show(settings.address))
         self._events = EventQueue()
-        self._answers = Answers()
         tokens = TokenStore(settings.state_dir / "tokens")
         surroundings = Surroundings(
             settings.site, settings.place, tokens, self._clock, self._random, self._log
@@ -154,32 +142,10 @@ class BluezMeshLink:
         await self._own.node().send(destination, payload, self._own.key_index)
 
     async def request(self, destination: int, payload: bytes, response: int, timeout: float) -> bytes:
-        check_unicast(destination)
-        opcode_bytes(response)
-        with self._answers.expect(destination, response) as inbox:
-            await self.send(destination, payload)
-            try:
-                async with asyncio.timeout(timeout):
-                    return await inbox.get()
-            except TimeoutError:
-                raise TimedOut(f"{show(destination)} did not answer in {timeout:g} s") from None
+        return await self._requester.request(destination, payload, response, timeout)
 
     async def restart(self, address: int) -> None:
-        check_unicast(address)
-        if address == self._settings.address or not self._has_monitor(address):
-            raise NotSupported(f"{show(address)} has no link monitor that restarts it")
-        token = self._random.randrange(1 << 16)
-        for wait in _RESTART_WAITS_S:
-            try:
-                payload = await self.request(address, build(Restart(token)), RestartStatus.OPCODE, wait)
-            except TimedOut:
-                continue
-            status = RestartStatus.parse(split(payload)[1])
-            if status.token == token and status.status:
-                raise Rejected(RejectReason.REFUSED_BY_NODE, f"{show(address)} cannot restart now")
-            if status.token == token:
-                return
-        raise TimedOut(f"{show(address)} did not answer a restart message")
+        await self._requester.restart(address)
 
     async def commission(self, address: int, plan: NodePlan) -> None:
         """Make a provisioned node ready, see `foundation.commissioner`; not a method of `MeshLink`."""
@@ -234,14 +200,10 @@ class BluezMeshLink:
         try:
             await asyncio.Event().wait()
         finally:
-            self._answers.fail(Unavailable("bluetooth-meshd went away"))
+            self._requester.answers.fail(Unavailable("bluetooth-meshd went away"))
 
-    def _has_monitor(self, address: int) -> bool:
-        """Whether a node has the link monitor; a site file that lists no models of it leaves that open."""
-        nodes = (node for node in self._settings.site.live_nodes() if node.unicast_address == address)
-        elements = (element for node in nodes for element in node.elements)
-        models = [ModelId.from_site_file(model.model_id) for element in elements for model in element.models]
-        return not models or link_monitor.SERVER in models
+    def _restartable(self, address: int) -> bool:
+        return address != self._settings.address and has_monitor(self._settings.site, address)
 
     async def _quicken(self) -> None:
         """Replace the network transmit state that a fresh daemon starts with: ten packets a second."""
@@ -266,17 +228,11 @@ class BluezMeshLink:
 
     def message(self, source: int, destination: int, payload: bytes, parsed: AccessMessage | Opaque) -> None:
         t = self._clock.monotonic()
-        if self._answers.offer_first(source, split(payload)[0], payload):
+        if self._requester.answers.offer_first(source, split(payload)[0], payload):
             return
         if source == self._settings.address:
             return  # The daemon lets a node hear what it sends to its own groups.
-        match parsed:
-            case Report(entries=entries) | ReportRssi(entries=entries):
-                self._tell(NeighbourReport(t, source, tuple(_count(entry) for entry in entries)))
-            case Lost(transmitter=transmitter, missed=missed):
-                self._tell(LostNeighbour(t, source, transmitter, missed))
-            case _:
-                self._tell(Message(t, source, destination, payload))
+        self._tell(reports.told(t, source, parsed) or Message(t, source, destination, payload))
 
     def _tell(self, event: Event) -> None:
         """Queue an event; while the node is being made ready nothing counts yet."""
@@ -294,7 +250,3 @@ class BluezMeshLink:
     def lost(self, loss: Loss) -> None:
         t = self._clock.monotonic()
         self._tell(LostNeighbour(t, self._settings.address, loss.transmitter, loss.missed))
-
-
-def _count(entry: ReportEntry) -> NeighbourCount:
-    return NeighbourCount(entry.transmitter, entry.heard, entry.expected, entry.transmissions, entry.rssi_dbm)

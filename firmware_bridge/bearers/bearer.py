@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
+from common.mesh.configuration import Transmit
 from firmware_bridge.stack.proxy import PduType
 
 
@@ -44,7 +45,9 @@ class Bearer(Protocol):
     `close`; every awaiting method may be cancelled at any point and leaves the bearer usable.
     """
 
-    dropped: int
+    @property
+    def dropped(self) -> int:
+        """PDUs that nobody read in time."""
 
     async def open(self) -> None:
         """Start to look for the network. Raises Unavailable or Misconfigured where that can never succeed
@@ -58,3 +61,16 @@ class Bearer(Protocol):
 
     async def send(self, kind: PduType, data: bytes) -> None:
         """Pass a whole PDU on. Raises Unavailable while there is no connection."""
+
+
+@runtime_checkable
+class AdvertisingBearer(Bearer, Protocol):
+    """A bearer that repeats what it sends, as nothing acknowledges it: `network_transmit` says how often.
+
+    Who hears us on one is a neighbour; behind a proxy there are none.
+    """
+
+    network_transmit: Transmit
+
+    async def send(self, kind: PduType, data: bytes, transmit: Transmit | None = None) -> None:
+        """As `Bearer.send`; `transmit` replaces network transmit for this PDU."""

@@ -16,7 +16,6 @@ from common.logs import Logger
 from common.mesh.cdb import AppKey, SiteFile
 from firmware_bridge.access import catalogue, link_monitor
 from firmware_bridge.access.fields import ModelId
-from firmware_bridge.access.link_monitor import MonitorGet, MonitorSet, Probe, ProbeAnswer, ProbeRequest
 from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.bluez.application import Application, Composition
 from firmware_bridge.bluez.attachment import Attachment, DaemonPlace, NodeIdentity
@@ -25,6 +24,7 @@ from firmware_bridge.bluez.tokens import TokenStore
 from firmware_bridge.foundation.commissioner import probe_publication, set_publication
 from firmware_bridge.foundation.config_client import ConfigClient
 from firmware_bridge.foundation.monitor import LinkMonitor, Listener
+from firmware_bridge.foundation.monitor_server import MonitorServer
 
 
 class Role(Protocol):
@@ -88,6 +88,7 @@ class OwnNode:
         self.monitor = LinkMonitor(
             address, self.key_index, self._set_transmissions, given.clock, given.random, given.log, listener
         )
+        self._monitor_server = MonitorServer(address, self.monitor, self._queue)
         self.rejected = 0
         self.replies_dropped = 0
 
@@ -152,27 +153,8 @@ class OwnNode:
         except Rejected as error:
             self._count_rejected(source, error)
             return
-        match parsed:
-            case Probe():
-                self.monitor.received(source, parsed)
-            case ProbeAnswer():
-                self.monitor.answered(source)
-            case ProbeRequest():
-                self._give_sign_of_life(parsed)
-            case MonitorGet():
-                self.reply(source, self.monitor.settings)
-            case MonitorSet():
-                settings = self.monitor.apply(parsed)
-                if destination == self.address:
-                    self.reply(source, settings)
-            case _:
-                self._role.message(source, destination, payload, parsed)
-
-    def _give_sign_of_life(self, request: ProbeRequest) -> None:
-        if request.transmitter == self.address:
-            answer = self.monitor.sign_of_life()
-            if answer is not None:
-                self._queue(None, answer)
+        if not self._monitor_server.take(source, destination, parsed):
+            self._role.message(source, destination, payload, parsed)
 
     def device_message_received(self, source: int, remote: bool, payload: bytes) -> None:
         try:

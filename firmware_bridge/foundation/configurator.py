@@ -50,8 +50,8 @@ class Configurator:
                 after = replace(before, default_ttl=ttl)
             case NetworkTransmitStatus(transmit=transmit):
                 after = replace(before, network_transmit=transmit)
-            case RelayStatus(state=RelayState.UNSUPPORTED):
-                after = replace(before, relay=False, relay_supported=False)
+            case RelayStatus(state=RelayState.UNSUPPORTED, retransmit=retransmit):
+                after = replace(before, relay=False, relay_supported=False, relay_retransmit=retransmit)
             case RelayStatus(state=state, retransmit=retransmit):
                 on = state == RelayState.ON
                 after = replace(before, relay=on, relay_supported=True, relay_retransmit=retransmit)
