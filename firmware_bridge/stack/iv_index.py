@@ -51,8 +51,8 @@ class IvState:
         return self.index - 1 if self.updating and self.index > 0 else self.index
 
     def heard(self, index: int, updating: bool, now: float) -> tuple[IvState, Change]:
-        """The state after an authentic beacon (3.11.5, 3.11.6). Beacons that lie behind, jump too far, or come
-        too early are ignored: an old beacon can be replayed by anybody."""
+        """The state after an authentic beacon (3.11.5, 3.11.6). Beacons that lie behind, jump too far, or
+        come too early are ignored: an old beacon can be replayed by anybody."""
         ahead = index - self.index
         if ahead == 0 and self.updating and not updating and self._is_old_enough(now):
             return replace(self, updating=False, since=now), Change.UPDATE_ENDED

@@ -48,8 +48,8 @@ def seal(pdu: NetworkPdu, credentials: Credentials, iv_index: int, *, proxy: boo
     """Encrypt and obfuscate a PDU for the bearer, 14 to 29 bytes (3.9.7.2, 3.9.7.3).
 
     `iv_index` is the one to transmit with (32 bits). `proxy` seals a proxy configuration message, which has a
-    nonce of its own (3.9.5.4), CTL set, TTL 0 and no destination (0). Raises Rejected(OUT_OF_RANGE or OVERSIZED) for values
-    that cannot go on air.
+    nonce of its own (3.9.5.4), CTL set, TTL 0 and no destination (0). Raises Rejected(OUT_OF_RANGE or
+    OVERSIZED) for values that cannot go on air.
     """
     _check(pdu, 0 if proxy else 1)
     control, ttl, sequence, source, destination, transport = pdu

@@ -134,8 +134,8 @@ class StackNode:
         return [] if taken is None else [taken]
 
     def beacon(self, data: bytes, wall: float) -> list[Received]:
-        """Follow an authentic beacon's IV index and key refresh state (3.10, 3.11.4 to 3.11.6). `wall` is Unix
-        time: procedures last days. Raises what `save` raises, with nothing changed."""
+        """Follow an authentic beacon's IV index and key refresh state (3.10, 3.11.4 to 3.11.6). `wall` is
+        Unix time: procedures last days. Raises what `save` raises, with nothing changed."""
         try:
             for index, subnet in self.keyring.subnets.items():
                 for key in subnet.beacon_keys:

@@ -145,8 +145,9 @@ class Outbound:
         return taken
 
     def abandon(self) -> None:
-        """Give up the segmented messages under way, because the IV index that they were encrypted with is over
-        (3.11.6): more of their segments would use its sequence numbers a second time. What waits goes on."""
+        """Give up the segmented messages under way, because the IV index that they were encrypted with is
+        over (3.11.6): more of their segments would use its sequence numbers a second time. What waits goes
+        on."""
         for destination, running in list(self._running.items()):
             running.sending.abandon()
             self._end_if_over(destination, running)

@@ -63,8 +63,8 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An acknowledgement to be sent: from `source`, which was the message's destination, in the subnet that the
-    message came in (3.5.2.3.1)."""
+    """An acknowledgement to be sent: from `source`, which was the message's destination, in the subnet that
+    the message came in (3.5.2.3.1)."""
 
     ack: SegmentAck
     source: int
@@ -101,8 +101,8 @@ class _Finished:
 class Reassembler:
     """All segmented messages that are coming in to one node.
 
-    Counted: `given_up` for want of progress, `evicted` for want of room, `silenced` acknowledgements above the
-    budget.
+    Counted: `given_up` for want of progress, `evicted` for want of room, `silenced` acknowledgements above
+    the budget.
     """
 
     def __init__(self, settings: SarReceiver = USUAL) -> None:
@@ -124,7 +124,8 @@ class Reassembler:
         return key in self._partial or key in self._finished
 
     def take(self, arrival: Arrival, now: float) -> Whole | None:
-        """Take in a segment; the message, when it was the last one missing. `poll` gives the answers (3.5.3.4).
+        """Take in a segment; the message, when it was the last one missing. `poll` gives the answers
+        (3.5.3.4).
 
         Raises Rejected(INVALID) for a segment that does not belong to what came before.
         """
@@ -193,8 +194,8 @@ class Reassembler:
             self.evicted += 1
 
     def _answer_again(self, key: _Key, done: _Finished, arrival: Arrival, now: float) -> None:
-        """The sender has not heard the acknowledgement (3.5.3.4). Its segments then have new numbers: those of
-        an old one are a recording, which must not cost us a number of ours."""
+        """The sender has not heard the acknowledgement (3.5.3.4). Its segments then have new numbers: those
+        of an old one are a recording, which must not cost us a number of ours."""
         if arrival.acknowledge and arrival.sequence > done.latest:
             done.latest = arrival.sequence
             if key not in self._answering:

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_bridge.stack import control, crypto, lower, network, upper
+from firmware_bridge.stack import beacons, control, crypto, lower, network, proxy, upper
+from firmware_bridge.stack.beacons import NetworkBeacon
+from firmware_bridge.stack.events import AccessReceived
+from firmware_bridge.stack.iv_index import IvState
+from firmware_bridge.stack.keyring import Keyring
 from firmware_bridge.stack.keys import ApplicationKey, Credentials, DeviceKey, NetworkKey, friendship
 from firmware_bridge.stack.lower import Access, AccessSegment, Control
 from firmware_bridge.stack.network import NetworkPdu
-from tests.stack.sample_data import APP_KEY, DEVICE_KEY, FRIENDSHIP, MESSAGES, NET_KEY, Sample
+from firmware_bridge.stack.node import StackNode
+from firmware_bridge.stack.proxy import Joiner, PduType
+from firmware_bridge.stack.service_data import Identification, ProxyOffer, recognise
+from tests.stack.sample_data import (
+    APP_KEY,
+    BEACONS,
+    CONFIGURATIONS,
+    DEVICE_KEY,
+    FRIENDSHIP,
+    MESSAGES,
+    NET_KEY,
+    PROXY_PIECES,
+    PUBLIC_KEY_PDU,
+    SERVICE_DATA,
+    BeaconSample,
+    ConfigurationSample,
+    Sample,
+)
 
 NETWORK = NetworkKey(bytes.fromhex(NET_KEY))
 APPLICATION = ApplicationKey(bytes.fromhex(APP_KEY))
@@ -101,9 +122,72 @@ def test_access_payloads_are_encrypted_and_decrypted(sample: Sample) -> None:
     long_mic = isinstance(first, AccessSegment) and first.long_mic
     key = DEVICE if first.aid is None else APPLICATION
     place = (sample.sequence, sample.source, sample.destination, sample.iv_index)
-    payload = upper.decrypt(whole, key, *place, long_mic=long_mic)
+    label = None if sample.label is None else bytes.fromhex(sample.label)
+    payload = upper.decrypt(whole, key, *place, long_mic=long_mic, label=label)
     assert payload is not None
     assert payload.hex() == sample.access
-    assert upper.encrypt(payload, key, *place, long_mic=long_mic) == whole
+    assert upper.encrypt(payload, key, *place, long_mic=long_mic, label=label) == whole
+    if label is not None:
+        assert upper.virtual_address(label) == sample.destination
     if segments:
         assert lower.segments_of_access(whole, first.aid, long_mic, sample.sequence) == segments
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [s for s in MESSAGES if s.access is not None and not s.friendship],
+    ids=lambda sample: f"8.3.{sample.section}",
+)
+def test_a_node_receives_the_messages_of_8_3(sample: Sample) -> None:
+    labels = [] if sample.label is None else [bytes.fromhex(sample.label)]
+    ring = Keyring.of({0: NETWORK.key}, {0: (APPLICATION.key, 0)}, {0x1201: DEVICE.key}, labels)
+    address = sample.destination if sample.destination < 0x8000 else 0x0003
+    node = StackNode(address, ring, IvState(sample.iv_index), 0, lambda iv, limit: None, groups=[0xC105])
+    events = [event for data in sample.network for event in node.receive(bytes.fromhex(data), 0.0)]
+    assert [event.payload.hex() for event in events if isinstance(event, AccessReceived)] == [sample.access]
+
+
+@pytest.mark.parametrize("sample", BEACONS, ids=lambda sample: f"8.4.{sample.section}")
+def test_beacons_are_built_and_parsed(sample: BeaconSample) -> None:
+    key = NetworkKey(bytes.fromhex(sample.net_key))
+    said = NetworkBeacon(sample.iv_index, sample.iv_update)
+    built = (
+        beacons.build_secure(said, key)
+        if sample.random is None
+        else beacons.build_private(said, key, bytes.fromhex(sample.random))
+    )
+    assert built.hex() == sample.beacon
+    assert beacons.parse(built, key) == said
+
+
+def test_service_data_is_recognised_as_in_8_6() -> None:
+    offers = [recognise(bytes.fromhex(data), NETWORK, [0x0003, 0x1201]) for data in SERVICE_DATA.values()]
+    assert offers == [
+        ProxyOffer(Identification.NETWORK_ID),
+        ProxyOffer(Identification.NODE_IDENTITY, 0x1201),
+        ProxyOffer(Identification.PRIVATE_NETWORK),
+        ProxyOffer(Identification.PRIVATE_NODE, 0x1201),
+    ]
+
+
+def test_a_proxy_pdu_is_cut_and_joined_as_in_8_8() -> None:
+    pieces = proxy.split(PduType.PROVISIONING, bytes.fromhex(PUBLIC_KEY_PDU), 20)
+    assert [piece.hex() for piece in pieces] == list(PROXY_PIECES)
+    joiner = Joiner()
+    assert [joiner.take(piece, 0.0) for piece in pieces] == [
+        None,
+        None,
+        None,
+        (PduType.PROVISIONING, bytes.fromhex(PUBLIC_KEY_PDU)),
+    ]
+
+
+@pytest.mark.parametrize("sample", CONFIGURATIONS, ids=lambda sample: f"8.9.{sample.section}")
+def test_proxy_configuration_is_sealed_opened_parsed_and_built(sample: ConfigurationSample) -> None:
+    credentials = NetworkKey(bytes.fromhex(sample.net_key)).credentials
+    transport = bytes.fromhex(sample.transport)
+    pdu = NetworkPdu(True, 0, sample.sequence, sample.source, 0, transport)
+    sealed = network.seal(pdu, credentials, 0x12345678, proxy=True)
+    assert [piece.hex() for piece in proxy.split(PduType.CONFIGURATION, sealed, 66)] == [sample.proxy_pdu]
+    assert network.open_sealed(sealed, credentials, 0x12345678, proxy=True) == pdu
+    assert proxy.build_configuration(proxy.parse_configuration(transport)) == transport
