@@ -10,6 +10,7 @@ from common.logs import get_logger
 from common.policy.actions import Action
 from common.policy.lease import Role, View
 from edge_agent.decide.decider import Decider, Decision
+from edge_agent.decide.second_look import SecondLook
 from edge_agent.infer.forecasting import Forecasting
 from edge_agent.observe.probe import Prober
 
@@ -51,6 +52,7 @@ class DecisionLoop:
         self._propose = propose
         self._announce = announce
         self._dry_run = dry_run
+        self._second_look = SecondLook(decider.site, prober.question, clock)
         self._questioned: set[int] = set()
         self._proposed: dict[frozenset[int], float] = {}
         self.role = Role.ALONE
@@ -72,7 +74,7 @@ class DecisionLoop:
                 for address in set(decision.ask) - self._questioned:
                     self._questioned.add(address)
                     tasks.create_task(self._question(address))
-                self._hand_on(decision)
+                self._hand_on(decision, tasks)
                 self.on_turn()
 
     async def _tick(self) -> None:
@@ -95,12 +97,22 @@ class DecisionLoop:
         for address in decision.convicted:
             self._announce("node-dead", node=f"0x{address:04x}")
 
-    def _hand_on(self, decision: Decision) -> None:
+    def _hand_on(self, decision: Decision, tasks: asyncio.TaskGroup) -> None:
         for action in decision.actions:
             if decision.role is Role.PROPOSER or self._dry_run:
                 self._propose_once(action)
-            elif self._offer(action):
-                log.info("action-decided", cause=action.cause, nodes=_shown(action.touches))
+            elif not self._second_look.is_needed(action):
+                self._act(action)
+            elif self._second_look.is_due(action):
+                tasks.create_task(self._look_and_act(action))
+
+    async def _look_and_act(self, action: Action) -> None:
+        if await self._second_look.confirms(action) and self.role is not Role.PROPOSER:
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        if self._offer(action):
+            log.info("action-decided", cause=action.cause, nodes=_shown(action.touches))
 
     def _propose_once(self, action: Action) -> None:
         now = self._clock.monotonic()

@@ -1,4 +1,4 @@
-"""The demo's learning chapters: a model is trained, released and loaded, and acts ahead of a decaying link."""
+"""The demo's learning chapters: a model is trained, released, loaded, and acts ahead of a decaying link."""
 
 from __future__ import annotations
 
@@ -50,9 +50,10 @@ async def teach(fleet: Fleet, story: Story) -> dict[str, Any]:
     for agent in fleet.agents:
         await until(fleet, agent, _has_loaded, LOAD_WITHIN_S)
     states = {agent: _state(await fleet.ask_agent(agent, "status")) for agent in fleet.agents}
+    loaded_s = story.seconds - begun - trained_s
     story.tell(
-        f"{len(states)} agents fetched it, checked it and loaded it {story.seconds - begun - trained_s:.1f} s "
-        "later; they use it while it is no worse than the naive forecast"
+        f"{len(states)} agents fetched it, checked it and loaded it {loaded_s:.1f} s later; they use it "
+        "while it is no worse than the naive forecast"
     )
     return {"trained_s": round(trained_s, 1), "loaded": sorted(states)}
 
@@ -81,8 +82,8 @@ async def foresee(
         raise TimedOut(f"nobody acted on the decay:\n{fleet.agents[agent].last_lines()}")
     seen = Foreseen(changed_s, hurts_s, tuple(sorted(await stage.relays() - before)))
     story.tell(
-        f"{agent} acted: relay on at {_shown(seen.relays)} after {changed_s:.1f} s; without it the flow would "
-        f"have fallen below {NEED} after {hurts_s:.1f} s"
+        f"{agent} acted: relay on at {_shown(seen.relays)} after {changed_s:.1f} s; without it the flow "
+        f"would have fallen below {NEED} after {hurts_s:.1f} s"
     )
     if seen.lead_s <= 0:
         raise MeshtwinError(f"the relay set changed {-seen.lead_s:.1f} s too late")
