@@ -33,6 +33,6 @@ def octet_of(duration_ms: int, steps_max: int = STEPS_MAX - 1) -> int:
     """
     for resolution, step in enumerate(STEPS_MS):
         steps = math.ceil(duration_ms / step)
-        if 0 <= steps <= steps_max:
+        if duration_ms >= 0 and steps <= steps_max:
             return resolution << 6 | steps
     raise Rejected(RejectReason.OUT_OF_RANGE, f"{duration_ms} ms is no duration of one octet")

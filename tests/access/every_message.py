@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from common.errors import Rejected
@@ -25,6 +26,9 @@ from firmware_bridge.access.layout import (
 )
 from firmware_bridge.access.message import AccessMessage
 from firmware_bridge.access.record import Record
+
+# How long an example takes says how busy the machine is, and nothing else.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 octets = st.integers(0, 0xFF)
 words = st.integers(0, 0xFFFF)

@@ -18,7 +18,7 @@ from firmware_bridge.access.layout import Choice, Flag, Number
 from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.access.opcodes import opcode_bytes
 from firmware_bridge.access.record import Record
-from tests.access.every_message import KINDS, messages, of
+from tests.access.every_message import KINDS, messages, of, unhurried
 
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 RECORDS = [kind for kind in KINDS if issubclass(kind, Record)]
@@ -28,7 +28,7 @@ each_record = pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__n
 @each_kind
 def test_what_is_built_parses_to_the_same(kind: type[AccessMessage]) -> None:
     @given(of(kind))
-    @settings(max_examples=20, deadline=None)
+    @settings(unhurried, max_examples=20)
     def returns(message: AccessMessage) -> None:
         assert catalogue.parse(build(message)) == message
 
@@ -38,7 +38,7 @@ def test_what_is_built_parses_to_the_same(kind: type[AccessMessage]) -> None:
 @each_kind
 def test_any_parameters_end_in_a_message_or_in_rejected(kind: type[AccessMessage]) -> None:
     @given(st.binary(max_size=30))
-    @settings(max_examples=20, deadline=None)
+    @settings(unhurried, max_examples=20)
     def survives(parameters: bytes) -> None:
         try:
             message = catalogue.parse(opcode_bytes(kind.OPCODE) + parameters)
@@ -51,6 +51,7 @@ def test_any_parameters_end_in_a_message_or_in_rejected(kind: type[AccessMessage
 
 
 @given(st.binary(max_size=400))
+@unhurried
 def test_any_bytes_end_in_a_message_or_in_rejected(payload: bytes) -> None:
     try:
         catalogue.parse(payload)
@@ -59,7 +60,7 @@ def test_any_bytes_end_in_a_message_or_in_rejected(payload: bytes) -> None:
 
 
 @given(messages, st.data())
-@settings(max_examples=200)
+@settings(unhurried, max_examples=200)
 def test_a_cut_or_altered_message_never_escapes_the_error_tree(
     message: AccessMessage, data: st.DataObject
 ) -> None:
@@ -88,7 +89,7 @@ def test_a_message_of_fixed_length_takes_no_other_length(kind: type[Record]) -> 
 @each_record
 def test_a_prohibited_value_of_any_field_is_refused(kind: type[Record]) -> None:
     @given(of(kind), st.data())
-    @settings(max_examples=5, deadline=None)
+    @settings(unhurried, max_examples=5)
     def refuses(message: AccessMessage, data: st.DataObject) -> None:
         payload, at = message.parameters(), 0
         for field in kind.FIELDS + kind.TAIL:

@@ -13,7 +13,7 @@ from firmware_bridge.access import config_keys, config_models, config_state, lin
 from firmware_bridge.access.fields import transmit_from_wire, transmit_to_wire
 from firmware_bridge.access.message import AccessMessage, build
 from firmware_bridge.access.opcodes import MAX_UNSEGMENTED_PAYLOAD, opcode_bytes, vendor_opcode
-from tests.access.every_message import tables, transmits
+from tests.access.every_message import tables, transmits, unhurried
 
 
 def test_a_vendor_opcode_carries_its_company_little_endian() -> None:
@@ -28,6 +28,7 @@ def test_a_number_that_is_no_opcode_is_refused(opcode: int) -> None:
 
 
 @given(transmits)
+@unhurried
 def test_transmissions_go_on_air_as_the_specification_counts_them(transmit: Transmit) -> None:
     octet = transmit_to_wire(transmit)
     assert transmit_from_wire(octet) == transmit
@@ -65,6 +66,7 @@ def test_keys_stay_out_of_the_representation() -> None:
 
 
 @given(tables(rssi=False), tables(rssi=True))
+@unhurried
 def test_reports_are_cut_into_unsegmented_messages(
     plain: tuple[link_monitor.ReportEntry, ...], with_rssi: tuple[link_monitor.ReportEntry, ...]
 ) -> None:
