@@ -64,7 +64,8 @@ class SegmentedSending:
         everything = full_block(self._segments[0].last)
         if ack.block == 0:
             self._end(Outcome.REFUSED)
-        elif ack.block & everything == everything:
+        elif (ack.block | self._acknowledged) & everything == everything:
+            # Also in several parts: what was acknowledged once is not sent again (3.5.3.3).
             self._end(Outcome.SENT)
         else:
             self._progress(ack.block & everything, now)

@@ -196,3 +196,12 @@ def test_seq_zero_before_the_first_number_is_refused() -> None:
     one.receive(sealed(one, bytes.fromhex("80fffc00") + bytes(12), 3), 0.0)
     assert one.refused == {RejectReason.OUT_OF_RANGE: 1}
     assert len(one.reassembler) == 0
+
+
+def test_acknowledgements_of_different_parts_add_up() -> None:
+    one = node(1)
+    handle = one.send(0x10, bytes(30), 0.0, application=0)
+    one.poll(1.0)
+    for number, block in enumerate((0b011, 0b100)):
+        one.receive(sealed(one, lower.build(SegmentAck(0, block)), number, is_control=True), 1.0)
+    assert one.outcomes() == [(handle, Outcome.SENT)]
