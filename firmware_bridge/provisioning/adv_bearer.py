@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Final
 
 from common.errors import Rejected
-from firmware_bridge.provisioning import beacon, pb_adv
-from firmware_bridge.provisioning.bearer import Advertising, Heard
+from firmware_bridge.provisioning import beacon
+from firmware_bridge.provisioning.bearer import Hear, Heard, Radio
 from firmware_bridge.provisioning.pb_adv import AdvLink
+from firmware_bridge.stack.proxy import PduType
 
 MAX_WAITING: Final = 64
 """PDUs that wait to be read on one wire; then the oldest go, counted. They will be repeated."""
 
 
 class AdvBearer:
-    """See `bearer.ProvisioningBearer`. `new_link_id` gives random 32-bit numbers."""
+    """See `bearer.ProvisioningBearer`. `new_link_id` gives random 32-bit numbers, not zero: bluetooth-meshd
+    ignores such a link."""
 
     name = "PB-ADV"
 
     def __init__(
         self,
-        radio: Advertising,
+        radio: Radio,
         random: Random | None = None,
-        new_link_id: Callable[[], int] = lambda: secrets.randbits(32),
+        new_link_id: Callable[[], int] = lambda: 1 + secrets.randbelow(0xFFFFFFFF),
     ) -> None:
         self._radio = radio
         self._random = random or Random()
@@ -35,8 +37,8 @@ class AdvBearer:
         self.refused = 0
 
     async def scan(self, heard: Callable[[Heard], None]) -> None:
-        def look(ad_type: int, data: bytes, rssi: int | None) -> None:
-            if ad_type != beacon.BEACON_AD_TYPE:
+        def look(kind: PduType, data: bytes, rssi: int | None) -> None:
+            if kind is not PduType.BEACON:
                 return
             try:
                 device = beacon.parse(data)
@@ -65,22 +67,42 @@ class AdvBearer:
 class AdvWire:
     """See `bearer.Wire`. All links' PDUs come here; a link takes its own."""
 
-    def __init__(self, radio: Advertising) -> None:
+    def __init__(self, radio: Radio) -> None:
         self.dropped = 0
         self._radio = radio
         self._arrived: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)
         self.close = radio.listen(self._hear)
 
     async def send(self, data: bytes) -> None:
-        await self._radio.advertise(pb_adv.AD_TYPE, data)
+        await self._radio.send(PduType.PROVISIONING, data)
 
     async def receive(self) -> bytes:
         return await self._arrived.get()
 
-    def _hear(self, ad_type: int, data: bytes, rssi: int | None) -> None:
-        if ad_type != pb_adv.AD_TYPE:
+    def _hear(self, kind: PduType, data: bytes, rssi: int | None) -> None:
+        if kind is not PduType.PROVISIONING:
             return
         if self._arrived.full():
             self._arrived.get_nowait()
             self.dropped += 1
         self._arrived.put_nowait(data)
+
+
+class BearerRadio:
+    """A bearer as a `bearer.Radio`: whoever reads its events offers them here too. `send` is the bearer's."""
+
+    def __init__(self, send: Callable[[PduType, bytes], Awaitable[None]]) -> None:
+        self._send = send
+        self._listeners: list[Hear] = []
+
+    async def send(self, kind: PduType, data: bytes) -> None:
+        await self._send(kind, data)
+
+    def listen(self, heard: Hear) -> Callable[[], None]:
+        self._listeners.append(heard)
+        return lambda: self._listeners.remove(heard)
+
+    def offer(self, kind: PduType, data: bytes, rssi_dbm: int | None = None) -> None:
+        """A PDU came; costs next to nothing while nobody listens."""
+        for heard in tuple(self._listeners):
+            heard(kind, data, rssi_dbm)

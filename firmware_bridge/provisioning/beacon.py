@@ -9,7 +9,6 @@ from typing import Final
 from common.errors import Rejected, RejectReason
 from firmware_bridge.stack.crypto import s1
 
-BEACON_AD_TYPE: Final = 0x2B
 UNPROVISIONED: Final = 0x00
 UUID_BYTES: Final = 16
 _WITHOUT_URI: Final = 1 + UUID_BYTES + 2

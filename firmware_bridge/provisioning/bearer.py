@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from firmware_bridge.provisioning.beacon import Unprovisioned
 from firmware_bridge.provisioning.link import ProvisioningLink
+from firmware_bridge.stack.proxy import PduType
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,10 @@ class Heard:
 
     device: Unprovisioned
     rssi_dbm: int | None = None
+
+
+Hear: TypeAlias = "Callable[[PduType, bytes, int | None], None]"
+"""Is given kind and bytes of a PDU, and its RSSI where that is known."""
 
 
 class Wire(Protocol):
@@ -41,12 +46,11 @@ class ProvisioningBearer(Protocol):
         """A fresh link to the device with this UUID, not opened yet, and its wire. Raises Unavailable."""
 
 
-class Advertising(Protocol):
-    """A radio that advertises and listens: the air of a lab, or a controller."""
+class Radio(Protocol):
+    """What advertises and listens: a bearer of the stack, which also carries beacons and PB-ADV."""
 
-    async def advertise(self, ad_type: int, data: bytes) -> None:
-        """Send one advertisement with one AD structure. Raises Unavailable."""
+    async def send(self, kind: PduType, data: bytes) -> None:
+        """Advertise a PDU once. Raises Unavailable."""
 
-    def listen(self, heard: Callable[[int, bytes, int | None], None]) -> Callable[[], None]:
-        """Call `heard` with AD type, data and RSSI of every advertisement until the returned function is
-        called."""
+    def listen(self, heard: Hear) -> Callable[[], None]:
+        """Call `heard` for every beacon and provisioning PDU until the returned function is called."""

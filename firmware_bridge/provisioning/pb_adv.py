@@ -28,7 +28,6 @@ from firmware_bridge.provisioning.generic import (
 )
 from firmware_bridge.provisioning.link import Arrived, LinkClosed, LinkEvent, LinkOpened
 
-AD_TYPE: Final = 0x29
 MAX_BYTES: Final = 29
 LINK_TIMEOUT_S: Final = 60.0
 """For a link to open, and for silence on an open one (5.3.3)."""

@@ -11,6 +11,7 @@ from common.clock import Clock
 from firmware_bridge.provisioning import beacon, pb_adv
 from firmware_bridge.provisioning.attempts import Attempts
 from firmware_bridge.provisioning.beacon import Unprovisioned
+from firmware_bridge.provisioning.bearer import Hear
 from firmware_bridge.provisioning.device import Device, DeviceStep, Joined
 from firmware_bridge.provisioning.link import Arrived, LinkClosed
 from firmware_bridge.provisioning.pb_adv import AdvLink
@@ -25,8 +26,8 @@ from firmware_bridge.provisioning.provisioner import (
     Show,
 )
 from firmware_bridge.provisioning.security import KeyPair
+from firmware_bridge.stack.proxy import PduType
 
-Hear = Callable[[int, bytes, "int | None"], None]
 NET_KEY = bytes(range(16))
 
 
@@ -39,13 +40,13 @@ class LossyAir:
         self._random = Random(seed)
         self._listeners: list[Hear] = []
 
-    async def advertise(self, ad_type: int, data: bytes) -> None:
+    async def send(self, kind: PduType, data: bytes) -> None:
         assert len(data) <= 29
         self.carried += 1
         await asyncio.sleep(0)
         for hear in list(self._listeners):
             if self._random.random() >= self.loss:
-                hear(ad_type, data, -60)
+                hear(kind, data, -60)
 
     def listen(self, heard: Hear) -> Callable[[], None]:
         self._listeners.append(heard)
@@ -95,15 +96,13 @@ class VirtualDevice:
         finally:
             stop()
 
-    def _hear(self, ad_type: int, data: bytes, rssi: int | None) -> None:
-        if ad_type == pb_adv.AD_TYPE:
+    def _hear(self, kind: PduType, data: bytes, rssi: int | None) -> None:
+        if kind is PduType.PROVISIONING:
             self._arrived.put_nowait(data)
 
     async def _beacons(self) -> None:
         while self.joined is None:
-            await self._air.advertise(
-                beacon.BEACON_AD_TYPE, beacon.build(Unprovisioned(self.uuid, oob=1 << 15))
-            )
+            await self._air.send(PduType.BEACON, beacon.build(Unprovisioned(self.uuid, oob=1 << 15)))
             await self._clock.sleep(0.1)
 
     def _take(self, data: bytes, tasks: asyncio.TaskGroup) -> None:
@@ -155,7 +154,7 @@ class VirtualDevice:
                     self._link = None
                     return
             for data in self._link.outgoing():
-                await self._air.advertise(pb_adv.AD_TYPE, data)
+                await self._air.send(PduType.PROVISIONING, data)
 
 
 def talk(provisioner: Provisioner, device: Device, answer: Callable[[object], list[Any]]) -> list[bytes]:

@@ -16,6 +16,7 @@ from firmware_bridge.provisioning.pb_gatt import GattLink
 from firmware_bridge.provisioning.pdus import Algorithm, Capabilities, Choice, Method
 from firmware_bridge.provisioning.provisioner import Authenticated, Capable, Provisioned, Provisioner
 from firmware_bridge.provisioning.security import Agreement, KeyPair, NetworkData
+from firmware_bridge.stack.proxy import Joiner, PduType, split
 from tests.provisioning import sample_data as sample
 from tests.provisioning.pair import talk
 
@@ -141,14 +142,16 @@ def test_a_device_takes_the_link_of_the_samples() -> None:
 
 
 def test_a_public_key_goes_over_gatt_like_the_samples() -> None:
-    one, other = GattLink(), GattLink()
+    one, other, joiner = GattLink(), GattLink(), Joiner()
     for link in (one, other):
         link.open(0.0)
+        assert link.poll(0.0) == [LinkOpened()]
     one.send(b"\x03" + sample.PROVISIONER_PUBLIC, 0.0)
-    pieces = one.outgoing()
-    assert pieces == sample.GATT_PIECES
-    arrived = [event for piece in pieces for event in other.receive(piece, 0.0)]
-    assert arrived == [Arrived(b"\x03" + sample.PROVISIONER_PUBLIC)]
+    (pdu,) = one.outgoing()
+    assert split(PduType.PROVISIONING, pdu, 20) == sample.GATT_PIECES
+    (*_, whole) = (joiner.take(piece, 0.0) for piece in sample.GATT_PIECES)
+    assert whole is not None
+    assert other.receive(whole[1], 0.0) == [Arrived(b"\x03" + sample.PROVISIONER_PUBLIC)]
 
 
 @pytest.mark.parametrize("change", [b"\x01", b"\x80"])

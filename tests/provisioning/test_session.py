@@ -25,6 +25,7 @@ from firmware_bridge.provisioning.pdus import (
 from firmware_bridge.provisioning.provisioner import Provisioner
 from firmware_bridge.provisioning.security import KeyPair, NetworkData
 from firmware_bridge.provisioning.session import provision
+from firmware_bridge.stack.proxy import PduType
 from tests.provisioning.pair import NET_KEY, LossyAir, VirtualDevice
 
 BOTH = 1 << Algorithm.CMAC_AES128 | 1 << Algorithm.HMAC_SHA256
@@ -215,7 +216,7 @@ async def test_a_scan_tells_of_waiting_devices() -> None:
         bearer = AdvBearer(air)
         scan = asyncio.ensure_future(bearer.scan(heard.append))
         await asyncio.sleep(0)
-        await air.advertise(0x2B, b"\x00short")
+        await air.send(PduType.BEACON, b"\x00short")
         await clock.advance(0.3)
         scan.cancel()
         await asyncio.gather(scan, return_exceptions=True)
