@@ -283,12 +283,31 @@ def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> 
         else:
             site = virtual_site(mesh.nodes, mesh.seed, loss=mesh.loss)
         return VirtualLink(site, gateway.address, clock, control=mesh.control)
+    if mesh.link == "stack":
+        return _stack_link(config, site_file, clock)
     from firmware_bridge.bluez.attachment import DaemonPlace
     from firmware_bridge.bluez_mesh import BluezMeshLink, BluezSettings
 
     assert site_file is not None  # `load_config` refuses a bluez link without one
     place = DaemonPlace(mesh.bus_address, mesh.daemon_pid)
     return BluezMeshLink(BluezSettings(site_file, gateway.address, gateway.state_dir, place), clock)
+
+
+def _stack_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> MeshLink:
+    from firmware_bridge.stack_mesh import StackMeshLink, StackSettings
+
+    assert site_file is not None  # `load_config` refuses a stack without one
+    mesh, gateway = config.mesh, config.gateway
+    settings = StackSettings(site_file, gateway.address, gateway.state_dir)
+    if mesh.bearer == "air":
+        from firmware_bridge.bearers.air import AirBearer, AirPlace
+
+        assert mesh.air is not None  # likewise
+        return StackMeshLink(settings, AirBearer(AirPlace(mesh.air, mesh.air_node), clock=clock), clock)
+    from firmware_bridge.bearers.gatt_proxy import GattProxySettings
+    from firmware_bridge.stack_link.over_proxy import link_over_proxy
+
+    return link_over_proxy(settings, GattProxySettings(adapter=mesh.adapter), clock)
 
 
 def main(config: AgentConfig) -> None:

@@ -67,10 +67,19 @@ class GatewaySection(Section):
 class MeshSection(Section):
     """Which mesh the gateway serves."""
 
-    link: Literal["bluez", "virtual"] = "bluez"
-    """`bluez`: the machine's bluetooth-meshd; `virtual`: a simulated site, to try things without a radio."""
+    link: Literal["bluez", "stack", "virtual"] = "bluez"
+    """`bluez`: the machine's bluetooth-meshd; `stack`: our own mesh stack, through a GATT proxy in reach;
+    `virtual`: a simulated site, to try things without a radio."""
     site_file: FilePath | None = None
-    """The network's Mesh Configuration Database JSON; needed with `bluez`."""
+    """The network's Mesh Configuration Database JSON; needed with `bluez` and `stack`."""
+    bearer: Literal["proxy", "air"] = "proxy"
+    """Stack: `proxy`, like a phone; `air`: the lab's software air, for tests."""
+    adapter: str | None = Field(default=None, pattern=r"^hci[0-9]{1,3}$")
+    """Stack: which Bluetooth adapter, such as `"hci0"`, instead of the first that is on."""
+    air: FilePath | None = None
+    """Stack on an air: the folder of its sockets."""
+    air_node: int = Field(default=0, ge=0, le=10_000)
+    """Stack on an air: which node of it the gateway is."""
     bus_address: str | None = None
     """Another D-Bus than the system's."""
     daemon_pid: int | None = Field(default=None, ge=1)
@@ -208,10 +217,14 @@ def load_config(path: Path) -> AgentConfig:
     Raises Misconfigured, naming every wrong key. The files it names may still be missing: `check_files`.
     """
     config = _anchored(toml.load(AgentConfig, path), path.resolve().parent)
-    if config.mesh.link == "bluez" and config.mesh.site_file is None:
+    if config.mesh.link != "virtual" and config.mesh.site_file is None:
         raise Misconfigured(
             f"{path}: mesh.site_file is missing",
             'name the network\'s Mesh Configuration Database JSON, or set mesh.link = "virtual"',
+        )
+    if config.mesh.link == "stack" and config.mesh.bearer == "air" and config.mesh.air is None:
+        raise Misconfigured(
+            f"{path}: mesh.air is missing", 'name the air\'s folder, or take the bearer "proxy"'
         )
     return config
 

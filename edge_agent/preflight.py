@@ -42,7 +42,7 @@ def _check_site_file(config: AgentConfig) -> None:
     if config.mesh.site_file is None:
         return
     site = cdb.read(config.mesh.site_file)
-    if config.mesh.link == "bluez":
+    if config.mesh.link != "virtual":
         try:
             site.node(config.gateway.address)
         except Misconfigured as error:

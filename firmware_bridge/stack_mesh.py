@@ -44,6 +44,7 @@ from firmware_bridge.link import (
 )
 from firmware_bridge.neighbours import Loss
 from firmware_bridge.stack.events import AccessReceived, HeartbeatReceived
+from firmware_bridge.stack.keys import NetworkKey
 from firmware_bridge.stack.proxy import PduType
 from firmware_bridge.stack_link.own_node import OwnStackNode, Surroundings
 
@@ -95,8 +96,8 @@ class StackMeshLink:
         self._opened: asyncio.Future[None] | None = None
         self._problem: MeshtwinError = Unavailable("no attempt to reach the network has ended yet")
         self._up = False
-        self.on_provisioning: Callable[[bytes], None] = _ignore
-        """Called with each provisioning PDU that the bearer brings; for a provisioner."""
+        self.on_overheard: Callable[[PduType, bytes], None] = _ignore
+        """Called with each beacon and provisioning PDU that the bearer brings; for a provisioner."""
 
     @property
     def events_dropped(self) -> int:
@@ -107,6 +108,14 @@ class StackMeshLink:
     def client(self) -> ConfigClient:
         """Asks nodes' Config servers; for whoever commissions."""
         return self._own.client
+
+    def network_keys(self) -> list[NetworkKey]:
+        """The network keys in use, of every phase; none while closed."""
+        return self._own.network_keys()
+
+    def addresses(self) -> list[int]:
+        """The primary addresses of the site's nodes, as known now."""
+        return [node.unicast_address for node in self._settings.site.live_nodes()]
 
     async def open(self) -> None:
         if self._owner is not None:
@@ -155,9 +164,10 @@ class StackMeshLink:
         """Make a provisioned node ready, see `foundation.commissioner`; not a method of `MeshLink`."""
         await commission(self._own.client, address, plan)
 
-    async def send_provisioning(self, data: bytes) -> None:
-        """Pass a provisioning PDU to the bearer. Raises Unavailable, Rejected; see `on_provisioning`."""
-        await self._bearer.send(PduType.PROVISIONING, data)
+    async def transmit(self, kind: PduType, data: bytes) -> None:
+        """Pass a beacon or a provisioning PDU to the bearer as it is; see `on_overheard`. Raises Unavailable,
+        Rejected."""
+        await self._bearer.send(kind, data)
 
     async def adopt(self, site: SiteFile, nodes: Collection[int]) -> None:
         """See `firmware_bridge.link.KeyKeeper`."""
@@ -227,8 +237,8 @@ class StackMeshLink:
         t = self._clock.monotonic()
         self._tell(LostNeighbour(t, self._settings.address, loss.transmitter, loss.missed))
 
-    def provisioning_received(self, data: bytes) -> None:
-        self.on_provisioning(data)
+    def overheard(self, kind: PduType, data: bytes) -> None:
+        self.on_overheard(kind, data)
 
     def _tell(self, event: Event) -> None:
         if self._up:
@@ -238,5 +248,5 @@ class StackMeshLink:
         self._tell(NodeStatus(self._clock.monotonic(), configuration))
 
 
-def _ignore(_: bytes) -> None:
+def _ignore(kind: PduType, data: bytes) -> None:
     """There is no provisioner."""

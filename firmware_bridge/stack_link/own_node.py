@@ -13,7 +13,7 @@ from random import Random
 from typing import Final, NoReturn, Protocol
 
 from common.clock import Clock
-from common.errors import MeshtwinError, Misconfigured, Rejected, Unavailable
+from common.errors import MeshtwinError, Rejected, Unavailable
 from common.logs import Logger
 from common.mesh.cdb import SiteFile
 from common.tasks import together
@@ -28,7 +28,10 @@ from firmware_bridge.link import NeighbourCount
 from firmware_bridge.neighbours import Loss
 from firmware_bridge.stack.events import AccessReceived, HeartbeatReceived, IvIndexChanged, Received
 from firmware_bridge.stack.iv_index import IvState
+from firmware_bridge.stack.keys import NetworkKey
 from firmware_bridge.stack.node import StackNode
+from firmware_bridge.stack.proxy import PduType
+from firmware_bridge.stack_link.iv_keeper import keep_iv_index
 from firmware_bridge.stack_link.outgoing import Outgoing
 from firmware_bridge.stack_link.own_config import OwnConfig
 from firmware_bridge.stack_link.site_keys import adopt_device_keys, first_application_key, keyring_of
@@ -66,8 +69,8 @@ class Role(Protocol):
     def lost(self, loss: Loss) -> None:
         """A neighbour of ours fell silent."""
 
-    def provisioning_received(self, data: bytes) -> None:
-        """A provisioning PDU, as it came."""
+    def overheard(self, kind: PduType, data: bytes) -> None:
+        """A beacon or a provisioning PDU, as it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class _Parts:
     """What exists while the node's state is held."""
 
     node: StackNode
+    outgoing: Outgoing
     speaker: Speaker
     station: Station
     config: OwnConfig
@@ -119,6 +123,12 @@ class OwnStackNode:
             raise Unavailable("the mesh cannot be reached")
         return self._parts.speaker
 
+    def network_keys(self) -> list[NetworkKey]:
+        """The network keys in use, of every phase; none while nothing runs."""
+        if self._parts is None:
+            return []
+        return [key for subnet in self._parts.node.keyring.subnets.values() for key in subnet.receive]
+
     async def run(self) -> NoReturn:
         """Stay attached until cancelled. Raises Misconfigured: the state is another's, or lost."""
         numbers = self._state.open() or Numbers(IvState(0, since=ASSUMED), 0)
@@ -128,6 +138,7 @@ class OwnStackNode:
             async with together() as tasks:
                 self._tasks = tasks
                 tasks.create_task(self._save_now_and_then(parts.node))
+                tasks.create_task(keep_iv_index(parts.node, parts.outgoing, self._given.clock, self._log))
                 await self._stay_attached(parts.station)
             raise AssertionError("it ends only by being cancelled")
         finally:
@@ -162,7 +173,7 @@ class OwnStackNode:
         station = Station(
             node, given.bearer, given.groups, speaker, outgoing, self, self._state.save, given.clock, log
         )
-        return _Parts(node, speaker, station, OwnConfig(node, given.bearer))
+        return _Parts(node, outgoing, speaker, station, OwnConfig(node, given.bearer))
 
     async def _stay_attached(self, station: Station) -> None:
         pause = _FIRST_PAUSE_S
@@ -170,8 +181,6 @@ class OwnStackNode:
             started = self._given.clock.monotonic()
             try:
                 await station.run()
-            except Misconfigured as error:
-                self._role.detached(error)
             except MeshtwinError as error:
                 self._role.detached(error)
             if self._given.clock.monotonic() - started > _LONGEST_PAUSE_S:
@@ -234,8 +243,8 @@ class OwnStackNode:
             case AccessReceived():
                 self._take(event)
 
-    def provisioning_received(self, data: bytes) -> None:
-        self._role.provisioning_received(data)
+    def overheard(self, kind: PduType, data: bytes) -> None:
+        self._role.overheard(kind, data)
 
     def _take(self, event: AccessReceived) -> None:
         try:

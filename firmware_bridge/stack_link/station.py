@@ -40,8 +40,8 @@ class Holder(Protocol):
     def received(self, event: Received) -> None:
         """What the stack received."""
 
-    def provisioning_received(self, data: bytes) -> None:
-        """A provisioning PDU, as it came."""
+    def overheard(self, kind: PduType, data: bytes) -> None:
+        """A beacon or a provisioning PDU, as it came."""
 
 
 class Station:
@@ -123,12 +123,13 @@ class Station:
                 case PduType.NETWORK:
                     for event in self._node.receive(data, self._clock.monotonic()):
                         self._holder.received(event)
-                case PduType.BEACON:
-                    self._take_beacon(data)
                 case PduType.CONFIGURATION:
                     self._take_configuration(data)
                 case PduType.PROVISIONING:
-                    self._holder.provisioning_received(data)
+                    self._holder.overheard(kind, data)
+                case PduType.BEACON:
+                    self._holder.overheard(kind, data)
+                    self._take_beacon(data)
         except MeshtwinError as error:
             self._log.debug("pdu-refused", kind=kind.name, error=error)
         self._speaker.note_outcomes()
