@@ -1,4 +1,5 @@
 """Access messages of Bluetooth Mesh as frozen values that build and parse themselves. No I/O.
 
-Config Node Reset is left out on purpose: nothing that a policy can reach is able to build it.
+`catalogue` finds the message in bytes. Config Node Reset is in no catalogue but alone in `expulsion`: nothing
+that a policy can reach is able to build it.
 """
