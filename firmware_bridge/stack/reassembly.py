@@ -107,7 +107,8 @@ class Reassembler:
 
     def __init__(self, settings: SarReceiver = USUAL) -> None:
         self._settings = settings
-        self._partial: dict[_Key, _Partial] = {}
+        # In the order of their last progress: who waits longest is first to go.
+        self._partial: OrderedDict[_Key, _Partial] = OrderedDict()
         self._finished: OrderedDict[_Key, _Finished] = OrderedDict()
         self._answering: dict[_Key, _Finished] = {}
         self._budget = Budget(ANSWERS_PER_S, ANSWERS_AT_ONCE)
@@ -139,6 +140,7 @@ class Reassembler:
         if arrival.segment.offset not in partial.parts:
             partial.parts[arrival.segment.offset] = arrival.segment.segment
             partial.progress_at = now
+            self._partial.move_to_end(key)
         if len(partial.parts) <= arrival.segment.last:
             if arrival.acknowledge and partial.answer_at is None:
                 partial.answer_at = now + self._settings.delay_s(arrival.segment.last)
@@ -166,14 +168,16 @@ class Reassembler:
 
     def next_time(self) -> float | None:
         """When `poll` has something to do next."""
-        times = [p.progress_at + self._settings.discard_s for p in self._partial.values()]
+        oldest = next(iter(self._partial.values()), None)
+        times = [] if oldest is None else [oldest.progress_at + self._settings.discard_s]
         times += [p.answer_at for p in self._partial.values() if p.answer_at is not None]
         times += [done.answer_at for done in self._answering.values()]
         return min(times, default=None)
 
     def forget(self, source: int) -> None:
-        """A source has left the network."""
-        self._partial = {key: p for key, p in self._partial.items() if key[0] != source}
+        """A source has left the network (3.11.7)."""
+        for key in [key for key in self._partial if key[0] == source]:
+            del self._partial[key]
 
     def _begin(self, key: _Key, arrival: Arrival, now: float) -> _Partial:
         same = [k for k in self._partial if k[0] == key[0]]
@@ -183,15 +187,17 @@ class Reassembler:
             raise Rejected(RejectReason.REPLAYED, "a segment of a message before the present one")
         for k in older:
             del self._partial[k]
-        self._make_room([k for k in same if k not in older], MESSAGES_OF_A_SOURCE)
-        self._make_room(list(self._partial), MESSAGES)
+        others = [k for k in same if k not in older]
+        if len(others) >= MESSAGES_OF_A_SOURCE:
+            self._evict(others[0])
+        if len(self._partial) >= MESSAGES:
+            self._evict(next(iter(self._partial)))
         partial = self._partial[key] = _Partial(arrival, {}, now)
         return partial
 
-    def _make_room(self, among: list[_Key], most: int) -> None:
-        if len(among) >= most:
-            del self._partial[min(among, key=lambda k: self._partial[k].progress_at)]
-            self.evicted += 1
+    def _evict(self, key: _Key) -> None:
+        del self._partial[key]
+        self.evicted += 1
 
     def _answer_again(self, key: _Key, done: _Finished, arrival: Arrival, now: float) -> None:
         """The sender has not heard the acknowledgement (3.5.3.4). Its segments then have new numbers: those

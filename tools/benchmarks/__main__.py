@@ -11,7 +11,7 @@ from typing import Any
 from common import logs
 from common.errors import MeshtwinError
 from common.tasks import together
-from tools.benchmarks import agent_footprint, forecast, foresight, heal, ingest, outbox
+from tools.benchmarks import agent_footprint, forecast, foresight, heal, ingest, mesh_stack, outbox
 from tools.benchmarks.report import report
 from tools.stage import ending
 
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Any] = {
     "foresight": foresight,
     "heal": heal,
     "ingest": ingest,
+    "mesh-stack": mesh_stack,
     "outbox": outbox,
 }
 

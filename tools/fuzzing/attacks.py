@@ -67,11 +67,6 @@ def _message(sequence: int, payload: bytes = b"\x82\x01\x00\x00", source: int = 
     return _pdu(lower.Access(_KEY.aid, body), sequence, source)
 
 
-def honest(random: Random) -> Iterator[Hostile]:
-    """No attack: what all others are compared with."""
-    return (_message(number, source=HONEST) for number in count())
-
-
 def flood(random: Random) -> Iterator[Hostile]:
     """Messages without end, from every address there is."""
     return (_message(number, source=1 + number * 7 % 0x7FFE) for number in count())
