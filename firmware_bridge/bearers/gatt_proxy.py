@@ -28,6 +28,8 @@ from firmware_bridge.bearers.proxy_choice import STABLE_S, Pauses, ProxyHistory,
 from firmware_bridge.stack.proxy import PduType
 
 OPEN_TIMEOUT_S: Final = 10.0
+CLOSE_AGAIN_S: Final = 8.0
+"""Longer than a connection takes to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class GattProxyBearer:
         self._listening: asyncio.Future[None] | None = None
         self._connection: GattConnection | None = None
         self._attempts = 0
+        self._closing = False
 
     @property
     def dropped(self) -> int:
@@ -82,6 +85,7 @@ class GattProxyBearer:
             return
         if self._events.closed:
             self._events = BearerEvents()
+        self._closing = False
         self._listening = asyncio.get_running_loop().create_future()
         self._owner = asyncio.create_task(self._run(), name="gatt proxy bearer")
         try:
@@ -95,10 +99,12 @@ class GattProxyBearer:
             raise
 
     async def close(self) -> None:
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            owner.cancel()
-            await asyncio.gather(owner, return_exceptions=True)
+        self._closing = True
+        while self._owner is not None and not self._owner.done():
+            # Once may not be enough: see `common.tasks.uncancelled`.
+            self._owner.cancel()
+            await asyncio.wait([self._owner], timeout=CLOSE_AGAIN_S)
+        self._owner = None
         self._events.close()
 
     def events(self) -> AsyncIterator[BearerEvent]:
@@ -110,10 +116,12 @@ class GattProxyBearer:
             raise Unavailable("there is no connection to a proxy")
         await connection.send(kind, data)
 
-    async def _run(self) -> NoReturn:
+    async def _run(self) -> None:
         try:
             while True:
                 await self._attempt()
+                if self._closing:
+                    return
                 pause = self._settings.pauses.after(self._attempts, self._random.random())
                 await self._clock.sleep(pause)
         except Exception:

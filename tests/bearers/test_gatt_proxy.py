@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
 
+from common.clock import SystemClock
 from common.errors import MeshtwinError, Misconfigured, RejectReason, Unavailable
 from firmware_bridge.bearers.bearer import BearerDown, BearerUp, PduReceived
 from firmware_bridge.bearers.gatt_liveness import Check, Liveness
 from firmware_bridge.bearers.gatt_proxy import GattProxyBearer
+from firmware_bridge.bearers.gatt_scan import MOST_ADVERTISEMENTS, ProxyScan
+from firmware_bridge.bearers.gatt_service import PROXY
 from firmware_bridge.stack.beacons import node_identity, private_network_identity
 from firmware_bridge.stack.proxy import PduType
-from tests.bearers.gateway import KEY, OURS, STRANGERS, gateway, until
+from tests.bearers.gateway import KEY, OURS, PATIENCE_S, STRANGERS, gateway, until
 from tools.gattlab.bluez_objects import BluezError
 from tools.gattlab.lab import GattLab
 
@@ -168,13 +173,28 @@ async def test_without_a_message_bus_opening_says_so(
         await GattProxyBearer(lambda _: None).open()
 
 
-async def test_a_flood_of_made_up_identities_costs_a_bounded_number_of_hashes(lab: GattLab) -> None:
-    asked: list[bytes] = []
-    bearer = GattProxyBearer(lambda data: asked.append(data))
-    node = await lab.node(b"\x01" + bytes(16))
-    await bearer.open()
-    await until(lambda: len(asked) == 1)
-    await node.advertise(b"\x01" + bytes(15) + b"\x01")
-    await until(lambda: len(asked) == 2)
-    await bearer.close()
-    assert len(asked) == 2
+async def test_closing_in_the_moment_when_the_connection_ends_closes(lab: GattLab) -> None:
+    await lab.node(OURS)
+    for turns in range(6):
+        async with gateway() as ours:
+            await ours.next(BearerUp)
+            lab.bluez.fail_next("WriteValue", BluezError("Failed", "Failed to initiate write"))
+            with pytest.raises(Unavailable):
+                await ours.bearer.send(PduType.NETWORK, b"lost")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(PATIENCE_S):
+                await ours.bearer.close()
+
+
+async def test_a_flood_of_made_up_identities_costs_a_bounded_number_of_hashes() -> None:
+    looked_into: list[bytes] = []
+    scan = ProxyScan(looked_into.append, SystemClock())
+    device = BLEDevice("F1:00:00:00:00:01", None, {})
+    for number in range(2 * MOST_ADVERTISEMENTS):
+        for _ in range(2):
+            data = b"\x01" + number.to_bytes(16, "big")
+            scan.heard(device, AdvertisementData(None, {}, {PROXY.service: data}, [], None, -50, ()))
+    assert len(looked_into) == MOST_ADVERTISEMENTS
+    assert scan.ignored == 2 * MOST_ADVERTISEMENTS
+    assert scan.found == []
