@@ -107,6 +107,11 @@ class SiteDocument:
         """The same with some fields of a node replaced, by their names in the file."""
         return self._with_entry(address, lambda entry: {**entry, **fields}, wall)
 
+    def without_newcomer(self, address: int, wall: float) -> SiteDocument:
+        """The same without a node that never was one, so that nobody remembers its address."""
+        nodes = [entry for entry in self._document["nodes"] if int(entry["unicastAddress"], 16) != address]
+        return self._changed({**self._document, "nodes": nodes}, wall)
+
     def without_node(self, address: int, iv_index: int, wall: float) -> SiteDocument:
         """The same without a node that left. Its addresses are excluded from now, at `iv_index`, until the
         network has forgotten them. Raises Misconfigured for an address that no node has."""
@@ -118,9 +123,9 @@ class SiteDocument:
             )
             if still_excluded(said, iv_index)
         ]
-        nodes = [entry for entry in self._document["nodes"] if int(entry["unicastAddress"], 16) != address]
         exclusions = _joined(kept, iv_index, gone)
-        return self._changed({**self._document, "nodes": nodes, "networkExclusions": exclusions}, wall)
+        remaining = self.without_newcomer(address, wall)
+        return self._changed({**remaining._document, "networkExclusions": exclusions}, wall)
 
     def with_node_excluded(self, address: int, wall: float) -> SiteDocument:
         """The same with a node marked as to be shut out: it did not answer, and still has the keys. It is

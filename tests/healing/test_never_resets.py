@@ -34,7 +34,7 @@ NODE_RESET_STATUS = 0x804A
 ROOT = Path(firmware_bridge.access.__file__).parents[2]
 EXPULSION = "firmware_bridge/access/expulsion.py"
 # The operator's command to remove a node, and nothing that a policy can reach.
-OPERATORS: frozenset[str] = frozenset()
+OPERATORS: frozenset[str] = frozenset({"edge_agent/nodes/removing.py"})
 
 
 class OverheardSite(VirtualSite):
