@@ -184,8 +184,7 @@ class Agent:
         """What the agent thinks, for `edge-agent status`."""
         service = self.decider.service(self._peers.view())
         scores = {
-            name: None if isnan(error) else round(error, 4)
-            for name, error in self.forecasting.errors.items()
+            name: None if isnan(error) else round(error, 4) for name, error in self.forecasting.errors.items()
         }
         return {
             "site": self._config.gateway.site,
