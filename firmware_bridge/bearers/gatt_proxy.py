@@ -21,6 +21,7 @@ from common.logs import get_logger
 from firmware_bridge.bearers.bearer import BearerDown, BearerEvent, BearerUp, PduReceived
 from firmware_bridge.bearers.event_queue import BearerEvents
 from firmware_bridge.bearers.gatt_connection import GattConnection
+from firmware_bridge.bearers.gatt_leftovers import free_leftovers
 from firmware_bridge.bearers.gatt_liveness import Liveness
 from firmware_bridge.bearers.gatt_scan import Found, ProxyScan, Recognise, look
 from firmware_bridge.bearers.gatt_service import PROXY
@@ -52,6 +53,8 @@ class GattProxyBearer:
     """See `bearers.bearer.Bearer`. `recognise` tells the proxies of our network (`gatt_scan.of_networks`).
 
     `refused` counts, by reason, connections that were ended because the proxy broke the proxy protocol.
+    One bearer a network and machine: it ends connections to that network which nobody of its own holds, as a
+    killed process leaves them.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class GattProxyBearer:
         self._connection: GattConnection | None = None
         self._attempts = 0
         self._closing = False
+        self._found_some = False
 
     @property
     def dropped(self) -> int:
@@ -85,7 +89,7 @@ class GattProxyBearer:
             return
         if self._events.closed:
             self._events = BearerEvents()
-        self._closing = False
+        self._closing = self._found_some = False
         self._listening = asyncio.get_running_loop().create_future()
         self._owner = asyncio.create_task(self._run(), name="gatt proxy bearer")
         try:
@@ -144,8 +148,11 @@ class GattProxyBearer:
 
     async def _look(self) -> list[Found]:
         settings = self._settings
+        if not self._found_some:
+            await free_leftovers(self._recognise)
         scan = ProxyScan(self._recognise, self._clock)
         found = await look(scan, settings.scan_s, settings.settle_s, settings.adapter, self._started)
+        self._found_some = bool(found)
         if scan.ignored:
             self._log.warning("advertisements-ignored", count=scan.ignored)
         return found

@@ -16,7 +16,7 @@ from common.clock import Clock
 from common.errors import MeshtwinError
 from common.logs import get_logger
 from firmware_bridge.bearers.gatt_errors import translated
-from firmware_bridge.bearers.gatt_service import PROXY
+from firmware_bridge.bearers.gatt_service import PROXY, GattService
 from firmware_bridge.bearers.proxy_choice import Sighting
 from firmware_bridge.stack.keys import NetworkKey
 from firmware_bridge.stack.service_data import ProxyOffer, recognise
@@ -96,7 +96,7 @@ async def look(
 
     `started` is called once the radio listens. Raises Unavailable, TimedOut, Misconfigured.
     """
-    async with _scanning(scan, adapter):
+    async with scanning(scan.heard, PROXY, adapter):
         started()
         try:
             async with asyncio.timeout(longest_s):
@@ -108,9 +108,16 @@ async def look(
 
 
 @asynccontextmanager
-async def _scanning(scan: ProxyScan, adapter: str | None) -> AsyncIterator[None]:
+async def scanning(
+    heard: Callable[[BLEDevice, AdvertisementData], None], service: GattService, adapter: str | None
+) -> AsyncIterator[None]:
+    """Call `heard` for every advertisement of a service while the block runs.
+
+    `adapter` is such as "hci0"; None takes the first that is powered. Raises Unavailable, TimedOut,
+    Misconfigured.
+    """
     scanner = BleakScanner(
-        scan.heard, service_uuids=[PROXY.service], bluez={} if adapter is None else {"adapter": adapter}
+        heard, service_uuids=[service.service], bluez={} if adapter is None else {"adapter": adapter}
     )
     try:
         with translated("scan"):

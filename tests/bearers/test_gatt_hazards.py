@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from bleak import BleakClient, BleakScanner
@@ -13,7 +15,7 @@ from firmware_bridge.bearers.bearer import BearerDown, BearerUp, PduReceived
 from firmware_bridge.bearers.gatt_liveness import Liveness
 from firmware_bridge.bearers.gatt_service import PROXY
 from firmware_bridge.stack.proxy import PduType
-from tests.bearers.gateway import OURS, gateway, until
+from tests.bearers.gateway import OURS, STRANGERS, gateway, until
 from tools.gattlab.bluez_objects import BluezError
 from tools.gattlab.lab import GattLab
 
@@ -138,6 +140,50 @@ async def test_a_write_that_fails_ends_the_connection_and_the_next_one_serves(la
         assert "initiate write" in (await ours.next(BearerDown)).reason
         await ours.next(BearerUp)
         await ours.bearer.send(PduType.NETWORK, b"heard")
+
+
+_CLIENT = """
+import asyncio, sys
+from bleak import BleakClient, BleakScanner
+
+async def main():
+    device = await BleakScanner.find_device_by_address(sys.argv[1], timeout=10.0)
+    client = BleakClient(device)
+    await client.connect()
+    await client.start_notify(sys.argv[2], lambda _, __: None)
+    print("connected", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_after_a_kill_of_ourselves_the_proxy_that_bluetoothd_keeps_connected_is_found(
+    lab: GattLab,
+) -> None:
+    """It does not advertise while connected: nobody would hear it again."""
+    node = await lab.node(OURS)
+    command = [sys.executable, "-c", _CLIENT, node.address, PROXY.data_out]
+    client = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    assert client.stdout is not None
+    assert await client.stdout.readline() == b"connected\n"
+    client.kill()
+    await client.wait()
+    await until(lambda: not node.listened_to)
+    assert node.connected
+    async with gateway() as ours:
+        await ours.next(BearerUp)
+
+
+async def test_connections_that_are_not_to_our_network_are_left_alone(lab: GattLab) -> None:
+    strangers = await lab.node(STRANGERS)
+    device = await BleakScanner.find_device_by_address(strangers.address, timeout=5.0)
+    assert device is not None
+    async with BleakClient(device):
+        await lab.node(OURS)
+        async with gateway() as ours:
+            await ours.next(BearerUp)
+            assert strangers.connected
 
 
 async def test_discovery_survives_a_bearer_that_is_closed_while_it_scans(lab: GattLab) -> None:

@@ -24,6 +24,7 @@ from bleak.backends.bluezdbus import manager
 from bumble.link import LocalLink
 
 from common.errors import Misconfigured
+from firmware_bridge.bearers.gatt_service import PROXY, GattService
 from tools.gattlab.bluez_service import BluezService
 from tools.gattlab.proxy_node import USUAL_MTU, ProxyNode
 from tools.gattlab.radio import Radio
@@ -70,10 +71,17 @@ class GattLab:
     ) -> None:
         await self._stack.aclose()
 
-    async def node(self, service_data: bytes, *, rssi: int = -60, mtu: int = USUAL_MTU) -> ProxyNode:
+    async def node(
+        self,
+        service_data: bytes,
+        *,
+        rssi: int = -60,
+        mtu: int = USUAL_MTU,
+        service: GattService = PROXY,
+    ) -> ProxyNode:
         """A new node that advertises and can be connected to."""
         address = f"F1:00:00:00:00:{len(self._nodes) + 1:02X}"
-        node = ProxyNode(self.link, address, service_data, mtu=mtu)
+        node = ProxyNode(self.link, address, service_data, mtu=mtu, service=service)
         self.radio.strengths[address] = rssi
         self._nodes.append(node)
         await node.start()
