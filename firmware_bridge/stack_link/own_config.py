@@ -30,11 +30,12 @@ _NO_RELAY: Final = RelayStatus(RelayState.UNSUPPORTED, _ONCE)
 
 
 class OwnConfig:
-    """States of `node`; network transmit is the bearer's, where it repeats anything."""
+    """States of `node`. Network transmit is also the bearer's, where that repeats anything."""
 
     def __init__(self, node: StackNode, bearer: Bearer) -> None:
         self._node = node
         self._advertises = bearer if isinstance(bearer, AdvertisingBearer) else None
+        self._transmit = _ONCE if self._advertises is None else self._advertises.network_transmit
 
     def answer(self, question: AccessMessage | Opaque) -> AccessMessage | None:
         """The answer to a Config message; None for what our own node does not have."""
@@ -45,14 +46,12 @@ class OwnConfig:
                 self._node.default_ttl = ttl
                 return DefaultTtlStatus(ttl)
             case NetworkTransmitGet():
-                return NetworkTransmitStatus(self._network_transmit())
+                return NetworkTransmitStatus(self._transmit)
             case NetworkTransmitSet(transmit=transmit):
+                self._transmit = transmit
                 if self._advertises is not None:
                     self._advertises.network_transmit = transmit
-                return NetworkTransmitStatus(self._network_transmit())
+                return NetworkTransmitStatus(transmit)
             case RelayGet() | RelaySet():
                 return _NO_RELAY
         return None
-
-    def _network_transmit(self) -> Transmit:
-        return _ONCE if self._advertises is None else self._advertises.network_transmit

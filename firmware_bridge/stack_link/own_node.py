@@ -129,6 +129,11 @@ class OwnStackNode:
             return []
         return [key for subnet in self._parts.node.keyring.subnets.values() for key in subnet.receive]
 
+    def iv_state(self) -> IvState | None:
+        """The network's IV index; None until a beacon has told it."""
+        state = None if self._parts is None else self._parts.node.iv
+        return None if state is None or state.since == ASSUMED else state
+
     async def run(self) -> NoReturn:
         """Stay attached until cancelled. Raises Misconfigured: the state is another's, or lost."""
         numbers = self._state.open() or Numbers(IvState(0, since=ASSUMED), 0)

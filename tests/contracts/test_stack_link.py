@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 import pytest_asyncio
 
-from firmware_bridge.access.link_monitor import MonitorSet
-from tests.bridge.real_site import GATEWAY, GROUP
-from tests.bridge.stack_site import LAMP, StackSite, lamp
+from common.errors import TimedOut
+from firmware_bridge.access.link_monitor import MonitorSet, MonitorStatus
+from firmware_bridge.access.message import build
+from tests.bridge.real_site import insist
 from tests.contracts.mesh_link import Mesh, MeshLinkContract
+from tools.interoperability.site import GATEWAY, GROUP, StackSite, lamp_address
 from tools.meshlab.topology import Topology
 
 T = TypeVar("T")
@@ -24,7 +27,7 @@ QUICK_MONITOR = MonitorSet(period_units=4, report_every=3, transmissions=1)
 
 
 class StackMesh(Mesh):
-    gateway, near, far, group = GATEWAY, lamp(0), lamp(2), GROUP
+    gateway, near, far, group = GATEWAY, lamp_address(0), lamp_address(2), GROUP
     without_relay = GATEWAY
 
     def __init__(self, site: StackSite) -> None:
@@ -32,31 +35,39 @@ class StackMesh(Mesh):
         self.link = site.link
 
     async def kill(self, address: int) -> None:
-        await self.site.lab.kill(address - LAMP)
+        await self.site.lab.kill(address - lamp_address(0))
 
     async def revive(self, address: int) -> None:
-        await self.site.lab.restart(address - LAMP)
+        await self.site.lab.restart(address - lamp_address(0))
 
     async def cut(self) -> None:
-        self.site.cut()
+        place = self.site.place
+        place.theirs.rename(place.folder / "away")
 
     async def mend(self) -> None:
-        self.site.mend()
+        place = self.site.place
+        (place.folder / "away").rename(place.theirs)
 
     async def within(self, seconds: float, what: Awaitable[T]) -> T:
         async with asyncio.timeout(seconds):
             return await what
 
 
+async def hasten(site: StackSite) -> None:
+    """Let everybody monitor quickly, the gateway's own node too."""
+    for address in (GATEWAY, *map(lamp_address, range(3))):
+        ask = partial(site.link.request, address, build(QUICK_MONITOR), MonitorStatus.OPCODE, 0.5)
+        await insist(ask, TimedOut)
+
+
 @pytest.mark.meshlab
 class TestStackLink(MeshLinkContract):
     @pytest_asyncio.fixture
     async def mesh(self, tmp_path: Path) -> AsyncIterator[StackMesh]:
-        async with StackSite(tmp_path, Topology.star(4)) as site:
-            await site.lab.set_topology(Topology.full(4))
+        async with StackSite(tmp_path, Topology.full(4)) as site:
             await site.link.open()
             await site.commission(relays=(0, 1))
-            await site.hasten(QUICK_MONITOR)
+            await hasten(site)
             await site.link.close()
             await site.lab.set_topology(DIAMOND)
             yield StackMesh(site)
