@@ -12,7 +12,6 @@ from common import __version__, tls
 from common.clock import Clock, SystemClock
 from common.errors import Unavailable
 from common.logs import get_logger
-from common.mesh import cdb
 from common.mesh.addresses import show
 from common.mesh.cdb import SiteFile
 from common.mesh.site_changes import SiteChanges
@@ -29,6 +28,8 @@ from edge_agent.models.errands import Errands
 from edge_agent.models.request import Source
 from edge_agent.models.store import Store
 from edge_agent.models.supply import ModelSupply
+from edge_agent.nodes.desk import Desk
+from edge_agent.nodes.store import read_site, site_store
 from edge_agent.observe.host import Host, HostObserver
 from edge_agent.observe.site_file import SiteFileWatch
 from edge_agent.observe.uplink import UplinkMeter
@@ -40,6 +41,7 @@ from edge_agent.share.peers import SitePeers
 from edge_agent.share.session import Endpoint
 from edge_agent.supervisor import Supervisor, single_instance, stopped_by_signals
 from firmware_bridge.link import KeyKeeper, MeshLink
+from firmware_bridge.provisioning.administration import Administration
 
 log = get_logger(__name__)
 
@@ -55,7 +57,7 @@ async def run(config: AgentConfig, notifier: Notifier | None = None) -> None:
     clock = SystemClock()
     with single_instance(config.gateway.state_dir):
         async with AsyncExitStack() as stack:
-            site_file = None if config.mesh.site_file is None else cdb.read(config.mesh.site_file)
+            site_file = read_site(site_store(config))
             outbox = await stack.enter_async_context(_outbox(config, clock))
             running = _Running(config, clock, site_file, outbox, notifier or Notifier())
             stack.push_async_callback(running.close_link)
@@ -131,9 +133,11 @@ class _Running:
         self._instructions = Instructions(
             self._line.instructions, {Channel.DESIRED: self._models.want}, self._agent.warn, clock
         )
-        self._api = LocalApi(
-            config.socket, {"status": self._summary}, questions={"ping": self._ping, "relay": self._relay}
-        )
+        self._store = site_store(config)
+        self._watch = None if site_file is None else self._site_watch(site_file)
+        self._desk = self._node_desk()
+        questions = {"ping": self._ping, "relay": self._relay, **self._desk.questions()}
+        self._api = LocalApi(config.socket, {"status": self._summary}, questions=questions)
         self._heartbeat = Heartbeat(notifier, clock, self._api.serving.is_set, self._story)
         self._agent.loop.on_turn = self._heartbeat.beat
 
@@ -154,18 +158,41 @@ class _Running:
         supervisor.optional("identity", self._renewal.run)
         supervisor.optional("peers", self._peers.run)
         supervisor.optional("host", self._host.run)
-        if self._site_file is not None:
-            supervisor.optional("site-file", self._site_watch(self._site_file).run)
+        if self._watch is not None:
+            supervisor.optional("site-file", self._watch.run)
+        supervisor.optional("nodes", self._desk.run)
         supervisor.optional("api", self._api.run)
         supervisor.optional("models", self._models.run)
         supervisor.optional("instructions", self._instructions.run)
         return supervisor
 
     def _site_watch(self, site_file: SiteFile) -> SiteFileWatch:
-        path, own = self._config.mesh.site_file, self._config.gateway.address
-        assert path is not None
-        agent = self._agent
-        return SiteFileWatch(path, site_file, own, self._clock, self._adopt, agent.announce, agent.warn)
+        store, own, agent = self._store, self._config.gateway.address, self._agent
+        assert store is not None
+        return SiteFileWatch(
+            store.path,
+            site_file,
+            own,
+            self._clock,
+            self._adopt,
+            agent.announce,
+            agent.warn,
+            read=lambda _: store.read().site,
+        )
+
+    def _node_desk(self) -> Desk:
+        async def nothing() -> None:
+            """A virtual site has no file to take over."""
+
+        refresh = nothing if self._watch is None else self._watch.look
+        return Desk(
+            self._config.gateway.address,
+            self._store,
+            administration_of(self._link, self._config),
+            refresh,
+            self._clock,
+            self._agent.announce,
+        )
 
     async def _adopt(self, site_file: SiteFile, changes: SiteChanges) -> None:
         self._agent.adopt_site_file(site_file, changes)
@@ -308,6 +335,15 @@ def _stack_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -
     from firmware_bridge.stack_link.over_proxy import link_over_proxy
 
     return link_over_proxy(settings, GattProxySettings(adapter=mesh.adapter), clock)
+
+
+def administration_of(link: MeshLink, config: AgentConfig) -> Administration | None:
+    """What the operator may do with nodes over this link; None for a virtual site."""
+    if config.mesh.link == "virtual":
+        return None
+    from edge_agent.nodes.access import bluez_administration, stack_administration
+
+    return (stack_administration if config.mesh.link == "stack" else bluez_administration)(link, config)
 
 
 def main(config: AgentConfig) -> None:

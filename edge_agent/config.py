@@ -18,6 +18,8 @@ from common.mesh import addresses, cdb
 from common.record import AfterValidator, BeforeValidator, Field
 
 MAX_PATH: Final = 1024
+SEALED_SITE: Final = "site.sealed"
+"""In the state directory: the site file that was imported, encrypted."""
 
 
 def _name(value: str) -> str:
@@ -71,7 +73,8 @@ class MeshSection(Section):
     """`bluez`: the machine's bluetooth-meshd; `stack`: our own mesh stack, through a GATT proxy in reach;
     `virtual`: a simulated site, to try things without a radio."""
     site_file: FilePath | None = None
-    """The network's Mesh Configuration Database JSON; needed with `bluez` and `stack`."""
+    """The network's Mesh Configuration Database JSON. Without it, `bluez` and `stack` use what
+    `edge-agent nodes import` stored encrypted in `gateway.state_dir`."""
     bearer: Literal["proxy", "air"] = "proxy"
     """Stack: `proxy`, like a phone; `air`: the lab's software air, for tests."""
     adapter: str | None = Field(default=None, pattern=r"^hci[0-9]{1,3}$")
@@ -216,17 +219,24 @@ def load_config(path: Path) -> AgentConfig:
 
     Raises Misconfigured, naming every wrong key. The files it names may still be missing: `check_files`.
     """
-    config = _anchored(toml.load(AgentConfig, path), path.resolve().parent)
-    if config.mesh.link != "virtual" and config.mesh.site_file is None:
+    config = read_config(path)
+    mesh, sealed = config.mesh, config.gateway.state_dir / SEALED_SITE
+    if mesh.link != "virtual" and mesh.site_file is None and not os.path.lexists(sealed):
         raise Misconfigured(
             f"{path}: mesh.site_file is missing",
-            'name the network\'s Mesh Configuration Database JSON, or set mesh.link = "virtual"',
+            "edge-agent nodes import FILE, with the network's Mesh Configuration Database JSON; or name that"
+            ' file; or set mesh.link = "virtual"',
         )
     if config.mesh.link == "stack" and config.mesh.bearer == "air" and config.mesh.air is None:
         raise Misconfigured(
             f"{path}: mesh.air is missing", 'name the air\'s folder, or take the bearer "proxy"'
         )
     return config
+
+
+def read_config(path: Path) -> AgentConfig:
+    """Like `load_config`, for an agent whose site file is still to come. Raises Misconfigured."""
+    return _anchored(toml.load(AgentConfig, path), path.resolve().parent)
 
 
 def check_files(config: AgentConfig) -> list[str]:

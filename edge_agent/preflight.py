@@ -13,9 +13,9 @@ from typing import Final
 
 from common import tls
 from common.errors import Misconfigured
-from common.mesh import cdb
 from edge_agent.config import AgentConfig, check_files
 from edge_agent.identity.pair import current
+from edge_agent.nodes.store import read_site, site_store
 
 # sockaddr_un has 108 bytes, the last of them zero: unix(7).
 MAX_SOCKET_PATH: Final = 107
@@ -39,10 +39,8 @@ def examine(config: AgentConfig, now: float | None = None) -> list[str]:
 
 
 def _check_site_file(config: AgentConfig) -> None:
-    if config.mesh.site_file is None:
-        return
-    site = cdb.read(config.mesh.site_file)
-    if config.mesh.link != "virtual":
+    site = read_site(site_store(config))
+    if site is not None and config.mesh.link != "virtual":
         try:
             site.node(config.gateway.address)
         except Misconfigured as error:

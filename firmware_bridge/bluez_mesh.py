@@ -42,6 +42,7 @@ from firmware_bridge.foundation.commissioner import (
     commission,
     gateway_plan,
 )
+from firmware_bridge.foundation.config_client import ConfigClient
 from firmware_bridge.foundation.configurator import Configurator
 from firmware_bridge.foundation.requester import Requester, has_monitor
 from firmware_bridge.link import (
@@ -103,6 +104,11 @@ class BluezMeshLink:
     def events_dropped(self) -> int:
         """Events that nobody read in time."""
         return self._events.dropped
+
+    @property
+    def client(self) -> ConfigClient:
+        """Asks nodes' Config servers; for the operator, not a method of `MeshLink`."""
+        return self._own.client
 
     async def open(self) -> None:
         if self._owner is not None:

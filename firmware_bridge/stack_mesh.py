@@ -8,6 +8,7 @@ one perfect link to the proxy and back while the connection stands, since nothin
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,7 @@ from firmware_bridge.link import (
 )
 from firmware_bridge.neighbours import Loss
 from firmware_bridge.stack.events import AccessReceived, HeartbeatReceived
+from firmware_bridge.stack.iv_index import IvState
 from firmware_bridge.stack.keys import NetworkKey
 from firmware_bridge.stack.proxy import PduType
 from firmware_bridge.stack_link.own_node import OwnStackNode, Surroundings
@@ -105,9 +107,18 @@ class StackMeshLink:
         return self._events.dropped
 
     @property
+    def refused(self) -> Counter[RejectReason]:
+        """What came under our keys and still was wrong, by reason, since the link opened."""
+        return self._own.refused
+
+    @property
     def client(self) -> ConfigClient:
         """Asks nodes' Config servers; for whoever commissions."""
         return self._own.client
+
+    def iv_state(self) -> IvState | None:
+        """The network's IV index; None until a beacon has told it."""
+        return self._own.iv_state()
 
     def network_keys(self) -> list[NetworkKey]:
         """The network keys in use, of every phase; none while closed."""

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from common.clock import Clock
 from common.errors import MeshtwinError, NotSupported, Rejected, RejectReason, TimedOut
 from common.mesh.addresses import show
 from edge_agent.api import Question
 from edge_agent.nodes import removing, request
-from edge_agent.nodes.adding import Newcomer
 from edge_agent.nodes.job import Job
 from edge_agent.nodes.request import Addition
 from edge_agent.nodes.store import SiteStore
 from firmware_bridge.provisioning.administration import Administration
 from firmware_bridge.provisioning.bearer import Heard, ProvisioningBearer
 from firmware_bridge.provisioning.oob import Randomness
+
+if TYPE_CHECKING:
+    from edge_agent.nodes.adding import Newcomer
 
 MOST_HEARD: Final = 256
 """Devices that one scan tells of; anybody can make them up."""
@@ -33,7 +35,7 @@ class Desk:
     def __init__(
         self,
         own: int,
-        store: SiteStore,
+        store: SiteStore | None,
         administration: Administration | None,
         refresh: Callable[[], Awaitable[None]],
         clock: Clock,
@@ -89,8 +91,11 @@ class Desk:
 
     async def add(self, asked: Fields) -> Fields:
         """Begin to add a node; `follow` tells how it goes."""
+        # Late: the cryptography of provisioning is needed by few agents, and seldom.
+        from edge_agent.nodes.adding import Newcomer
+
         wanted = Addition.of(asked)
-        administration = self._with()
+        administration, store = self._with(), self._kept()
         if self._job is not None and not self._job.over:
             raise Rejected(RejectReason.INVALID, "another node is being added; wait for its end")
         if self._tasks is None:
@@ -98,7 +103,7 @@ class Desk:
         self._numbered += 1
         self._job = Job(self._numbered)
         newcomer = Newcomer(
-            wanted, administration, self._store, self._refresh, self._job, self._clock, self._randomness
+            wanted, administration, store, self._refresh, self._job, self._clock, self._randomness
         )
         self._tasks.create_task(self._carry_out(newcomer, self._job))
         return {"job": self._job.number}
@@ -116,7 +121,8 @@ class Desk:
         """Expel a node and take it out of the site file; with `forget`, also one that does not answer."""
         address = request.address(asked.get("node"))
         removing.check_not_own(address, self._own)
-        self._store.read().site.node(address)
+        store = self._kept()
+        store.read().site.node(address)
         gone = False
         try:
             await removing.expel(self._with(), address)
@@ -125,7 +131,7 @@ class Desk:
             if asked.get("forget") is not True:
                 fix = f"bring it into reach, or: edge-agent nodes remove --forget {show(address)}"
                 raise TimedOut(f"{show(address)} does not leave: {error}\n  fix: {fix}") from error
-        told = removing.strike_out(self._store, self._administration, address, gone, self._clock)
+        told = removing.strike_out(store, self._administration, address, gone, self._clock)
         await self._refresh()
         self._announce("operator-removed-node", node=show(address), reset=gone)
         return told
@@ -147,6 +153,11 @@ class Desk:
         if self._administration is None:
             raise NotSupported("this link (mesh.link) can neither add nor remove nodes")
         return self._administration
+
+    def _kept(self) -> SiteStore:
+        if self._store is None:
+            raise NotSupported("this site is simulated and has no site file")
+        return self._store
 
     def _numbered_job(self, asked: Fields) -> Job:
         if self._job is None or asked.get("job") != self._job.number:

@@ -19,8 +19,8 @@ from typing import Final
 from common.errors import Corrupt, Misconfigured
 from common.files import make_folder, write_file
 from common.mesh.cdb import MAX_SITE_FILE_BYTES
+from edge_agent.config import SEALED_SITE
 
-SITE_FILE: Final = "site.sealed"
 KEY_FILE: Final = "site.key"
 CREDENTIAL: Final = "meshtwin-site-key"
 
@@ -46,7 +46,7 @@ class Vault:
     @property
     def path(self) -> Path:
         """The sealed file."""
-        return self._folder / SITE_FILE
+        return self._folder / SEALED_SITE
 
     def text(self) -> str:
         """The site file's JSON.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from common.clock import Clock
-from common.errors import Misconfigured
+from common.errors import Corrupt, Misconfigured
 from common.mesh import cdb
 from common.mesh.cdb import SiteFile
 from common.mesh.site_changes import SiteChanges, changes
@@ -27,7 +27,7 @@ class SiteFileWatch:
     """Looks at a file's stamp every two seconds. Run `run()` in the supervisor.
 
     `adopt` is given the new file and what changed in it; `announce` and `warn` make events. `own` is the
-    gateway's unicast address.
+    gateway's unicast address, `read` reads the file and raises Misconfigured or Corrupt.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class SiteFileWatch:
         adopt: Callable[[SiteFile, SiteChanges], Awaitable[None]],
         announce: Tell,
         warn: Tell,
+        read: Callable[[Path], SiteFile] = cdb.read,
     ) -> None:
         self._path = path
         self._present = site_file
@@ -47,23 +48,33 @@ class SiteFileWatch:
         self._adopt = adopt
         self._announce = announce
         self._warn = warn
+        self._read = read
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         taken = seen = _stamp(self._path)
         # Compared once in any case: it may have been edited between its reading and now.
-        await self._look()
+        await self.look()
         while True:
             await self._clock.sleep(PERIOD_S)
             before, seen = seen, _stamp(self._path)
             # Read only once it rests: editors and copies write a file bit by bit.
             if seen != taken and seen == before:
                 taken = seen
-                await self._look()
+                await self.look()
+
+    async def look(self) -> None:
+        """Take over what the file says now: who has just changed it need not wait."""
+        async with self._looking:
+            await self._look()
 
     async def _look(self) -> None:
         try:
-            found = await asyncio.to_thread(cdb.read, self._path)
+            found = await asyncio.to_thread(self._read, self._path)
+        except Corrupt as error:
+            self._warn("site-file-refused", reason=str(error)[:200], kept="the former one")
+            return
         except Misconfigured as error:
             self._warn("site-file-refused", reason=error.problem[:200], kept="the former one", fix=error.fix)
             return

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.errors import Rejected, RejectReason
-from firmware_bridge.stack.crypto import s1
 
 UNPROVISIONED: Final = 0x00
 UUID_BYTES: Final = 16
@@ -69,8 +68,3 @@ def parse_service_data(data: bytes) -> Unprovisioned | None:
     if len(data) != UUID_BYTES + 2:
         return None
     return Unprovisioned(data[:UUID_BYTES], int.from_bytes(data[UUID_BYTES:], "big"))
-
-
-def uri_hash(uri: bytes) -> bytes:
-    """The hash of a URI as it is advertised, scheme first (3.10.2)."""
-    return s1(uri)[:4]

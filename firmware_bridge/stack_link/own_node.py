@@ -6,6 +6,7 @@ What else it does is its `Role`. The counterpart over a daemon is `bluez.own_nod
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from random import Random
 from typing import Final, NoReturn, Protocol
 
 from common.clock import Clock
-from common.errors import MeshtwinError, Rejected, Unavailable
+from common.errors import MeshtwinError, Rejected, RejectReason, Unavailable
 from common.logs import Logger
 from common.mesh.cdb import SiteFile
 from common.tasks import together
@@ -122,6 +123,11 @@ class OwnStackNode:
         if self._parts is None or not self._parts.speaker.attached:
             raise Unavailable("the mesh cannot be reached")
         return self._parts.speaker
+
+    @property
+    def refused(self) -> Counter[RejectReason]:
+        """What came under our keys and still was wrong, by reason; see `StackNode`."""
+        return Counter() if self._parts is None else self._parts.node.refused
 
     def network_keys(self) -> list[NetworkKey]:
         """The network keys in use, of every phase; none while nothing runs."""

@@ -1,0 +1,44 @@
+"""What each kind of link lets the operator do with nodes. Loaded by `app` for the one configured."""
+
+from __future__ import annotations
+
+from edge_agent.config import AgentConfig
+from firmware_bridge.link import MeshLink
+from firmware_bridge.provisioning.administration import Administration, NetworkState
+from firmware_bridge.provisioning.bearer import ProvisioningBearer
+
+
+def bluez_administration(link: MeshLink, config: AgentConfig) -> Administration:
+    """Nodes can be removed. To add one, the daemon itself would have to provision it: it has the adapter."""
+    from firmware_bridge.bluez_mesh import BluezMeshLink
+
+    assert isinstance(link, BluezMeshLink)
+    return Administration(link.client, lambda: None)
+
+
+def stack_administration(link: MeshLink, config: AgentConfig) -> Administration:
+    """Nodes can be removed and added: over the air's advertisements, or over GATT through the adapter."""
+    from firmware_bridge.stack_mesh import StackMeshLink
+
+    assert isinstance(link, StackMeshLink)
+
+    def network() -> NetworkState | None:
+        state = link.iv_state()
+        return None if state is None else NetworkState(state.index, state.updating)
+
+    return Administration(link.client, network, (_bearer(link, config),))
+
+
+def _bearer(link: MeshLink, config: AgentConfig) -> ProvisioningBearer:
+    from firmware_bridge.stack_mesh import StackMeshLink
+
+    assert isinstance(link, StackMeshLink)
+    if config.mesh.bearer == "air":
+        from firmware_bridge.provisioning.adv_bearer import AdvBearer, BearerRadio
+
+        radio = BearerRadio(link.transmit)
+        link.on_overheard = radio.offer
+        return AdvBearer(radio)
+    from firmware_bridge.provisioning.gatt_bearer import GattBearer
+
+    return GattBearer(config.mesh.adapter)
