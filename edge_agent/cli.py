@@ -26,6 +26,7 @@ from common.errors import MeshtwinError, Misconfigured, TimedOut, Unavailable
 from common.mesh.addresses import show
 from edge_agent.client import ask
 from edge_agent.config import AgentConfig, check_files, load_config
+from edge_agent.nodes.cli import nodes
 from edge_agent.status_page import picture
 
 DEFAULT_CONFIG = Path("/etc/meshtwin/agent.toml")
@@ -44,6 +45,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+app.add_typer(nodes)
 
 
 class OnOff(StrEnum):
