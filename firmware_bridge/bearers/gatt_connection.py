@@ -13,7 +13,9 @@ from typing import Final, NoReturn, Self
 
 from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
+from bleak.exc import BleakGATTProtocolError
 
 from common.clock import Clock
 from common.errors import MeshtwinError, NotSupported, Rejected, RejectReason, Unavailable
@@ -168,10 +170,16 @@ class GattConnection:
             return
         with translated("ask whether the proxy is there"):
             async with asyncio.timeout(self._liveness.answer_s):
-                value = await self._client.read_gatt_descriptor(self._descriptor)
+                value = await self._read(self._descriptor)
         if value and not value[0] & 1:
             raise Unavailable("the proxy forgot that we subscribed")
         self._answered = self._clock.monotonic()
+
+    async def _read(self, descriptor: BleakGATTDescriptor) -> bytes:
+        try:
+            return bytes(await self._client.read_gatt_descriptor(descriptor))
+        except BleakGATTProtocolError:
+            return b""  # a refusal is an answer
 
     async def _write(self, piece: bytes) -> None:
         with translated("write"):

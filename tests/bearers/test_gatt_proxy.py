@@ -131,6 +131,29 @@ async def test_a_quiet_proxy_that_answers_is_kept_until_the_mesh_was_silent_for_
     assert node.connects >= 1
 
 
+async def test_a_proxy_that_refuses_the_question_has_answered(lab: GattLab) -> None:
+    node = await lab.node(OURS)
+    async with gateway(liveness=Liveness(ask_after_s=0.1, answer_s=2.0)) as ours:
+        await ours.next(BearerUp)
+        for _ in range(3):
+            lab.bluez.fail_next("ReadValue", BluezError("NotPermitted", "Read not permitted"))
+        await until(lambda: lab.bluez.calls.get("ReadValue", 0) > 3)
+        node.send(PduType.NETWORK, b"still here")
+        assert (await ours.next(PduReceived)).data == b"still here"
+        assert ours.bearer.history.trust(node.address, 0.0) == 0.5
+
+
+async def test_a_proxy_that_forgot_the_subscription_is_connected_to_anew(lab: GattLab) -> None:
+    node = await lab.node(OURS)
+    async with gateway(liveness=Liveness(ask_after_s=0.1, answer_s=2.0)) as ours:
+        await ours.next(BearerUp)
+        node.forget_subscription()
+        assert "forgot" in (await ours.next(BearerDown)).reason
+        await ours.next(BearerUp)
+        node.send(PduType.NETWORK, b"subscribed again")
+        assert (await ours.next(PduReceived)).data == b"subscribed again"
+
+
 def test_silences_are_judged_by_their_length() -> None:
     liveness = Liveness(ask_after_s=10.0, silence_s=100.0)
     assert liveness.check(heard=0.0, answered=0.0, now=4.0) == (Check.WAIT, 6.0)

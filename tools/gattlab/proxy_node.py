@@ -116,6 +116,11 @@ class ProxyNode:
         if self._connection is not None:
             await self._connection.disconnect(HCI_ErrorCode.REMOTE_USER_TERMINATED_CONNECTION_ERROR)
 
+    def forget_subscription(self) -> None:
+        """Lose the client's subscription, as a node does that restarted its application."""
+        self._device.gatt_server.subscribers.clear()
+        self._listening = False
+
     @property
     def mute(self) -> bool:
         return self._device.mute
