@@ -33,8 +33,27 @@ class ProxyOffer:
     address: int | None = None
 
 
+def build(offer: ProxyOffer, key: NetworkKey, random: bytes = b"") -> bytes:
+    """The service data of a proxy in the network of `key`, its kind first, 9 or 17 bytes (7.2.2.2).
+
+    `random` are 8 fresh random bytes, for every kind but the Network ID. Raises ValueError where they, or the
+    address, are missing.
+    """
+    if offer.kind is Identification.NETWORK_ID:
+        return bytes((offer.kind,)) + key.network_id
+    if len(random) != _RANDOM.stop - _RANDOM.start:
+        raise ValueError("the random field has 8 bytes")
+    if offer.kind is Identification.PRIVATE_NETWORK:
+        return bytes((offer.kind,)) + private_network_identity(key, random) + random
+    if offer.address is None:
+        raise ValueError("a node's identity needs its address")
+    private = offer.kind is Identification.PRIVATE_NODE
+    return bytes((offer.kind,)) + node_identity(key, random, offer.address, private=private) + random
+
+
 def recognise(data: bytes, key: NetworkKey, addresses: Iterable[int] = ()) -> ProxyOffer | None:
-    """Whether service data is of a proxy in the network of `key`; None when not, whatever the bytes.
+    """Whether service data is of a proxy in the network of `key`; None when not, whatever the bytes
+    (7.2.2.2).
 
     A Node Identity is a hash: it is compared with those of `addresses`, the nodes known.
     """

@@ -9,12 +9,19 @@ from firmware_bridge.stack.beacons import NetworkBeacon
 from firmware_bridge.stack.events import AccessReceived
 from firmware_bridge.stack.iv_index import IvState
 from firmware_bridge.stack.keyring import Keyring
-from firmware_bridge.stack.keys import ApplicationKey, Credentials, DeviceKey, NetworkKey, friendship
+from firmware_bridge.stack.keys import (
+    ApplicationKey,
+    Credentials,
+    DeviceKey,
+    NetworkKey,
+    directed,
+    friendship,
+)
 from firmware_bridge.stack.lower import Access, AccessSegment, Control
 from firmware_bridge.stack.network import NetworkPdu
 from firmware_bridge.stack.node import StackNode
 from firmware_bridge.stack.proxy import Joiner, PduType
-from firmware_bridge.stack.service_data import Identification, ProxyOffer, recognise
+from firmware_bridge.stack.service_data import Identification, ProxyOffer, build, recognise
 from tests.stack.sample_data import (
     APP_KEY,
     BEACONS,
@@ -90,6 +97,27 @@ def test_the_keys_are_as_in_8_2() -> None:
     assert NETWORK.beacon.hex() == "5423d967da639a99cb02231a83f7d254"
 
 
+def test_directed_material_is_as_in_8_2_4() -> None:
+    nid, encryption, privacy = crypto.k2(NETWORK.key, b"\x02")
+    assert (nid, encryption.hex(), privacy.hex()) == (
+        0x0D,
+        "b47a02c6cc9b4ac4cb9b88e765c9ade4",
+        "9bf7ab5a5ad415fbd77e07bb808f4865",
+    )
+    assert directed(NETWORK.key).nid == nid
+
+
+@pytest.mark.parametrize(
+    ("key", "private_beacon_key"),
+    [
+        ("3bbb6f1fbd53e157417f308ce7aec58f", "ca478cdac626b7a8522d7272dd124f26"),
+        ("db662f48d477740621f5e301cdd69611", "0f30694a3a91b616a48a54701053cb90"),
+    ],
+)
+def test_private_beacon_keys_are_as_in_8_2_8(key: str, private_beacon_key: str) -> None:
+    assert NetworkKey(bytes.fromhex(key)).private_beacon.hex() == private_beacon_key
+
+
 @every_message
 def test_network_pdus_are_sealed_and_opened(sample: Sample) -> None:
     for pdu, data in zip(pdus_of(sample), sample.network, strict=True):
@@ -160,7 +188,7 @@ def test_beacons_are_built_and_parsed(sample: BeaconSample) -> None:
     assert beacons.parse(built, key) == said
 
 
-def test_service_data_is_recognised_as_in_8_6() -> None:
+def test_service_data_is_built_and_recognised_as_in_8_6() -> None:
     offers = [recognise(bytes.fromhex(data), NETWORK, [0x0003, 0x1201]) for data in SERVICE_DATA.values()]
     assert offers == [
         ProxyOffer(Identification.NETWORK_ID),
@@ -168,6 +196,9 @@ def test_service_data_is_recognised_as_in_8_6() -> None:
         ProxyOffer(Identification.PRIVATE_NETWORK),
         ProxyOffer(Identification.PRIVATE_NODE, 0x1201),
     ]
+    random = bytes.fromhex("34ae608fbbc1f2c6")
+    built = [build(offer, NETWORK, random).hex() for offer in offers if offer is not None]
+    assert built == list(SERVICE_DATA.values())
 
 
 def test_a_proxy_pdu_is_cut_and_joined_as_in_8_8() -> None:
