@@ -64,6 +64,17 @@ class Bearer(Protocol):
 
 
 @runtime_checkable
+class ChoosingBearer(Bearer, Protocol):
+    """A bearer that may have several ways to its network, and cannot tell a true one from a pretended one:
+    anybody can advertise a Network ID, and only who holds the keys knows an authentic answer."""
+
+    def distrust(self, reason: str) -> None:
+        """The present way does not lead to the network: hang up, and take another if there is one.
+
+        `BearerDown` follows. Nothing happens while there is no connection."""
+
+
+@runtime_checkable
 class AdvertisingBearer(Bearer, Protocol):
     """A bearer that repeats what it sends, as nothing acknowledges it: `network_transmit` says how often.
 

@@ -91,6 +91,11 @@ class GattConnection:
         """Bytes that fit a write: the negotiated ATT MTU − 3. More fails with "Failed to initiate write"."""
         return self._data_in.max_write_without_response_size
 
+    @property
+    def heard_at(self) -> float:
+        """When the last PDU came, or else the connection, on the monotonic clock."""
+        return self._heard
+
     async def send(self, kind: PduType, data: bytes) -> None:
         """Write a whole PDU, in as many pieces as it takes. Raises Unavailable; may be cancelled."""
         await self._writer.send(split(kind, data, self.room))
@@ -136,15 +141,16 @@ class GattConnection:
         try:
             whole = self._joiner.take(piece, self._heard)
         except Rejected as error:
-            self._end(error)
+            self.end(error)
             return
         if whole is not None:
             self._sink(*whole)
 
     def _dropped(self, _: BleakClient) -> None:
-        self._end(Unavailable("the proxy, or the way to it, dropped the connection"))
+        self.end(Unavailable("the proxy, or the way to it, dropped the connection"))
 
-    def _end(self, reason: MeshtwinError) -> None:
+    def end(self, reason: MeshtwinError) -> None:
+        """Let `run` raise `reason`, unless it has one already."""
         if not self._over.is_set():
             self._reason = reason
             self._over.set()
@@ -187,7 +193,7 @@ class GattConnection:
                 await self._client.write_gatt_char(self._data_in, piece, response=False)
 
     async def _disconnect(self) -> None:
-        self._end(Unavailable("the connection is closed"))
+        self.end(Unavailable("the connection is closed"))
         try:
             with translated("disconnect"):
                 async with asyncio.timeout(DISCONNECT_TIMEOUT_S):

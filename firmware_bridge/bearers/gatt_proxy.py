@@ -50,7 +50,8 @@ class GattProxySettings:
 
 
 class GattProxyBearer:
-    """See `bearers.bearer.Bearer`. `recognise` tells the proxies of our network (`gatt_scan.of_networks`).
+    """See `bearers.bearer.ChoosingBearer`. `recognise` tells which proxies are of our network; see
+    `gatt_scan.of_networks`.
 
     `refused` counts, by reason, connections that were ended because the proxy broke the proxy protocol.
     One bearer a network and machine: it ends connections to that network which nobody of its own holds, as a
@@ -78,6 +79,7 @@ class GattProxyBearer:
         self._attempts = 0
         self._closing = False
         self._found_some = False
+        self._distrusted = False
 
     @property
     def dropped(self) -> int:
@@ -119,6 +121,12 @@ class GattProxyBearer:
         if connection is None:
             raise Unavailable("there is no connection to a proxy")
         await connection.send(kind, data)
+
+    def distrust(self, reason: str) -> None:
+        connection = self._connection
+        if connection is not None:
+            self._distrusted = True
+            connection.end(Unavailable(reason))
 
     async def _run(self) -> None:
         try:
@@ -166,13 +174,17 @@ class GattProxyBearer:
         chosen = choose(by_sighting, self.history, self._clock.monotonic())
         if chosen is None:
             raise Unavailable("no proxy of the network is in reach")
-        begun: float | None = None
+        lasted_s = 0.0
         try:
             async with self._connection_to(by_sighting[chosen]) as connection:
                 begun = self._clock.monotonic()
-                await self._serve(connection, chosen)
+                try:
+                    await self._serve(connection, chosen)
+                finally:
+                    # Silence at the end is no merit.
+                    lasted_s = 0.0 if self._distrusted else connection.heard_at - begun
         except MeshtwinError:
-            self._note(chosen.who, begun)
+            self._note(chosen.who, lasted_s)
             raise
         raise AssertionError("serving always ends by an error")
 
@@ -188,7 +200,7 @@ class GattProxyBearer:
 
     async def _serve(self, connection: GattConnection, proxy: Sighting) -> NoReturn:
         self._log.info("proxy-connected", peer=proxy.device, who=proxy.who, rssi=proxy.rssi)
-        self._connection = connection
+        self._connection, self._distrusted = connection, False
         self._events.put(BearerUp(proxy.who, filters=True))
         reason = "closed"
         try:
@@ -200,14 +212,10 @@ class GattProxyBearer:
             self._connection = None
             self._events.put(BearerDown(reason))
 
-    def _note(self, who: str, begun: float | None) -> None:
-        """Let history know how a connection ended that was up since `begun`, or never was."""
-        now = self._clock.monotonic()
-        if begun is None:
-            self.history.failed(who, now)
-            return
-        self.history.ended(who, now - begun, now)
-        if now - begun >= STABLE_S:
+    def _note(self, who: str, lasted_s: float) -> None:
+        """Let history know of a connection that carried PDUs for so long, or never was."""
+        self.history.ended(who, lasted_s, self._clock.monotonic())
+        if lasted_s >= STABLE_S:
             self._attempts = 1
 
     def _received(self, kind: PduType, data: bytes) -> None:

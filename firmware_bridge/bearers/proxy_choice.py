@@ -80,7 +80,7 @@ class ProxyHistory:
         return len(self._records)
 
     def failed(self, who: str, now: float) -> None:
-        """A connection was not made, or did not get as far as to carry PDUs."""
+        """A connection was not made, or ended early."""
         record = self._record(who, now)
         record.failures += 1
         record.rest(now)

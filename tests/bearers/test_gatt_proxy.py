@@ -10,7 +10,7 @@ from bleak.backends.scanner import AdvertisementData
 
 from common.clock import SystemClock
 from common.errors import MeshtwinError, Misconfigured, RejectReason, Unavailable
-from firmware_bridge.bearers.bearer import BearerDown, BearerUp, PduReceived
+from firmware_bridge.bearers.bearer import BearerDown, BearerUp, ChoosingBearer, PduReceived
 from firmware_bridge.bearers.gatt_liveness import Check, Liveness
 from firmware_bridge.bearers.gatt_proxy import GattProxyBearer
 from firmware_bridge.bearers.gatt_scan import MOST_ADVERTISEMENTS, ProxyScan
@@ -129,6 +129,17 @@ async def test_a_quiet_proxy_that_answers_is_kept_until_the_mesh_was_silent_for_
         assert "nothing was heard" in (await ours.next(BearerDown)).reason
         assert lab.bluez.calls["ReadValue"] >= 2
     assert node.connects >= 1
+
+
+async def test_a_pretended_proxy_that_the_link_distrusts_makes_way_for_a_true_one(lab: GattLab) -> None:
+    pretended = await lab.node(OURS, rssi=-30)
+    true = await lab.node(OURS, rssi=-80)
+    async with gateway(settle_s=0.3) as ours:
+        assert isinstance(ours.bearer, ChoosingBearer)
+        assert (await ours.next(BearerUp)).peer == pretended.address
+        ours.bearer.distrust("it does not confirm its filter")
+        assert (await ours.next(BearerDown)).reason == "it does not confirm its filter"
+        assert (await ours.next(BearerUp)).peer == true.address
 
 
 async def test_a_proxy_that_refuses_the_question_has_answered(lab: GattLab) -> None:
