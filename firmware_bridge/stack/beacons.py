@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Final
 
 from common.errors import Rejected, RejectReason
-from firmware_bridge.stack.crypto import Ccm, aes_cmac, e
+from firmware_bridge.stack.crypto import Ccm, aes_cmac
 from firmware_bridge.stack.keys import NetworkKey
 
 SECURE_NETWORK: Final = 0x01
@@ -25,7 +25,8 @@ _IV_UPDATE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class NetworkBeacon:
-    """What an authentic beacon says: the IV index, whether it is being updated, and keys refreshed."""
+    """What an authentic beacon says (3.10.3, 3.10.4): the IV index, whether it is being updated, and keys
+    refreshed."""
 
     iv_index: int
     iv_update: bool = False
@@ -55,7 +56,8 @@ def build_private(beacon: NetworkBeacon, key: NetworkKey, random: bytes) -> byte
 
 
 def parse(data: bytes, key: NetworkKey) -> NetworkBeacon | None:
-    """What a beacon of the network of `key` says; None for another network's, a forged one, or another type.
+    """What a beacon of the network of `key` says (3.10.3, 3.10.4); None for another network's, a forged one,
+    or another type.
 
     Raises Rejected(TRUNCATED, OVERSIZED) for a known type of the wrong length, and nothing else.
     """
@@ -100,9 +102,9 @@ def node_identity(key: NetworkKey, random: bytes, address: int, *, private: bool
     `random` are the 8 bytes that stand beside the hash.
     """
     padding = bytes(5) + (b"\x03" if private else b"\x00")
-    return e(key.identity, padding + random + address.to_bytes(2, "big"))[8:]
+    return key.identity_block.encrypt(padding + random + address.to_bytes(2, "big"))[8:]
 
 
 def private_network_identity(key: NetworkKey, random: bytes) -> bytes:
     """The 8-byte hash by which a proxy advertises its network to those who know it (7.2.2.2.4)."""
-    return e(key.identity, key.network_id + random)[8:]
+    return key.identity_block.encrypt(key.network_id + random)[8:]

@@ -12,7 +12,7 @@ from firmware_bridge.stack.lower import Control
 
 
 class Features(IntFlag):
-    """What a node has switched on, as heartbeats and composition data tell it."""
+    """What a node has switched on, as heartbeats and composition data tell it (3.6.5.10)."""
 
     RELAY = 1
     PROXY = 2
@@ -21,7 +21,7 @@ class Features(IntFlag):
 
 
 class Fixed:
-    """A message whose parameters are its fields, one after the other."""
+    """A message whose parameters are its fields, one after the other (3.6.5)."""
 
     __slots__ = ()
     OPCODE: ClassVar[int]
@@ -39,7 +39,8 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class FriendPoll(Fixed):
-    """A Low Power node asks its Friend for what it stored; `fsn` is the Friend Sequence Number bit."""
+    """A Low Power node asks its Friend for what it stored (3.6.5.1); `fsn` is the Friend Sequence Number
+    bit."""
 
     OPCODE: ClassVar = 0x01
     LAYOUT: ClassVar = Struct(">B")
@@ -48,7 +49,7 @@ class FriendPoll(Fixed):
 
 @dataclass(frozen=True, slots=True)
 class FriendUpdate(Fixed):
-    """A Friend's answer when it holds nothing else: security state and whether more follows."""
+    """A Friend's answer when it holds nothing else (3.6.5.2): security state and whether more follows."""
 
     OPCODE: ClassVar = 0x02
     LAYOUT: ClassVar = Struct(">BIB")
@@ -59,7 +60,7 @@ class FriendUpdate(Fixed):
 
 @dataclass(frozen=True, slots=True)
 class FriendRequest(Fixed):
-    """A Low Power node looks for a Friend. `poll_timeout` is in units of 100 ms, 24 bits."""
+    """A Low Power node looks for a Friend (3.6.5.3). `poll_timeout` is in units of 100 ms, 24 bits."""
 
     OPCODE: ClassVar = 0x03
     LAYOUT: ClassVar = Struct(">BBBHHBH")
@@ -82,7 +83,7 @@ class FriendRequest(Fixed):
 
 @dataclass(frozen=True, slots=True)
 class FriendOffer(Fixed):
-    """A node offers to be a Friend."""
+    """A node offers to be a Friend (3.6.5.4)."""
 
     OPCODE: ClassVar = 0x04
     LAYOUT: ClassVar = Struct(">BBBbH")
@@ -95,7 +96,7 @@ class FriendOffer(Fixed):
 
 @dataclass(frozen=True, slots=True)
 class FriendClear(Fixed):
-    """A new Friend tells the previous one."""
+    """A new Friend tells the previous one (3.6.5.5)."""
 
     OPCODE: ClassVar = 0x05
     LAYOUT: ClassVar = Struct(">HH")
@@ -105,7 +106,7 @@ class FriendClear(Fixed):
 
 @dataclass(frozen=True, slots=True)
 class FriendClearConfirm(Fixed):
-    """The previous Friend has ended the friendship."""
+    """The previous Friend has ended the friendship (3.6.5.6)."""
 
     OPCODE: ClassVar = 0x06
     LAYOUT: ClassVar = Struct(">HH")
@@ -123,7 +124,7 @@ class Heartbeat(Fixed):
     features: int
 
     def hops(self, received_ttl: int) -> int:
-        """Hops it took, 1 for a neighbour's."""
+        """Hops it took, 1 for a neighbour's (3.6.5.10)."""
         return (self.initial_ttl & 0x7F) - received_ttl + 1
 
 
@@ -145,7 +146,7 @@ _KINDS: Final[dict[int, type[Message]]] = {
 
 
 def parse(pdu: Control) -> Message | None:
-    """The message in a control PDU; None for an opcode that is not understood here.
+    """The message in a control PDU (3.6.5); None for an opcode that is not understood here.
 
     Raises Rejected(MALFORMED) and nothing else, whatever the bytes.
     """
@@ -160,7 +161,7 @@ def parse(pdu: Control) -> Message | None:
 
 
 def build(message: Message) -> Control:
-    """The control PDU of a message. Raises Rejected(OUT_OF_RANGE)."""
+    """The control PDU of a message (3.6.5). Raises Rejected(OUT_OF_RANGE)."""
     try:
         return Control(message.OPCODE, message.LAYOUT.pack(*message.values()))
     except error as wrong:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.cmac import CMAC
 
 KEY_BYTES: Final = 16
+BLOCK_BYTES: Final = 16
 NONCE_BYTES: Final = 13
 ZERO_KEY: Final = bytes(KEY_BYTES)
 
@@ -29,7 +30,10 @@ class Block:
         self._update = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update
 
     def encrypt(self, block: bytes) -> bytes:
-        """The 16 bytes that `e(key, block)` gives."""
+        """The 16 bytes that `e(key, block)` gives (3.9.2.1). Raises ValueError for a block of another size:
+        the encryptor would keep the rest, and be out of step for ever."""
+        if len(block) != BLOCK_BYTES:
+            raise ValueError(f"a block has {BLOCK_BYTES} bytes, not {len(block)}")
         return self._update(block)
 
 
@@ -43,14 +47,15 @@ class Ccm:
         self._long = AESCCM(key, tag_length=8)
 
     def encrypt(self, nonce: bytes, plain: bytes, mic_bytes: int, additional: bytes | None = None) -> bytes:
-        """Cipher text followed by its MIC."""
+        """Cipher text followed by its MIC (3.9.2.3)."""
         cipher = self._short if mic_bytes == 4 else self._long
         return cipher.encrypt(nonce, plain, additional)
 
     def decrypt(
         self, nonce: bytes, sealed: bytes, mic_bytes: int, additional: bytes | None = None
     ) -> bytes | None:
-        """The plain text, or None when the MIC does not fit: usually just another network's message."""
+        """The plain text, or None when the MIC does not fit (3.9.2.3): usually just another network's
+        message."""
         cipher = self._short if mic_bytes == 4 else self._long
         try:
             return cipher.decrypt(nonce, sealed, additional)

@@ -10,7 +10,7 @@ from firmware_bridge.stack.iv_index import Change
 
 @dataclass(frozen=True, slots=True)
 class AccessReceived:
-    """An access message for this node, authentic and new.
+    """An access message for this node, authentic and new (3.7.3).
 
     `application` is the index of its application key, None where a device key served. `ttl` is what was left
     of the sender's. `label` is the Label UUID of a virtual destination.
@@ -27,7 +27,8 @@ class AccessReceived:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReceived:
-    """A heartbeat: the hops it took (1: a neighbour's) and the sender's features (`control.Features`)."""
+    """A heartbeat (3.6.5.10): the hops it took (1: a neighbour's) and the sender's features
+    (`control.Features`)."""
 
     source: int
     destination: int
@@ -37,7 +38,7 @@ class HeartbeatReceived:
 
 @dataclass(frozen=True, slots=True)
 class IvIndexChanged:
-    """The network's IV index moved."""
+    """The network's IV index moved (3.11.5)."""
 
     index: int
     change: Change

@@ -19,11 +19,11 @@ from firmware_bridge.stack.replay import ReplayList
 from firmware_bridge.stack.upper import TransportKey
 
 CACHE: Final = 256
-"""Network PDUs remembered, so that copies over several relays are processed once (3.4.5.6)."""
+"""Network PDUs remembered, so that copies over several relays are processed once (3.4.6.5)."""
 
 
 class Acknowledged(NamedTuple):
-    """An acknowledgement of a message of ours."""
+    """An acknowledgement of a message of ours (3.5.2.3.1)."""
 
     source: int
     ack: SegmentAck
@@ -48,7 +48,8 @@ class _Sealed(NamedTuple):
 
 
 class Inbound:
-    """What one element receives: for its address, its `groups`, and the labels of the keyring."""
+    """What one element receives (3.4.6, 3.5.3, 3.6.4.2): for its address, its `groups`, and the labels of
+    the keyring."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Inbound:
         self._cache: OrderedDict[tuple[int, int, int], None] = OrderedDict()
 
     def take(self, data: bytes, iv_index: int, now: float) -> Taken:
-        """What a network PDU brings, None for nothing. `iv_index` is the network's.
+        """What a network PDU brings, None for nothing (3.4.6.3). `iv_index` is the network's.
 
         Raises Rejected for bytes that no node may send, and for replays.
         """

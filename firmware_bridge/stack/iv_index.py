@@ -22,7 +22,7 @@ RECOVERY_REACH: Final = 42
 
 
 class Change(Enum):
-    """What a beacon, or time, did to the state."""
+    """What a beacon, or time, did to the state (3.11.5, 3.11.6)."""
 
     NONE = auto()
     UPDATE_BEGAN = auto()
@@ -35,7 +35,8 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class IvState:
-    """`index` is the network's, `updating` whether its update is in progress, `since` when that began.
+    """`index` is the network's, `updating` whether its update is in progress, `since` when that began
+    (3.11.5, 3.11.6).
 
     `recovered_at` is when the last recovery happened, if ever.
     """

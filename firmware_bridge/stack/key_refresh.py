@@ -9,7 +9,7 @@ from firmware_bridge.stack.keys import NetworkKey
 
 
 class Phase(IntEnum):
-    """Where a subnet's key refresh stands."""
+    """Where a subnet's key refresh stands (3.11.4)."""
 
     NORMAL = 0
     DISTRIBUTION = 1
@@ -20,7 +20,7 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """A network key in its phase; `new` is the one that will replace it."""
+    """A network key in its phase (3.11.4); `new` is the one that will replace it."""
 
     old: NetworkKey
     new: NetworkKey | None = None

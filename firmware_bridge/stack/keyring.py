@@ -82,7 +82,7 @@ class Keyring:
                 self.applications[index] = self.renewed.pop(index)
 
     def transmit_key(self, net_index: int) -> NetworkKey:
-        """The key of a subnet to send with. Raises Misconfigured."""
+        """The key of a subnet to send with (3.11.4). Raises Misconfigured."""
         try:
             return self.subnets[net_index].transmit
         except KeyError as error:
@@ -91,7 +91,7 @@ class Keyring:
             ) from error
 
     def application(self, index: int) -> ApplicationKey:
-        """The application key of an index to send with. Raises Misconfigured."""
+        """The application key of an index to send with (3.11.4). Raises Misconfigured."""
         if self.renewed:
             self._retire()
             new = self.renewed.get(index)
@@ -105,7 +105,7 @@ class Keyring:
             ) from error
 
     def device(self, address: int) -> DeviceKey:
-        """A node's device key. Raises Misconfigured."""
+        """A node's device key (3.9.6.1). Raises Misconfigured."""
         try:
             return self.devices[address]
         except KeyError as error:

@@ -57,7 +57,9 @@ class NetworkKey:
     advertisements, secure network beacons and private beacons (3.9.6.3.2 to 3.9.6.3.5).
     """
 
-    __slots__ = ("beacon", "credentials", "identity", "index", "key", "network_id", "private_beacon")
+    __slots__ = (
+        "beacon", "credentials", "identity", "identity_block", "index", "key", "network_id", "private_beacon",
+    )  # fmt: skip
 
     def __init__(self, key: bytes, index: int = 0) -> None:
         self.key = _checked(key)
@@ -65,6 +67,9 @@ class NetworkKey:
         self.credentials = flooding(key)
         self.network_id = k3(key)
         self.identity = id128(key, b"nkik")
+        # One advertised identity is compared with that of every node known: setting the key up each time
+        # would cost ten times as much as the hash.
+        self.identity_block = Block(self.identity)
         self.beacon = id128(key, b"nkbk")
         self.private_beacon = id128(key, b"nkpk")
 

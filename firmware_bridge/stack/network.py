@@ -34,7 +34,7 @@ _MASK_48: Final = (1 << 48) - 1
 
 
 class NetworkPdu(NamedTuple):
-    """A network PDU by its meaning. `control` is CTL: whether `transport` is a control PDU."""
+    """A network PDU by its meaning (3.4.4). `control` is CTL: whether `transport` is a control PDU."""
 
     control: bool
     ttl: int
@@ -70,7 +70,7 @@ def seal(pdu: NetworkPdu, credentials: Credentials, iv_index: int, *, proxy: boo
 def open_sealed(
     data: bytes, credentials: Credentials, iv_index: int, *, proxy: bool = False
 ) -> NetworkPdu | None:
-    """The PDU in `data`, or None when it is not of these credentials and this IV index.
+    """The PDU in `data`, or None when it is not of these credentials and this IV index (3.9.7.2, 3.9.7.3).
 
     `iv_index` is the one to receive with: `receive_iv_index` chooses it. None is no error: NID and IVI are a
     few bits, and most foreign messages end here. Raises Rejected (TRUNCATED, OVERSIZED, OUT_OF_RANGE) for

@@ -33,7 +33,7 @@ USUAL_RECEIVER: Final = SarReceiver()
 
 
 class StackNode:
-    """One node with the primary element `address`.
+    """One node with the primary element `address` (3.4 to 3.6).
 
     `save(state, limit)` makes the IV index state and the sequence numbers' limit durable, together, before it
     returns; `sequence` is the limit that an earlier run saved last. `groups` are group addresses listened to,
@@ -81,7 +81,8 @@ class StackNode:
         segmented: bool = False,
         label: bytes | None = None,
     ) -> Sent:
-        """Send an access payload under an application key (by index) or the device key of node `device`.
+        """Send an access payload under an application key (by index) or the device key of node `device`
+        (3.6.4.1).
 
         Long payloads go in segments, one message to a destination at a time; `segmented` asks for segments
         (and so for acknowledgement) even where none are needed. Raises Rejected (OVERSIZED, OUT_OF_RANGE),
@@ -99,30 +100,31 @@ class StackNode:
         return self._outbound.send(message, segmented, now)
 
     def send_control(self, destination: int, message: control.Message, ttl: int, net_index: int = 0) -> None:
-        """Send a control message, such as a heartbeat. Raises as `send` does."""
+        """Send a control message, such as a heartbeat (3.6.5). Raises as `send` does."""
         self._outbound.send_control(destination, message, ttl, net_index)
 
     def outgoing(self) -> list[bytes]:
-        """The network PDUs to transmit now, in order; each is given once."""
+        """The network PDUs to transmit now, in order (3.4.4); each is given once."""
         return self._outbound.outgoing()
 
     def outcomes(self) -> list[tuple[Sent, Outcome]]:
-        """How segmented messages ended since the last call, by the handles that `send` gave."""
+        """How segmented messages ended since the last call, by the handles that `send` gave (3.5.3.3)."""
         return self._outbound.outcomes()
 
     def poll(self, now: float) -> None:
-        """Let everything happen that is due: segments, their repetition, and acknowledgements."""
+        """Let everything happen that is due (3.5.3): segments, their repetition, and acknowledgements."""
         for answer in self.reassembler.poll(now):
             self._outbound.answer(answer, self.default_ttl)
         self._outbound.poll(now)
 
     def next_time(self) -> float | None:
-        """When `poll` has something to do next."""
+        """When `poll` has something to do next (3.5.3)."""
         times = (self._outbound.next_time(), self.reassembler.next_time())
         return min((t for t in times if t is not None), default=None)
 
     def receive(self, data: bytes, now: float) -> list[Received]:
-        """What a network PDU brings: usually nothing, or one message. Hostile bytes are counted, no more."""
+        """What a network PDU brings (3.4.6.3): usually nothing, or one message. Hostile bytes are counted,
+        no more."""
         try:
             taken = self._inbound.take(data, self.iv.index, now)
         except Rejected as error:

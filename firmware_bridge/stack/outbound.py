@@ -28,7 +28,7 @@ OUTCOMES: Final = 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sent:
-    """A message that was given to be sent; `segments` is 0 for one that is not acknowledged below."""
+    """A message that was given to be sent (3.5.3); `segments` is 0 for one that is not acknowledged below."""
 
     destination: int
     segments: int
@@ -36,7 +36,8 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An access message to be sent. `aid` is None under a device key; `label` a virtual destination's."""
+    """An access message to be sent (3.6.4.1). `aid` is None under a device key; `label` a virtual
+    destination's."""
 
     destination: int
     payload: bytes = field(repr=False)
@@ -61,7 +62,7 @@ class _Running:
 
 
 class Outbound:
-    """What one element sends. `transmit_iv` gives the IV index to send with."""
+    """What one element sends (3.4.6, 3.5.3, 3.6.4.1). `transmit_iv` gives the IV index to send with."""
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class Outbound:
         return bool(self._running)
 
     def send(self, message: Message, segmented: bool, now: float) -> Sent:
-        """Send a message; see `StackNode.send`."""
+        """Send a message (3.6.4.1); see `StackNode.send`."""
         size = len(message.payload) + (upper.LONG_MIC_BYTES if message.long_mic else upper.SHORT_MIC_BYTES)
         if not message.payload or size > upper.MAX_UPPER_BYTES:
             raise Rejected(RejectReason.OVERSIZED, f"an access payload of {len(message.payload)} bytes")
@@ -104,7 +105,7 @@ class Outbound:
         return handle
 
     def send_control(self, destination: int, message: control.Message, ttl: int, net_index: int) -> None:
-        """Send a control message that fits one PDU."""
+        """Send a control message that fits one PDU (3.6.5)."""
         self._send_control(lower.build(control.build(message)), destination, ttl, net_index)
 
     def answer(self, answer: Answer, default_ttl: int) -> None:
@@ -113,7 +114,7 @@ class Outbound:
         self._send_control(lower.build(answer.ack), answer.destination, ttl, answer.net_index)
 
     def acknowledged(self, source: int, ack: SegmentAck, now: float) -> None:
-        """Take in an acknowledgement of ours. A Friend sends it for its Low Power node (OBO)."""
+        """Take in an acknowledgement of ours (3.5.3.3). A Friend sends it for its Low Power node (OBO)."""
         for destination, running in list(self._running.items()):
             if destination == source or (ack.on_behalf and running.sending.seq_zero == ack.seq_zero):
                 running.sending.acknowledge(ack, now)
@@ -121,25 +122,25 @@ class Outbound:
         self._start(now)
 
     def poll(self, now: float) -> None:
-        """Send the segments that are due, and begin what waits."""
+        """Send the segments that are due, and begin what waits (3.5.3.3)."""
         for destination, running in list(self._running.items()):
             self._send_due(running, now)
             self._end_if_over(destination, running)
         self._start(now)
 
     def next_time(self) -> float | None:
-        """When `poll` has something to do next."""
+        """When `poll` has something to do next (3.5.3.3)."""
         times = (running.sending.next_time for running in self._running.values())
         return min((t for t in times if t is not None), default=None)
 
     def outgoing(self) -> list[bytes]:
-        """The network PDUs made since the last call."""
+        """The network PDUs made since the last call (3.4.4)."""
         taken = list(self._out)
         self._out.clear()
         return taken
 
     def outcomes(self) -> list[tuple[Sent, Outcome]]:
-        """How segmented messages ended since the last call."""
+        """How segmented messages ended since the last call (3.5.3.3)."""
         taken = list(self._outcomes)
         self._outcomes.clear()
         return taken

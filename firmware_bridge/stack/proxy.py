@@ -55,7 +55,7 @@ class Joiner:
         self._begun = 0.0
 
     def take(self, data: bytes, now: float) -> tuple[PduType, bytes] | None:
-        """Type and payload when `data` completes a PDU.
+        """Type and payload when `data` completes a PDU (6.3.2.2).
 
         Raises Rejected (TRUNCATED, OVERSIZED, INVALID, EXPIRED) for what breaks the rules: the connection is
         then to be closed; whatever the bytes, the joiner starts anew.
@@ -79,7 +79,7 @@ class Joiner:
         return (PduType(kind), whole) if kind in PduType._value2member_map_ else None
 
     def overdue(self, now: float) -> bool:
-        """Whether a PDU has been incomplete for too long."""
+        """Whether a PDU has been incomplete for too long (6.3.2.2)."""
         return self._kind is not None and now - self._begun > REASSEMBLY_TIMEOUT_S
 
     def _refuse_if(self, wrong: bool, reason: RejectReason, detail: str) -> None:
@@ -126,7 +126,7 @@ class FilterStatus:
 
 @dataclass(frozen=True, slots=True)
 class UnknownConfiguration:
-    """A configuration message that is not understood here."""
+    """A configuration message that is not understood here (6.6)."""
 
     opcode: int
     parameters: bytes = field(repr=False)

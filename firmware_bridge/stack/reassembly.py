@@ -34,7 +34,8 @@ _Key = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A segment as the network layer delivered it. `acknowledge`: it is for this node's unicast address."""
+    """A segment as the network layer delivered it (3.5.3.4). `acknowledge`: it is for this node's unicast
+    address."""
 
     segment: Segment
     source: int
@@ -48,8 +49,8 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A message with all its segments. `sequence` is the one that it was encrypted with (SeqAuth), `latest`
-    the greatest of its segments'."""
+    """A message with all its segments (3.5.3.4). `sequence` is the one that it was encrypted with (SeqAuth),
+    `latest` the greatest of its segments'."""
 
     head: Segment
     upper: bytes = field(repr=False)
@@ -99,7 +100,7 @@ class _Finished:
 
 
 class Reassembler:
-    """All segmented messages that are coming in to one node.
+    """All segmented messages that are coming in to one node (3.5.3.4).
 
     Counted: `given_up` for want of progress, `evicted` for want of room, `silenced` acknowledgements above
     the budget.
@@ -120,7 +121,8 @@ class Reassembler:
         return len(self._partial)
 
     def knows(self, arrival: Arrival) -> bool:
-        """Whether a segment is of a message that is under way, or was finished lately: no replay, then."""
+        """Whether a segment is of a message that is under way, or was finished lately (3.9.8): no replay,
+        then."""
         key = _key(arrival)
         return key in self._partial or key in self._finished
 
@@ -148,7 +150,7 @@ class Reassembler:
         return self._finish(key, partial, now)
 
     def poll(self, now: float) -> list[Answer]:
-        """The acknowledgements that are due; what was discarded for want of progress is counted."""
+        """The acknowledgements that are due (3.5.3.4); what was discarded for want of progress is counted."""
         due = []
         for key, partial in list(self._partial.items()):
             if now - partial.progress_at >= self._settings.discard_s:
@@ -167,7 +169,7 @@ class Reassembler:
         return self._within_budget(due, now)
 
     def next_time(self) -> float | None:
-        """When `poll` has something to do next."""
+        """When `poll` has something to do next (3.5.3.4)."""
         oldest = next(iter(self._partial.values()), None)
         times = [] if oldest is None else [oldest.progress_at + self._settings.discard_s]
         times += [p.answer_at for p in self._partial.values() if p.answer_at is not None]

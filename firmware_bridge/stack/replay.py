@@ -11,7 +11,7 @@ MOST_SOURCES: Final = 0x7FFF
 
 
 class ReplayList:
-    """The last message accepted from each source: by IV index and sequence number, in one number.
+    """The last message accepted from each source (3.9.8): by IV index and sequence number, in one number.
 
     A source takes about 100 bytes. What is given to `restore` comes from `items` of an earlier run; a list
     that was lost accepts anything once, which is why its holder keeps it on disk.
@@ -25,14 +25,16 @@ class ReplayList:
         return len(self._last)
 
     def is_new(self, source: int, iv_index: int, sequence: int) -> bool:
-        """Whether a message is later than everything accepted from its source; a replay is counted."""
+        """Whether a message is later than everything accepted from its source (3.9.8); a replay is
+        counted."""
         if _joined(iv_index, sequence) > self._last.get(source, -1):
             return True
         self.refused += 1
         return False
 
     def accept(self, source: int, iv_index: int, sequence: int) -> None:
-        """Remember a message whose MIC was right. Earlier ones of its source are replays from now on."""
+        """Remember a message whose MIC was right (3.9.8). Earlier ones of its source are replays from now
+        on."""
         joined = _joined(iv_index, sequence)
         if joined > self._last.get(source, -1):
             self._last[source] = joined
@@ -42,16 +44,17 @@ class ReplayList:
         self._last.pop(source, None)
 
     def forget_before(self, iv_index: int) -> None:
-        """Drop what no message can be a replay of any more: older than the IV index before `iv_index`."""
+        """Drop what no message can be a replay of any more (3.9.8, 3.11.5): older than the IV index before
+        `iv_index`."""
         oldest = _joined(max(0, iv_index - 1), 0)
         self._last = {source: last for source, last in self._last.items() if last >= oldest}
 
     def items(self) -> Iterable[tuple[int, int, int]]:
-        """(source, IV index, sequence number) of every last message, for the disk."""
+        """(source, IV index, sequence number) of every last message, for the disk (3.9.8)."""
         return [(s, last >> SEQUENCE_BITS, last & 0xFF_FFFF) for s, last in self._last.items()]
 
     def restore(self, items: Iterable[tuple[int, int, int]]) -> None:
-        """Take over what an earlier run accepted."""
+        """Take over what an earlier run accepted (3.9.8)."""
         for source, iv_index, sequence in items:
             self.accept(source, iv_index, sequence)
 

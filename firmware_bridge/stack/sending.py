@@ -10,7 +10,7 @@ from firmware_bridge.stack.sar import SarTransmitter
 
 
 class Outcome(Enum):
-    """How the sending of a segmented message ended."""
+    """How the sending of a segmented message ended (3.5.3.3)."""
 
     SENT = auto()
     """Acknowledged; or, to a group, sent as often as is to be."""
@@ -20,7 +20,8 @@ class Outcome(Enum):
 
 
 class SegmentedSending:
-    """One segmented message on its way. Each segment that `due` gives needs a fresh sequence number."""
+    """One segmented message on its way (3.5.3.3). Each segment that `due` gives needs a fresh sequence
+    number."""
 
     def __init__(
         self, segments: Sequence[Segment], unicast: bool, ttl: int, settings: SarTransmitter, now: float
@@ -39,11 +40,11 @@ class SegmentedSending:
 
     @property
     def next_time(self) -> float | None:
-        """When `due` has something to do next; None when it is over."""
+        """When `due` has something to do next (3.5.3.3); None when it is over."""
         return self._next_at
 
     def due(self, now: float) -> list[Segment]:
-        """The segments to send now."""
+        """The segments to send now (3.5.3.3)."""
         if self.outcome is not None or self._next_at is None or now < self._next_at:
             return []
         if not self._queue and not self._repeat():
@@ -53,12 +54,12 @@ class SegmentedSending:
         return [segment]
 
     def abandon(self) -> None:
-        """End without an answer: its sequence numbers are no longer good."""
+        """End without an answer (3.5.3.3): its sequence numbers are no longer good."""
         if self.outcome is None:
             self._end(Outcome.UNANSWERED)
 
     def acknowledge(self, ack: SegmentAck, now: float) -> None:
-        """Take in an acknowledgement of this message; foreign and outdated ones are ignored."""
+        """Take in an acknowledgement of this message (3.5.3.3); foreign and outdated ones are ignored."""
         if self.outcome is not None or not self._unicast or ack.seq_zero != self.seq_zero:
             return
         everything = full_block(self._segments[0].last)

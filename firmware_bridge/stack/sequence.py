@@ -17,7 +17,7 @@ days."""
 
 
 class SequenceNumbers:
-    """The numbers of one element's messages, in order.
+    """The numbers of one element's messages, in order (3.9.3).
 
     `reserve(limit)` has to make durable that every number below `limit` may have been used, before it
     returns; a later run begins there. It may raise: then no number is given.
@@ -31,12 +31,12 @@ class SequenceNumbers:
 
     @property
     def next(self) -> int:
-        """The number that `take` would give."""
+        """The number that `take` would give (3.9.3)."""
         return self._next
 
     @property
     def limit(self) -> int:
-        """Where a later run would begin."""
+        """Where a later run would begin (3.9.3)."""
         return self._limit
 
     @property
@@ -45,8 +45,8 @@ class SequenceNumbers:
         return self._next >= UPDATE_FROM
 
     def take(self, count: int = 1) -> int:
-        """The first of `count` fresh numbers in a row. Raises Unavailable when they have run out: only the
-        next IV index helps."""
+        """The first of `count` fresh numbers in a row (3.9.3, 3.11.5). Raises Unavailable when they have run
+        out: only the next IV index helps."""
         first = self._next
         if first + count - 1 > MAX_SEQUENCE:
             raise Unavailable(

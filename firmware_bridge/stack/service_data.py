@@ -17,7 +17,7 @@ _RANDOM: Final = slice(9, 17)
 
 
 class Identification(IntEnum):
-    """The first byte: how the advertiser identifies itself."""
+    """The first byte (7.2.2.2): how the advertiser identifies itself."""
 
     NETWORK_ID = 0x00
     NODE_IDENTITY = 0x01
@@ -27,7 +27,8 @@ class Identification(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProxyOffer:
-    """An advertiser is a proxy of our network; `address` is known where it told which node it is."""
+    """An advertiser is a proxy of our network (7.2.2.2); `address` is known where it told which node it
+    is."""
 
     kind: Identification
     address: int | None = None

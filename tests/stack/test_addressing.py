@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import Rejected, RejectReason
-from firmware_bridge.stack import keys, lower, network, proxy, upper
+from firmware_bridge.stack import crypto, keys, lower, network, proxy, upper
 from firmware_bridge.stack.events import AccessReceived
 from firmware_bridge.stack.keys import ApplicationKey
 from firmware_bridge.stack.network import NetworkPdu
@@ -104,3 +104,12 @@ def test_a_configuration_that_does_not_fit_its_fields_is_named() -> None:
         with pytest.raises(Rejected) as wrong:
             proxy.build_configuration(message)
         assert wrong.value.reason is RejectReason.OUT_OF_RANGE
+
+
+def test_a_wrong_block_leaves_the_encryptor_in_step() -> None:
+    block = crypto.Block(NET)
+    first = block.encrypt(bytes(16))
+    for size in (0, 5, 15, 17, 32):
+        with pytest.raises(ValueError, match="a block has 16 bytes"):
+            block.encrypt(bytes(size))
+    assert block.encrypt(bytes(16)) == first
