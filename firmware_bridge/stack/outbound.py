@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +22,9 @@ from firmware_bridge.stack.upper import TransportKey
 
 WAITING: Final = 64
 """Segmented messages that wait for an earlier one to the same destination; more are refused."""
+
+RETRY_S: Final = 1.0
+"""After so long what could not begin, for want of sequence numbers, is tried again."""
 
 OUTCOMES: Final = 1024
 """Outcomes kept for a holder that does not ask; the oldest go."""
@@ -79,6 +83,7 @@ class Outbound:
         self._settings = settings
         self._running: dict[int, _Running] = {}
         self._waiting: deque[tuple[Sent, Message]] = deque()
+        self._retry_at: float | None = None
         self._out: deque[bytes] = deque()
         self._outcomes: deque[tuple[Sent, Outcome]] = deque(maxlen=OUTCOMES)
 
@@ -97,11 +102,14 @@ class Outbound:
             pdu = Access(message.aid, self._seal(message, first, self._transmit_iv()))
             self._transmit(lower.build(pdu), False, message, first, self._transmit_iv())
             return Sent(message.destination, 0)
-        if len(self._waiting) >= WAITING:
-            raise Unavailable(f"{WAITING} segmented messages wait already")
+        upper.check_label(message.destination, message.label)
         handle = Sent(message.destination, -(-size // lower.SEGMENT_ACCESS_BYTES))
-        self._waiting.append((handle, message))
-        self._start(now)
+        if not self._is_taken(message.destination):
+            self._begin(handle, message, now)
+        elif len(self._waiting) < WAITING:
+            self._waiting.append((handle, message))
+        else:
+            raise Unavailable(f"{WAITING} segmented messages wait already")
         return handle
 
     def send_control(self, destination: int, message: control.Message, ttl: int, net_index: int) -> None:
@@ -119,10 +127,13 @@ class Outbound:
             if destination == source or (ack.on_behalf and running.sending.seq_zero == ack.seq_zero):
                 running.sending.acknowledge(ack, now)
                 self._end_if_over(destination, running)
-        self._start(now)
+        # Without numbers it goes on waiting: that is for `poll` to tell, not for who brought the answer.
+        with suppress(Unavailable):
+            self._start(now)
 
     def poll(self, now: float) -> None:
-        """Send the segments that are due, and begin what waits (3.5.3.3)."""
+        """Send the segments that are due, and begin what waits (3.5.3.3). Raises Unavailable without sequence
+        numbers; what waits goes on waiting."""
         for destination, running in list(self._running.items()):
             self._send_due(running, now)
             self._end_if_over(destination, running)
@@ -130,8 +141,8 @@ class Outbound:
 
     def next_time(self) -> float | None:
         """When `poll` has something to do next (3.5.3.3)."""
-        times = (running.sending.next_time for running in self._running.values())
-        return min((t for t in times if t is not None), default=None)
+        times = [running.sending.next_time for running in self._running.values()]
+        return min((t for t in (*times, self._retry_at) if t is not None), default=None)
 
     def outgoing(self) -> list[bytes]:
         """The network PDUs made since the last call (3.4.4)."""
@@ -153,24 +164,31 @@ class Outbound:
             running.sending.abandon()
             self._end_if_over(destination, running)
 
+    def _is_taken(self, destination: int) -> bool:
+        return destination in self._running or any(m.destination == destination for _, m in self._waiting)
+
     def _start(self, now: float) -> None:
-        """Begin what waits, as long as its destination is free (3.5.3.3).
+        """Begin what waits, as long as its destination is free (3.5.3.3)."""
+        for waiting in list(self._waiting):
+            if waiting[1].destination not in self._running:
+                self._retry_at = now + RETRY_S
+                self._begin(*waiting, now)
+                self._waiting.remove(waiting)
+        self._retry_at = None
+
+    def _begin(self, handle: Sent, message: Message, now: float) -> None:
+        """Encrypt and cut a message, and send its first segment.
 
         Encrypted only now: a number below those sent meanwhile would be a replay to the receiver.
         """
-        waiting, self._waiting = self._waiting, deque()
-        for handle, message in waiting:
-            if message.destination in self._running:
-                self._waiting.append((handle, message))
-                continue
-            first, iv_index = self._sequence.take(), self._transmit_iv()
-            sealed = self._seal(message, first, iv_index)
-            segments = lower.segments_of_access(sealed, message.aid, message.long_mic, first)
-            unicast = is_unicast(message.destination)
-            sending = SegmentedSending(segments, unicast, message.ttl, self._settings, now)
-            running = _Running(handle, message, sending, iv_index, first, first)
-            self._running[message.destination] = running
-            self._send_due(running, now)
+        first, iv_index = self._sequence.take(), self._transmit_iv()
+        sealed = self._seal(message, first, iv_index)
+        segments = lower.segments_of_access(sealed, message.aid, message.long_mic, first)
+        unicast = is_unicast(message.destination)
+        sending = SegmentedSending(segments, unicast, message.ttl, self._settings, now)
+        running = _Running(handle, message, sending, iv_index, first, first)
+        self._running[message.destination] = running
+        self._send_due(running, now)
 
     def _send_due(self, running: _Running, now: float) -> None:
         if self._sequence.next - running.seq_auth > lower.SEQ_ZERO_MASK:

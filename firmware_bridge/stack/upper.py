@@ -46,7 +46,7 @@ def encrypt(
     mic = LONG_MIC_BYTES if long_mic else SHORT_MIC_BYTES
     if not 0 < len(payload) <= MAX_UPPER_BYTES - mic:
         raise Rejected(RejectReason.OVERSIZED, f"an access payload of {len(payload)} bytes")
-    _check_label(destination, label)
+    check_label(destination, label)
     nonce = _nonce(key, long_mic, sequence, source, destination, iv_index)
     return key.ccm.encrypt(nonce, payload, mic, label)
 
@@ -89,6 +89,12 @@ def is_virtual(address: int) -> bool:
     return 0x8000 <= address <= 0xBFFF
 
 
+def check_label(destination: int, label: bytes | None) -> None:
+    """Raises Rejected(INVALID) where a Label UUID is missing, or has no virtual address (3.4.2.3)."""
+    if is_virtual(destination) != (label is not None):
+        raise Rejected(RejectReason.INVALID, f"0x{destination:04x} and its Label UUID do not fit")
+
+
 def _nonce(
     key: TransportKey, long_mic: bool, sequence: int, source: int, destination: int, iv_index: int
 ) -> bytes:
@@ -96,8 +102,3 @@ def _nonce(
     kind = _APPLICATION_NONCE if isinstance(key, ApplicationKey) else _DEVICE_NONCE
     high, low = sequence >> 16, sequence & 0xFFFF
     return _NONCE.pack(kind, long_mic << 7, high, low, source, destination, iv_index)
-
-
-def _check_label(destination: int, label: bytes | None) -> None:
-    if is_virtual(destination) != (label is not None):
-        raise Rejected(RejectReason.INVALID, f"0x{destination:04x} and its Label UUID do not fit")

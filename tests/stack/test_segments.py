@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import Rejected, RejectReason
+from common.errors import Rejected, RejectReason, Unavailable
 from firmware_bridge.stack import lower, upper
 from firmware_bridge.stack.beacons import NetworkBeacon, build_secure
 from firmware_bridge.stack.events import AccessReceived
-from firmware_bridge.stack.iv_index import LEAST_STATE_S, Change
+from firmware_bridge.stack.iv_index import LEAST_STATE_S, Change, IvState
 from firmware_bridge.stack.lower import AccessSegment, SegmentAck
 from firmware_bridge.stack.node import StackNode
 from firmware_bridge.stack.reassembly import ANSWERS_AT_ONCE, Arrival, Reassembler
 from firmware_bridge.stack.sar import SarTransmitter
 from firmware_bridge.stack.sending import Outcome, SegmentedSending
-from tests.stack.wire import IV, node, opened, sealed
+from tests.stack.wire import IV, keyring, node, opened, sealed
 
 SHORT = SarTransmitter(unicast_repetitions=1, unicast_repetitions_without_progress=1)
 
@@ -205,3 +205,42 @@ def test_acknowledgements_of_different_parts_add_up() -> None:
     for number, block in enumerate((0b011, 0b100)):
         one.receive(sealed(one, lower.build(SegmentAck(0, block)), number, is_control=True), 1.0)
     assert one.outcomes() == [(handle, Outcome.SENT)]
+
+
+class Full:
+    """A disk that has no room while `full`."""
+
+    def __init__(self) -> None:
+        self.full = False
+
+    def save(self, iv: IvState, limit: int) -> None:
+        if self.full:
+            raise Unavailable("the disk is full")
+
+
+def test_nothing_that_waits_is_lost_while_no_numbers_can_be_reserved() -> None:
+    disk = Full()
+    one = StackNode(1, keyring(), IvState(IV), 0, disk.save)
+    handles = [one.send(0x10, bytes([i]) * 30, 0.0, application=0) for i in range(3)]
+    one.sequence.take(one.sequence.limit - one.sequence.next)
+    disk.full = True
+    one.receive(sealed(one, lower.build(SegmentAck(0, 7)), 1, is_control=True), 0.0)
+    assert one.outcomes() == [(handles[0], Outcome.SENT)]
+    with pytest.raises(Unavailable):
+        one.send(0x11, bytes(30), 0.0, application=0)
+    retry = one.next_time()
+    assert retry == 1.0
+    with pytest.raises(Unavailable):
+        one.poll(retry)
+    disk.full = False
+    one.outgoing()
+    while (at := one.next_time()) is not None:
+        one.poll(at)
+    ends = dict(one.outcomes())
+    assert [ends.get(handle) for handle in handles[1:]] == [Outcome.UNANSWERED] * 2
+    assert {opened(one, data).destination for data in one.outgoing()} == {0x10}
+
+
+def test_a_label_that_does_not_fit_is_refused_at_once() -> None:
+    with pytest.raises(Rejected):
+        node(1).send(0x8000, bytes(50), 0.0, application=0)
