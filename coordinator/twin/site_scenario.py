@@ -1,0 +1,146 @@
+"""Between a site model and a scenario: what the event simulator runs, and scenario files as sites."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from common.mesh.configuration import Transmit
+from common.mesh.graph import LinkKey
+from common.scenario import Flow, NetworkConfiguration, Node, Radio, Scenario, TransmitTimes
+from coordinator.twin.reception import attenuation_at, pdr_at
+from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow, SiteModel, Stack
+
+
+def scenario_of(model: SiteModel, duration_s: float = 60.0, seed: int = 1) -> Scenario:
+    """What the event simulator needs of a site. A link of unknown attenuation gets that of its mean PDR.
+
+    The parts come from a model, which is not an outside input, and are not validated again.
+    """
+    return Scenario.model_construct(
+        nodes=[_node(model, address) for address in model.addresses],
+        links=_links(model),
+        attenuation_db=None,
+        radio=Radio.model_construct(noise_figure_db=model.stack.noise_figure_db),
+        configuration=_configuration(model),
+        flows=[_flow(flow) for flow in model.flows],
+        groups={group: list(members) for group, members in model.groups.items()},
+        duration_s=duration_s,
+        seed=seed,
+    )
+
+
+def site_of(scenario: Scenario) -> SiteModel:
+    """A scenario as a site: its links are certain, and every node can relay.
+
+    Where most flows end is taken for the gateway. Raises nothing: scenarios are valid.
+    """
+    power = {node.address: node.tx_power_dbm for node in scenario.nodes}
+    times = scenario.configuration
+    return SiteModel(
+        addresses=tuple(node.address for node in scenario.nodes),
+        gateways=_gateways(scenario),
+        links=_beliefs(scenario, power),
+        configuration=SiteConfiguration(
+            frozenset(node.address for node in scenario.nodes if node.relay),
+            times.ttl,
+            times.network_transmit.transmit(),
+            times.relay_retransmit.transmit(),
+        ),
+        flows=tuple(_site_flow(flow) for flow in scenario.flows),
+        groups={group: tuple(members) for group, members in scenario.groups.items()},
+        capable=frozenset(power),
+        positions={node.address: (node.x, node.y) for node in scenario.nodes},
+        tx_power_dbm=power,
+        stack=Stack(
+            times.relay_sets,
+            times.scan_window_ms,
+            times.scan_interval_ms,
+            times.message_cache,
+            scenario.radio.noise_figure_db,
+        ),
+    )
+
+
+def _node(model: SiteModel, address: int) -> Node:
+    x, y = model.positions.get(address, (0.0, 0.0))
+    power = model.tx_power_dbm.get(address, 0.0)
+    relay = address in model.relays
+    return Node.model_construct(address=address, x=x, y=y, relay=relay, tx_power_dbm=power)
+
+
+def _links(model: SiteModel) -> list[tuple[int, int, float]]:
+    power, noise = model.tx_power_dbm, model.stack.noise_figure_db
+    return [
+        (
+            a,
+            b,
+            attenuation_at(belief.pdr, power.get(a, 0.0), noise)
+            if belief.attenuation_db is None
+            else belief.attenuation_db,
+        )
+        for (a, b), belief in model.links.items()
+    ]
+
+
+def _configuration(model: SiteModel) -> NetworkConfiguration:
+    chosen, stack = model.configuration, model.stack
+    return NetworkConfiguration.model_construct(
+        ttl=chosen.ttl,
+        network_transmit=_times(chosen.network_transmit),
+        relay_retransmit=_times(chosen.relay_retransmit),
+        relay_sets=stack.relay_sets,
+        scan_window_ms=stack.scan_window_ms,
+        scan_interval_ms=stack.scan_interval_ms,
+        message_cache=stack.message_cache,
+    )
+
+
+def _times(transmit: Transmit) -> TransmitTimes:
+    return TransmitTimes.model_construct(count=transmit.count, interval_ms=transmit.interval_ms)
+
+
+def _flow(flow: SiteFlow) -> Flow:
+    values: dict[str, Any] = {name: getattr(flow, name) for name in _SHARED}
+    values["class"] = flow.flow_class
+    return Flow.model_construct(None, **values)
+
+
+def _site_flow(flow: Flow) -> SiteFlow:
+    return SiteFlow(**{name: getattr(flow, name) for name in _SHARED}, flow_class=flow.flow_class)
+
+
+_SHARED = (
+    "source",
+    "destination",
+    "period_s",
+    "offset_s",
+    "payload_bytes",
+    "acknowledged",
+    "response_bytes",
+    "response_delay_ms",
+)
+
+
+def _gateways(scenario: Scenario) -> tuple[int, ...]:
+    ends = Counter(flow.destination for flow in scenario.flows if flow.destination not in scenario.groups)
+    return tuple(address for address, _ in ends.most_common(1))
+
+
+def _beliefs(scenario: Scenario, power: dict[int, float]) -> dict[LinkKey, LinkBelief]:
+    noise = scenario.radio.noise_figure_db
+    return {
+        (a, b): LinkBelief.certain(pdr_at(attenuation, power[a], noise), attenuation)
+        for a, b, attenuation in _attenuations(scenario)
+        if a != b
+    }
+
+
+def _attenuations(scenario: Scenario) -> list[tuple[int, int, float]]:
+    if scenario.links is not None:
+        return scenario.links
+    addresses = [node.address for node in scenario.nodes]
+    matrix = scenario.attenuation_db or []
+    return [
+        (a, b, row[j]) for a, row in zip(addresses, matrix, strict=False) for j, b in enumerate(addresses)
+    ]
