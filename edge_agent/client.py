@@ -14,7 +14,7 @@ MAX_ANSWER_BYTES: Final = 16 << 20
 _KINDS: Final = {kind.__name__: kind for kind in (TimedOut, Unavailable, NotSupported)}
 
 
-def ask(path: Path, name: str, timeout: float = 5.0, **fields: Any) -> Any:
+def ask(path: Path, name: str, /, timeout: float = 5.0, **fields: Any) -> Any:
     """The agent's answer to `name`; `fields` go with the request.
 
     Raises Unavailable (no agent there), TimedOut, Rejected (it cannot or will not answer), and what the

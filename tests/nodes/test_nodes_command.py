@@ -1,0 +1,122 @@
+"""`edge-agent nodes` as an operator meets it: import, list and export offline, the rest through an agent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from common.clock import SystemClock
+from common.errors import MeshtwinError, Misconfigured
+from edge_agent.api import LocalApi
+from edge_agent.cli import app
+from edge_agent.config import check_files, load_config
+from edge_agent.nodes.store import read_site, site_store
+from firmware_bridge.provisioning.pdus import Capabilities
+from tests.agent.test_config import TEXT, write
+from tests.common.test_cdb import DEVICE_KEY, NET_KEY, document, node
+from tests.nodes.site import Site
+
+STATIC = bytes(range(16))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A real link's configuration without a site file."""
+    text = TEXT.replace("/elsewhere/", "").replace('link = "virtual"', 'link = "bluez"')
+    path = write(tmp_path, text)
+    (tmp_path / "phone.json").write_text(json.dumps(document(nodes=[node("0001")], scenes=[{"x": "y"}])))
+    return path
+
+
+def nodes(config: Path, *words: object, text: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["nodes", *map(str, words), "-c", str(config)], input=text)
+
+
+def test_a_site_is_imported_sealed_listed_and_exported(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="nodes import"):
+        load_config(config)
+    done = nodes(config, "import", tmp_path / "phone.json")
+    assert done.exit_code == 0, done.output
+    assert "still holds the keys" in done.stderr
+    loaded = load_config(config)
+    site = read_site(site_store(loaded))
+    assert site is not None
+    assert site.node(1).device_key.reveal() == bytes.fromhex(DEVICE_KEY)
+    (row,) = json.loads(nodes(config, "list", "--json").stdout)
+    assert (row["node"], row["elements"], row["excluded"]) == ("0x0001", 1, False)
+    exported = tmp_path / "out.json"
+    assert "in the clear" in nodes(config, "export", exported).stderr
+    assert exported.read_text() == (tmp_path / "phone.json").read_text()
+    assert exported.stat().st_mode & 0o777 == 0o600
+    assert NET_KEY not in done.output
+
+
+def test_what_is_there_is_replaced_only_when_told(config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "phone.json"
+    nodes(config, "import", file)
+    for words in (("import", file), ("export", file)):
+        assert isinstance(nodes(config, *words).exception, Misconfigured)
+        assert nodes(config, *words, "--replace").exit_code == 0
+
+
+def test_a_site_without_this_gateway_is_not_imported(config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "other.json"
+    file.write_text(json.dumps(document(nodes=[node("0105")])))
+    assert isinstance(nodes(config, "import", file).exception, Misconfigured)
+
+
+def test_a_named_site_file_is_not_shadowed(config: Path, tmp_path: Path) -> None:
+    named = config.read_text().replace('link = "bluez"', 'link = "bluez"\nsite_file = "phone.json"')
+    config.write_text(named)
+    done = nodes(config, "import", tmp_path / "phone.json")
+    assert "mesh.site_file" in str(done.exception)
+
+
+def test_a_sealed_site_is_no_file_that_others_may_read(config: Path, tmp_path: Path) -> None:
+    nodes(config, "import", tmp_path / "phone.json")
+    loaded = load_config(config)
+    with pytest.raises(Misconfigured, match=r"broker\."):
+        check_files(loaded)  # The sealed file itself is not complained about.
+
+
+async def test_a_node_is_added_and_removed_through_a_running_agent(tmp_path: Path) -> None:
+    clock = SystemClock()
+    site = Site(tmp_path, Capabilities(1, static_oob=True), STATIC, clock)
+    path = write(tmp_path, TEXT.replace("/elsewhere/", ""))
+    socket = load_config(path).socket
+    socket.parent.mkdir(parents=True, exist_ok=True)
+    api = LocalApi(socket, {}, questions=site.desk.questions())
+    serving = asyncio.ensure_future(api.run())
+    await api.serving.wait()
+
+    async def command(*words: object, text: str | None = None) -> Result:
+        return await asyncio.to_thread(nodes, path, *words, text=text)
+
+    try:
+        async with site.running():
+            uuid = site.device.uuid.hex()
+            found = await command("scan", "--seconds", "1", "--json")
+            assert json.loads(found.stdout)[0]["uuid"] == uuid
+            added = await command("add", uuid, "--static-oob", "-", "--json", text=STATIC.hex() + "\n")
+            assert added.exit_code == 0, (added.output, added.exception)
+            assert json.loads(added.stdout) == {"step": "done", "node": "0x0100"}
+            again = await command("add", uuid, "--static-oob", "-", text=STATIC.hex())
+            assert isinstance(again.exception, MeshtwinError)
+            removed = await command("remove", "0x0100", "--yes")
+            assert removed.stdout == "0x0100: removed\n"
+            refused = await command("remove", "0x0105", text="y\n")
+            assert "gateway itself" in str(refused.exception)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+@pytest.mark.parametrize("word", ["scan", "add", "remove", "list", "import", "export"])
+def test_each_command_explains_itself_with_an_example(word: str) -> None:
+    text = CliRunner().invoke(app, ["nodes", word, "--help"]).stdout
+    assert "edge-agent nodes" in text
+    assert "Example" in text
