@@ -278,6 +278,7 @@ static bool ccm_open(const struct ccm *ccm, const uint8_t *in, size_t len, uint8
 #define CTL_BIT 0x80
 #define AD_NETWORK 0x2a
 #define CLEAR_HEADER 8          /* AD type, IVI/NID, obfuscated CTL/TTL, SEQ, SRC */
+#define PRIVACY 7               /* bytes that the daemon hides the header with: of a heartbeat one is the MIC's */
 #define MAX_PDU 30              /* AD type and a network PDU of 29 bytes */
 
 static struct {
@@ -333,7 +334,7 @@ static void seal_relayed(const struct ccm *ccm, size_t whole, uint8_t *out)
 	ccm_seal(ccm, heard.plain, whole, slot->sealed);
 	slot->len = whole;
 	slot->mic_len = ccm->cipher->mic_len;
-	memcpy(out, slot->sealed, whole);
+	memcpy(out, slot->sealed, whole < PRIVACY ? PRIVACY : whole);
 }
 
 /* The relayed packet whose first part `data` is, newest first. */
