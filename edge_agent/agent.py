@@ -19,6 +19,9 @@ from common.messages import Event, Kind, encode
 from common.policy.actions import Action
 from common.policy.lease import Role
 from common.policy.service import Service
+from edge_agent.act.command_hands import SiteHands
+from edge_agent.act.command_ledger import Ledger
+from edge_agent.act.commands import Commands
 from edge_agent.act.diary import Diary
 from edge_agent.act.executor import Executor, State
 from edge_agent.act.journal import Entry, Journal
@@ -90,6 +93,10 @@ class Agent:
             refuse=self._refuse,
             new_id=self._new_id,
         )
+        hands = SiteHands(link, self.site, self.prober, self.executor, clock, self._may_command)
+        self.commands = Commands(
+            hands, Ledger(config.gateway.state_dir / "commands.json"), clock, stream.append
+        )
         self.reader = EventReader(link, self.site, wake, self.forecasting.score, self.announce, clock)
         self.loop = DecisionLoop(
             self.decider,
@@ -140,8 +147,20 @@ class Agent:
             self._resumed = self._journal.load()
         except Corrupt as error:
             self.warn("state-lost", file="actions.json", reason=str(error)[:200])
+        self._recover_commands()
         for entry in self._resumed:
             self.diary.tell(entry.id, entry.action, "applied", "taken up after a restart", None)
+
+    def _recover_commands(self) -> None:
+        """What the operator ordered and saw ended is not touched again, though the journal still holds it."""
+        try:
+            over = self.commands.recover({entry.id for entry in self._resumed})
+        except Corrupt as error:
+            self.warn("state-lost", file="commands.json", reason=str(error)[:200])
+            return
+        for action_id in over:
+            self._journal.close(action_id)
+        self._resumed = [entry for entry in self._resumed if entry.id not in over]
 
     def adopt_site_file(self, site_file: SiteFile, changes: SiteChanges) -> None:
         """Follow a site file that was edited."""
@@ -155,6 +174,7 @@ class Agent:
             "reader": self.reader.run,
             "decisions": self.loop.run,
             "executor": lambda: self.executor.run(self._resumed),
+            "commands": self.commands.run,
             "telemetry": self._telemetry.run,
             "survey": self._survey.run,
             "agreement": self._agreement.run,
@@ -164,6 +184,7 @@ class Agent:
     def _tell_action(
         self, action_id: str, action: Action, state: State, detail: str, seconds: float | None
     ) -> None:
+        self.commands.told(action_id, state, detail, seconds)
         self.diary.tell(action_id, action, state, detail, seconds)
         self.on_action()
 
@@ -231,6 +252,15 @@ class Agent:
         return state_role is Role.ACTOR or (
             state_role is Role.ALONE and action.touches <= self.decider.changeable(self._peers.view())
         )
+
+    def _may_command(self, touches: frozenset[int]) -> tuple[bool, str]:
+        """Whether these nodes are this gateway's to change on the operator's word, and who acts instead."""
+        view = self._peers.view()
+        if self._config.policy.dry_run:
+            return False, ""
+        if self.loop.role is Role.PROPOSER:
+            return False, min(view.live, default="")
+        return self.loop.role is Role.ACTOR or touches <= self.decider.changeable(view), ""
 
     def _refuse(self, nodes: frozenset[int]) -> None:
         self.decider.refuse(nodes, self._clock.monotonic() + self._config.policy.cooldown_s)

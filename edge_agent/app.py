@@ -131,7 +131,10 @@ class _Running:
         )
         self._line.complaints.hint = self._renewal.hint
         self._instructions = Instructions(
-            self._line.instructions, {Channel.DESIRED: self._models.want}, self._agent.warn, clock
+            self._line.instructions,
+            {Channel.DESIRED: self._models.want, Channel.COMMAND: self._agent.commands.take},
+            self._agent.warn,
+            clock,
         )
         self._store = site_store(config)
         self._watch = None if site_file is None else self._site_watch(site_file)

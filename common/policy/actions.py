@@ -14,6 +14,8 @@ class ActionKind(StrEnum):
     """What an action does to the network."""
 
     REROUTE = "reroute"
+    CONFIGURE = "configure"
+    """What the operator, or a plan in the operator's name, wants."""
 
 
 class Priority(IntEnum):

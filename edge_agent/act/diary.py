@@ -87,8 +87,13 @@ class Diary:
 
 def _plain(step: Step) -> dict[str, int | None]:
     change = step.change
-    return {
+    plain = {
         "address": step.address,
         "relay": None if change.relay is None else int(change.relay),
         "default_ttl": change.default_ttl,
     }
+    for name in ("network_transmit", "relay_retransmit"):
+        if (transmit := getattr(change, name)) is not None:
+            plain[f"{name}_count"] = transmit.count
+            plain[f"{name}_interval_ms"] = transmit.interval_ms
+    return plain

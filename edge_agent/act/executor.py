@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from common.clock import Clock
 from common.errors import MeshtwinError, Misconfigured, TimedOut
 from common.logs import get_logger
-from common.policy.actions import Action, Step
+from common.policy.actions import Action, ActionKind, Step
 from edge_agent.act.confirmation import Confirmation
 from edge_agent.act.journal import Entry, Journal
 from edge_agent.observe.probe import Prober
@@ -77,10 +77,11 @@ class Executor:
         """Actions queued, being applied, or waiting for their effect."""
         return tuple(action for _, action in self._queued) + tuple(self._running.values())
 
-    def offer(self, action: Action) -> bool:
+    def offer(self, action: Action, action_id: str | None = None) -> bool:
         """Queue an action unless an older or more important one touches the same nodes.
 
-        A queued action of lower priority gives way; one that already runs does not.
+        A queued action of lower priority gives way; one that already runs does not. Without `action_id` it
+        gets an id of its own.
         """
         if any(action.touches & other.touches for other in self._running.values()):
             return False
@@ -90,7 +91,7 @@ class Executor:
         for action_id, other in rivals:
             self._queued.remove((action_id, other))
             self._announce(action_id, other, "superseded", f"gives way to: {action.cause}", None)
-        self._queued.append((self._new_id(), action))
+        self._queued.append((action_id or self._new_id(), action))
         self._queued.sort(key=lambda item: -item[1].priority)
         self._wake.set()
         return True
@@ -100,7 +101,7 @@ class Executor:
         async with asyncio.TaskGroup() as tasks:
             for entry in resumed:
                 self._running[entry.id] = entry.action
-                tasks.create_task(self._settle(entry, self._clock.monotonic()))
+                tasks.create_task(self._resume(entry))
             while True:
                 await self._wake.wait()
                 self._wake.clear()
@@ -125,7 +126,7 @@ class Executor:
                 await self._lose_lease(entry, taken, start)
                 return None
             problem = await self._take(step)
-            if problem and step.change.relay is not None:
+            if problem and (step.change.relay is not None or action.kind is ActionKind.CONFIGURE):
                 await self._give_up(entry, taken, problem, start)
                 return None
             if not problem:
@@ -182,6 +183,15 @@ class Executor:
         else:
             await self._roll_back(entry, entry.undo, "rolled-back", str(confirmation), start)
 
+    async def _resume(self, entry: Entry) -> None:
+        """Go on with what an earlier run left open. How far it had come is not known: people without light
+        keep the change if it helps; an operator's is put back, and may be ordered anew."""
+        start = self._clock.monotonic()
+        if entry.action.kind is ActionKind.CONFIGURE:
+            await self._roll_back(entry, entry.undo, "rolled-back", "the agent ended in the middle", start)
+        else:
+            await self._settle(entry, start)
+
     async def _ask(self, confirmation: Confirmation, nodes: list[int]) -> None:
         gate = asyncio.Semaphore(CONFIRM_AT_ONCE)
 
@@ -210,7 +220,9 @@ class Executor:
                 self._site.observe_configuration(configuration, self._clock.monotonic())
             except MeshtwinError as error:
                 stuck.append(f"0x{step.address:04x} keeps the change ({type(error).__name__})")
-        self._refuse(entry.action.touches)
+        if entry.action.kind is not ActionKind.CONFIGURE:
+            # What an operator's plan could not do says nothing about what these nodes can heal.
+            self._refuse(entry.action.touches)
         text = "; ".join([detail, *stuck])
         self._announce(entry.id, entry.action, state, text[:500], self._clock.monotonic() - start)
         self._end(entry)

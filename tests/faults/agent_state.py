@@ -11,12 +11,14 @@ from pathlib import Path
 
 from common import tls
 from common.clock import ManualClock
+from common.commands import Command, CommandResult
 from common.errors import Corrupt, Misconfigured
 from common.mesh import cdb
 from common.messages import Event, Kind, ModelReference, decode, encode
 from coordinator.enrolment import enrol
 from coordinator.installation import initialise
 from edge_agent import state_file
+from edge_agent.act.command_ledger import Ledger
 from edge_agent.act.journal import Journal
 from edge_agent.agent import Agent
 from edge_agent.config import check_files, load_config
@@ -44,6 +46,7 @@ def make_state(state: Path) -> Path:
     """A state folder with every file that an agent may leave, killed in the midst of an action."""
     (state / "models").mkdir(parents=True)
     Journal(state / "actions.json").put(ENTRY)
+    _ledger(state / "commands.json")
     state_file.save(state / HOMES_FILE, _HOMES)
     TokenStore(state / "tokens").write(UUID, 0x1234_5678_9ABC_DEF0)
     store, reference = Store(state / "models"), _reference()
@@ -94,6 +97,14 @@ key = "gateway.key"
     origin = sha256(certificate).hexdigest()
     pair.keep(home / "state" / pair.IDENTITY_FILE, certificate, (home / "gateway.key").read_bytes(), origin)
     return home
+
+
+def _ledger(path: Path) -> None:
+    """A command that has ended, as the gateway remembers it."""
+    ledger = Ledger(path)
+    command = Command(id="c-1", kind="configure", issued=0.0, expires=60.0, nodes=[2])
+    ledger.take(command, 0.0)
+    ledger.finish(CommandResult(id="c-1", kind="configure", state="done"))
 
 
 def _recover(state: Path) -> str:
@@ -175,6 +186,7 @@ def _site_file(home: Path) -> str:
 
 AGENT_STATE = (
     StateFile(r"actions\.json", _recover, places=50),
+    StateFile(r"commands\.json", _recover, places=50),
     StateFile(r"homes\.json", _recover, places=60),
     StateFile(r"outbox\.db", _outbox, places=40),
     StateFile(r"outbox\.db-wal", _outbox, places=40, why="a log that ends early is what a power cut leaves"),

@@ -58,7 +58,7 @@ def overheard() -> OverheardSite:
 
 
 def test_an_action_is_made_of_configuration_changes_and_these_of_four_settings() -> None:
-    assert set(ActionKind) == {ActionKind.REROUTE}
+    assert set(ActionKind) == {ActionKind.REROUTE, ActionKind.CONFIGURE}
     assert {field.name for field in fields(Step)} == {"address", "change"}
     assert {field.name for field in fields(ConfigurationChange)} == {
         "relay", "default_ttl", "network_transmit", "relay_retransmit",
