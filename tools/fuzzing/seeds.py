@@ -103,6 +103,17 @@ _SITE: Final[dict[str, Any]] = {
     "meshName": "Hall",
     "netKeys": [{"index": 0, "key": stack.NET_KEY, "phase": 0, "minSecurity": "secure"}],
     "appKeys": [{"index": 1, "key": stack.APP_KEY, "boundNetKey": 0}],
+    "provisioners": [
+        {
+            "provisionerName": "phone",
+            "UUID": "b",
+            "allocatedUnicastRange": [{"lowAddress": "0001", "highAddress": "0FFF"}],
+            "allocatedGroupRange": [],
+            "allocatedSceneRange": [],
+        }
+    ],
+    "networkExclusions": [{"ivIndex": 0, "addresses": ["0200"]}],
+    "groups": [{"name": "all", "address": "C000", "parentAddress": "0000"}],
     "nodes": [
         {
             "UUID": "a",
@@ -116,6 +127,32 @@ _SITE: Final[dict[str, Any]] = {
     ],
 }
 SITE_FILE: Final = (json.dumps(_SITE).encode(),)
+ODD_VALUES: Final[tuple[Any, ...]] = (
+    None,
+    True,
+    -1,
+    0,
+    255,
+    1 << 70,
+    1e300,
+    "",
+    "0000",
+    "7FFF",
+    "FFFF",
+    "0105",
+    "x",
+    stack.NET_KEY,
+    stack.NET_KEY[:31],
+    "\u0000",
+    "1" * 5000,
+    [],
+    [None],
+    [[]],
+    {},
+    {"index": 0},
+    {"lowAddress": "0001", "highAddress": "7FFF"},
+)
+"""What a site file's writer did not mean, in any place."""
 
 
 def _sealed(flags: int, source: int, transport: bytes) -> bytes:

@@ -6,12 +6,15 @@ has an inverse, what is parsed must survive being built and parsed again. `seeds
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from copy import deepcopy
+from typing import Any, Final, NamedTuple
 
 from common.errors import Misconfigured, Rejected, Unavailable
 from common.mesh import cdb
+from common.mesh.cdb_document import SiteDocument
 from firmware_bridge.access import catalogue, composition, device_properties
 from firmware_bridge.access import message as access_message
 from firmware_bridge.access.message import Opaque
@@ -200,11 +203,48 @@ def provisioning_link(data: bytes) -> None:
 
 
 def site_file(data: bytes) -> None:
-    """The site file (Mesh Configuration Database)."""
+    """The site file (Mesh Configuration Database), read to be used and read to be written again."""
+    _read_site(data.decode("utf-8", "replace"))
+
+
+def edited_site_file(data: bytes) -> None:
+    """A good site file with values in it replaced, removed or doubled: what raw bytes seldom reach."""
+    choices, document = Choices(data), json.loads(seeds.SITE_FILE[0])
+    while choices and document:
+        _edit(choices, document)
+    _read_site(json.dumps(document))
+
+
+def _read_site(text: str) -> None:
     try:
-        cdb.parse(data.decode("utf-8", "replace"))
+        cdb.parse(text)
+        document = SiteDocument.parse(text)
+        _same(SiteDocument.parse(document.text()).text(), document.text())
+        document.free_address(1, 0)
+        for found in document.site.nodes:
+            document.without_node(found.unicast_address, 0, 0.0).text()
     except Misconfigured as error:
         _hold(seeds.NET_KEY.hex() not in str(error), "a key in an error")
+
+
+def _edit(choices: Choices, document: dict[str, Any]) -> None:
+    """Walk to some value in a document, and put something else there."""
+    where: Any = document
+    while True:
+        keys = list(where) if isinstance(where, dict) else list(range(len(where)))
+        if not keys:
+            return
+        key = keys[choices.number(1) % len(keys)]
+        if not isinstance(where[key], dict | list) or choices.number(1) % 4 == 0:
+            break
+        where = where[key]
+    how = choices.number(1) % (len(seeds.ODD_VALUES) + 2)
+    if how == 0:
+        del where[key]
+    elif how == 1 and isinstance(where, list) and len(where) < MOST_HELD:
+        where.append(deepcopy(where[key]))
+    else:
+        where[key] = deepcopy(seeds.ODD_VALUES[how - 2])
 
 
 def node(data: bytes) -> None:
@@ -282,5 +322,6 @@ TARGETS: Final[dict[str, Target]] = {
     "generic-provisioning": Target(generic_provisioning, seeds.PROVISIONING, 80),
     "provisioning-link": Target(provisioning_link, seeds.PROVISIONING_LINK, 1024),
     "site-file": Target(site_file, seeds.SITE_FILE, 8192),
+    "edited-site-file": Target(edited_site_file, (b"\x05\x01\x00\x01\x04\x06", bytes(24)), 96),
     "node": Target(node, seeds.NODE, 2048),
 }
