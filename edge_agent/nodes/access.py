@@ -22,9 +22,14 @@ def stack_administration(link: MeshLink, config: AgentConfig) -> Administration:
 
     assert isinstance(link, StackMeshLink)
 
+    # A network of one: nobody else could have another index, and nodes are told this one.
+    founded = link.addresses() == [config.gateway.address]
+
     def network() -> NetworkState | None:
         state = link.iv_state()
-        return None if state is None else NetworkState(state.index, state.updating)
+        if state is None:
+            return NetworkState(0) if founded else None
+        return NetworkState(state.index, state.updating)
 
     return Administration(link.client, network, (_bearer(link, config),))
 

@@ -126,7 +126,10 @@ class Newcomer:
 
     def _network(self) -> NetworkState:
         if (state := self._administration.network()) is None:
-            raise NotSupported("this link does not tell the network's IV index, which a new node needs")
+            raise NotSupported(
+                "this link does not tell the network's IV index, which a new node needs; it is known once a"
+                " beacon of the network was heard"
+            )
         return state
 
     # What the device makes us ask, see `session.Dialogue`.

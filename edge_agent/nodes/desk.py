@@ -123,17 +123,16 @@ class Desk:
         removing.check_not_own(address, self._own)
         store = self._kept()
         store.read().site.node(address)
-        gone = False
+        leave = None
         try:
-            await removing.expel(self._with(), address)
-            gone = True
+            leave = await removing.expel(self._with(), address)
         except MeshtwinError as error:
             if asked.get("forget") is not True:
                 fix = f"bring it into reach, or: edge-agent nodes remove --forget {show(address)}"
                 raise TimedOut(f"{show(address)} does not leave: {error}\n  fix: {fix}") from error
-        told = removing.strike_out(store, self._administration, address, gone, self._clock)
+        told = removing.strike_out(store, self._administration, address, leave, self._clock)
         await self._refresh()
-        self._announce("operator-removed-node", node=show(address), reset=gone)
+        self._announce("operator-removed-node", node=show(address), reset=leave is not None)
         return told
 
     async def _carry_out(self, newcomer: Newcomer, job: Job) -> None:

@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, Final
 
 from common.clock import Clock
-from common.errors import Rejected, RejectReason
+from common.errors import Rejected, RejectReason, TimedOut
 from common.mesh.addresses import show
 from edge_agent.nodes.store import SiteStore
-from firmware_bridge.access.config_state import NodeResetStatus
+from firmware_bridge.access.config_state import DefaultTtlGet, DefaultTtlStatus, NodeResetStatus
 from firmware_bridge.access.expulsion import NodeReset
 from firmware_bridge.provisioning.administration import Administration
 
-RESET_S: Final = 10.0
+PRESENT_S: Final = 8.0
+RESET_S: Final = 4.0
 ADVICE: Final = (
     "it still has the network's keys: if it is lost or in wrong hands,"
     " refresh them with the commissioning app"
 )
 
 
-async def expel(administration: Administration, address: int) -> None:
-    """Make a node forget the network (4.3.2.53). Raises TimedOut, Unavailable."""
-    await administration.client.ask(address, NodeReset(), NodeResetStatus, give_up_s=RESET_S)
+class Leave(Enum):
+    """What is known of a node that was told to leave."""
+
+    CONFIRMED = "confirmed"
+    SILENT = "silent"
+    """It answered before, and answers nothing since: daemons up to 5.66 forget the network so quickly that
+    their last word is never sent, and a last word can be lost like any other."""
+
+
+async def expel(administration: Administration, address: int) -> Leave:
+    """Make a node forget the network (4.3.2.53).
+
+    Raises TimedOut (it was not there to begin with), Rejected(REFUSED_BY_NODE) (it stays), Unavailable.
+    """
+    client = administration.client
+    await client.ask(address, DefaultTtlGet(), DefaultTtlStatus, give_up_s=PRESENT_S)
+    try:
+        await client.ask(address, NodeReset(), NodeResetStatus, give_up_s=RESET_S)
+        return Leave.CONFIRMED
+    except TimedOut:
+        pass
+    try:
+        await client.ask(address, DefaultTtlGet(), DefaultTtlStatus, give_up_s=PRESENT_S)
+    except TimedOut:
+        return Leave.SILENT
+    raise Rejected(RejectReason.REFUSED_BY_NODE, f"{show(address)} still answers under its key")
 
 
 def strike_out(
-    store: SiteStore, administration: Administration | None, address: int, gone: bool, clock: Clock
+    store: SiteStore, administration: Administration | None, address: int, leave: Leave | None, clock: Clock
 ) -> dict[str, Any]:
-    """Take a node out of the site file. One that is not known to be `gone` stays there as excluded, and so
-    do its addresses. Returns what to tell the operator. Raises Misconfigured."""
+    """Take a node out of the site file. One that did not leave stays there as excluded, and so do its
+    addresses. Returns what to tell the operator. Raises Misconfigured."""
     network = None if administration is None else administration.network()
     document = store.read()
-    if gone and network is not None:
+    if leave is not None and network is not None:
         store.write(document.without_node(address, network.iv_index, clock.wall()))
     else:
         store.write(document.with_node_excluded(address, clock.wall()))
-    return {"node": show(address), "reset": gone, "advice": "" if gone else ADVICE}
+    told = {"node": show(address), "reset": leave is not None, "last_word": leave is Leave.CONFIRMED}
+    return {**told, "advice": ADVICE if leave is None else ""}
 
 
 def check_not_own(address: int, own: int) -> None:

@@ -24,6 +24,8 @@ from firmware_bridge.access.config_models import (
 )
 from firmware_bridge.access.config_publication import ModelPublicationSet, ModelPublicationStatus
 from firmware_bridge.access.config_state import (
+    DefaultTtlGet,
+    DefaultTtlStatus,
     NetworkTransmitSet,
     NetworkTransmitStatus,
     NodeResetStatus,
@@ -52,6 +54,8 @@ class ConfigServer:
         self.client: ConfigClient
         self.heard: list[tuple[int, AccessMessage | Opaque]] = []
         self.silent = False
+        self.leaves_silently = False
+        self.ignores_reset = False
 
     async def send(self, destination: int, payload: bytes, key_index: int) -> None:
         raise AssertionError("nothing but Config messages is sent")
@@ -83,8 +87,11 @@ class ConfigServer:
                 return ModelSubscriptionStatus(0, element, group, model)
             case ModelPublicationSet(publication):
                 return ModelPublicationStatus(0, publication)
-            case Opaque(opcode) if opcode == expulsion.NodeReset.OPCODE:
-                return NodeResetStatus()
+            case DefaultTtlGet():
+                return DefaultTtlStatus(7)
+            case Opaque(opcode) if opcode == expulsion.NodeReset.OPCODE and not self.ignores_reset:
+                self.silent = self.leaves_silently
+                return None if self.silent else NodeResetStatus()
         return None
 
 

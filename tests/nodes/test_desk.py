@@ -134,7 +134,7 @@ async def test_a_removed_node_is_reset_and_its_addresses_excluded(at: Sites) -> 
     async with at(Capabilities(1)) as site:
         await add(site)
         told = await site.over(site.desk.remove({"node": "0x0100"}))
-        assert told == {"node": "0x0100", "reset": True, "advice": ""}
+        assert told == {"node": "0x0100", "reset": True, "last_word": True, "advice": ""}
         assert site.file()["networkExclusions"] == [{"ivIndex": 7, "addresses": ["0100", "0101"]}]
         assert len(site.file()["nodes"]) == 1
         assert site.told[-1] == "operator-removed-node"
@@ -143,7 +143,7 @@ async def test_a_removed_node_is_reset_and_its_addresses_excluded(at: Sites) -> 
 async def test_a_silent_node_is_struck_out_only_when_asked(
     at: Sites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(removing, "RESET_S", 0.3)
+    monkeypatch.setattr(removing, "PRESENT_S", 0.3)
     async with at(Capabilities(1)) as site:
         await add(site)
         site.server.silent = True
@@ -152,6 +152,26 @@ async def test_a_silent_node_is_struck_out_only_when_asked(
         told = await site.desk.remove({"node": "0x0100", "forget": True})
         assert "refresh" in told["advice"]
         assert site.file()["nodes"][-1]["excluded"] is True
+
+
+@pytest.mark.parametrize("stays", [False, True])
+async def test_a_node_whose_last_word_is_lost_is_asked_whether_it_is_gone(
+    at: Sites, monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
+    monkeypatch.setattr(removing, "PRESENT_S", 0.3)
+    monkeypatch.setattr(removing, "RESET_S", 0.3)
+    async with at(Capabilities(1)) as site:
+        await add(site)
+        site.server.leaves_silently = not stays
+        site.server.ignores_reset = stays
+        if stays:
+            with pytest.raises(TimedOut, match="still answers"):
+                await site.desk.remove({"node": "0x0100"})
+            assert len(site.file()["nodes"]) == 2
+        else:
+            told = await site.desk.remove({"node": "0x0100"})
+            assert (told["reset"], told["last_word"]) == (True, False)
+            assert site.file()["networkExclusions"][0]["addresses"] == ["0100", "0101"]
 
 
 async def test_the_gateway_and_strangers_are_not_removed(at: Sites) -> None:

@@ -1,4 +1,4 @@
-"""A real `bluetooth-meshd` is provisioned by ours, over PB-ADV on the lab's air.
+"""A real `bluetooth-meshd` is added and removed by the operator's desk, over PB-ADV on the lab's air.
 
 The daemon sends one packet each half second, so that this takes half a minute: it is the only such test.
 """
@@ -6,7 +6,9 @@ The daemon sends one packet each half second, so that this takes half a minute: 
 from __future__ import annotations
 
 import asyncio
-import os
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +16,25 @@ import pytest
 from dbus_fast import Message, Variant
 
 from common.clock import SystemClock
+from common.mesh import cdb
+from common.mesh.addresses import show
+from edge_agent.config import load_config
+from edge_agent.nodes.access import stack_administration
+from edge_agent.nodes.desk import Desk
+from edge_agent.nodes.store import PlainSite
 from firmware_bridge.bearers.air import AirBearer, AirPlace
-from firmware_bridge.bearers.bearer import PduReceived
-from firmware_bridge.provisioning import oob
-from firmware_bridge.provisioning.adv_bearer import AdvBearer, BearerRadio
-from firmware_bridge.provisioning.bearer import Heard
-from firmware_bridge.provisioning.pdus import Algorithm, Capabilities, Choice
-from firmware_bridge.provisioning.provisioner import Provisioner
-from firmware_bridge.provisioning.security import KeyPair, NetworkData
-from firmware_bridge.provisioning.session import provision
+from firmware_bridge.stack_mesh import StackMeshLink, StackSettings
+from tests.agent.test_config import TEXT, write
 from tests.meshlab.raw_node import ROOT, RawNode
 from tools.meshlab.lab import Lab
+from tools.meshlab.sitefile import FIRST_ADDRESS, SitePlan
+from tools.meshlab.sitefile import write as write_site
 from tools.meshlab.topology import Topology
 
 pytestmark = [pytest.mark.meshlab, pytest.mark.alone]
 
-ADDRESS = 0x0123
-NET_KEY = bytes(range(16))
+GATEWAY = FIRST_ADDRESS
+NODE = 0x0001
 STATIC = bytes(range(100, 116))
 
 
@@ -68,58 +72,72 @@ class Newcomer(RawNode):
         return answer
 
 
-class Label:
-    """Knows the device's static value, and needs to be asked nothing."""
+class Books:
+    """A gateway's stack on the air, and the operator's desk over it, with a site of the gateway alone."""
 
-    async def choose(self, said: Capabilities) -> Choice:
-        assert said.can(Algorithm.CMAC_AES128)
-        return oob.choose(said, static=True, interactive=False)
+    def __init__(self, folder: Path, sockets: Path) -> None:
+        self.path = folder / "site.json"
+        site = write_site(self.path, SitePlan(1))
+        text = TEXT.replace('"virtual"', f'"stack"\nbearer = "air"\nair = "{sockets}"\nair_node = 1')
+        text = text.replace("0x0001", show(GATEWAY)).replace("[mesh]", '[mesh]\nsite_file = "site.json"')
+        config = load_config(write(folder, text))
+        settings = StackSettings(site, GATEWAY, folder / "state")
+        self.link = StackMeshLink(settings, AirBearer(AirPlace(sockets, 1)))
+        administration = stack_administration(self.link, config)
+        self.desk = Desk(
+            GATEWAY, PlainSite(self.path), administration, self._refresh, SystemClock(), lambda *_, **__: None
+        )
+        self._known = set(self.link.addresses())
 
-    async def enter(self, choice: Choice) -> str:
-        raise AssertionError("nothing is shown")
+    async def _refresh(self) -> None:
+        site = cdb.read(self.path)
+        now = {node.unicast_address for node in site.live_nodes()}
+        await self.link.adopt(site, now - self._known)
+        self._known = now
 
-    async def show(self, choice: Choice, value: str) -> None:
-        raise AssertionError("nothing is entered")
+    def file(self) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads(self.path.read_text())
+        return read
 
-    async def keep(self, device_key: bytes) -> NetworkData:
-        return NetworkData(NET_KEY, 0, 5, ADDRESS)
-
-
-async def overhear(bearer: AirBearer, radio: BearerRadio) -> None:
-    async for event in bearer.events():
-        if isinstance(event, PduReceived):
-            radio.offer(event.kind, event.data)
-
-
-@pytest.mark.timeout(300)
-async def test_a_real_daemon_becomes_a_node_of_our_network(tmp_path: Path) -> None:
-    async with Lab(tmp_path, 1, Topology.full(2)) as lab:
-        bearer = AirBearer(AirPlace(Path(lab.state()["sockets"]), 1))
-        radio = BearerRadio(bearer.send)
-        await bearer.open()
-        listening = asyncio.ensure_future(overhear(bearer, radio))
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        await self.link.open()
+        running = asyncio.ensure_future(self.desk.run())
         try:
-            async with Newcomer(lab.bus_address, await lab.bus_name(0), ADDRESS) as newcomer:
-                await newcomer.wait_for_provisioner()
-                advertising = AdvBearer(radio)
-                assert (await first(advertising)).device.uuid == newcomer.uuid
-                async with advertising.connect(newcomer.uuid) as (link, wire):
-                    machine = Provisioner(KeyPair.generate(), os.urandom, static=STATIC)
-                    await provision(machine, link, wire, Label(), SystemClock())
-                await newcomer.joined()
-                assert list(await newcomer.states("Addresses")) == [ADDRESS]
-                assert await newcomer.states("IvIndex") == 5
+            yield
         finally:
-            await bearer.close()
-            await listening
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await self.link.close()
+
+    async def add(self, uuid: bytes) -> dict[str, Any]:
+        """Add the device; the job's last step."""
+        job = (await self.desk.add({"uuid": uuid.hex(), "static": STATIC.hex(), "relay": True}))["job"]
+        seen = 0
+        while True:
+            told = await self.desk.follow({"job": job, "seen": seen})
+            seen += len(told["steps"])
+            if told["over"]:
+                last: dict[str, Any] = told["steps"][-1]
+                return last
 
 
-async def first(bearer: AdvBearer) -> Heard:
-    heard: asyncio.Queue[Heard] = asyncio.Queue()
-    scan = asyncio.ensure_future(bearer.scan(heard.put_nowait))
-    try:
-        async with asyncio.timeout(60):
-            return await heard.get()
-    finally:
-        scan.cancel()
-        await asyncio.gather(scan, return_exceptions=True)
+@pytest.mark.timeout(240)
+async def test_a_real_daemon_is_added_set_up_and_removed(tmp_path: Path) -> None:
+    async with Lab(tmp_path / "lab", 1, Topology.full(2)) as lab:
+        books = Books(tmp_path, Path(lab.state()["sockets"]))
+        async with books.open(), Newcomer(lab.bus_address, await lab.bus_name(0), NODE) as newcomer:
+            await newcomer.wait_for_provisioner()
+            found = await books.desk.scan({"seconds": 5})
+            assert [device["uuid"] for device in found["devices"]] == [newcomer.uuid.hex()]
+            added, _ = await asyncio.gather(books.add(newcomer.uuid), newcomer.joined())
+            assert added == {"step": "done", "node": show(NODE)}
+            assert list(await newcomer.states("Addresses")) == [NODE]
+            entry = books.file()["nodes"][-1]
+            assert (entry["security"], entry["configComplete"], entry["crpl"]) == ("secure", True, "0064")
+            bound = {m["modelId"] for m in entry["elements"][0]["models"] if m["bind"]}
+            assert "1000" in bound
+            told = await books.desk.remove({"node": show(NODE)})
+            # The daemon's last word never leaves it: it is asked again, and is silent.
+            assert told["reset"] is True
+            assert books.file()["networkExclusions"] == [{"ivIndex": 0, "addresses": [f"{NODE:04X}"]}]
