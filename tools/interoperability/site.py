@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -18,7 +19,7 @@ from typing import Final, Self
 from common.clock import SystemClock
 from common.errors import TimedOut
 from common.logs import get_logger
-from common.mesh.configuration import Transmit
+from common.mesh.configuration import ConfigurationChange, Transmit
 from firmware_bridge.access import generic_onoff
 from firmware_bridge.access.link_monitor import MONITOR_PROBES, SERVER
 from firmware_bridge.access.message import AccessMessage, Opaque
@@ -107,30 +108,27 @@ class StackSite:
         return StackSettings(self.site, GATEWAY, self.state, (GROUP,))
 
     async def commission(self, relays: Iterable[int] = (), pace: Transmit = PACE) -> None:
-        """Make all lamps ready, from the open link; every lamp has to hear our node of the lab now."""
-        gate, relaying = asyncio.Semaphore(_AT_ONCE), frozenset(relays)
+        """Make all lamps ready, from the open link; every lamp has to hear our node of the lab now.
+
+        Relays come last: they would repeat everything said here, and still be at it when the rest begins.
+        """
+        plan = NodePlan(
+            self.site.app_keys[0],
+            subscriptions=((SERVER, MONITOR_PROBES), (generic_onoff.SERVER, GROUP)),
+            default_ttl=10,
+            network_transmit=pace,
+            relay=False,
+            relay_retransmit=pace,
+        )
+        gate = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             for index in range(self.ours):
-                plan = NodePlan(
-                    self.site.app_keys[0],
-                    subscriptions=((SERVER, MONITOR_PROBES), (generic_onoff.SERVER, GROUP)),
-                    default_ttl=10,
-                    network_transmit=pace,
-                    relay=index in relaying,
-                    relay_retransmit=pace,
-                )
-                tasks.create_task(self._commission(gate, lamp_address(index), plan))
-
-    async def _commission(self, gate: asyncio.Semaphore, address: int, plan: NodePlan) -> None:
-        """Repeat what found no answer: a lamp may not be attached yet."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                async with gate:
-                    await self.link.commission(address, plan)
-                return
-            except TimedOut:
-                if attempt == _ATTEMPTS:
-                    raise
+                work = partial(self.link.commission, lamp_address(index), plan)
+                tasks.create_task(_insist(gate, work))
+        async with asyncio.TaskGroup() as tasks:
+            for index in relays:
+                on = ConfigurationChange(relay=True, relay_retransmit=pace)
+                tasks.create_task(_insist(gate, partial(self.link.configure, lamp_address(index), on)))
 
     async def _make_link(self, stack: AsyncExitStack) -> StackMeshLink:
         return StackMeshLink(self.settings(), AirBearer(self.place, PACE), SystemClock(), Random(3), 8.0)
@@ -151,3 +149,15 @@ class StackSite:
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
+
+
+async def _insist(gate: asyncio.Semaphore, work: Callable[[], Awaitable[object]]) -> None:
+    """Repeat what found no answer: a lamp may not be attached yet."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with gate:
+                await work()
+            return
+        except TimedOut:
+            if attempt == _ATTEMPTS:
+                raise
