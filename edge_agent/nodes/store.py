@@ -19,7 +19,7 @@ class SiteStore(Protocol):
         """The file that changes whenever the site does."""
 
     def read(self) -> SiteDocument:
-        """Raises Misconfigured or Corrupt."""
+        """Raises Misconfigured."""
 
     def write(self, document: SiteDocument) -> None:
         """Replace it; a crash leaves the old or the new one. Raises Misconfigured."""
@@ -63,5 +63,5 @@ def site_store(config: AgentConfig) -> SiteStore | None:
 
 
 def read_site(store: SiteStore | None) -> SiteFile | None:
-    """What the site file says, where there is one. Raises Misconfigured or Corrupt."""
+    """What the site file says, where there is one. Raises Misconfigured."""
     return None if store is None else store.read().site

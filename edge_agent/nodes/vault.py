@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from common.errors import Corrupt, Misconfigured
+from common.errors import Misconfigured
 from common.files import make_folder, write_file
 from common.mesh.cdb import MAX_SITE_FILE_BYTES
 from edge_agent.config import SEALED_SITE
@@ -51,11 +51,12 @@ class Vault:
     def text(self) -> str:
         """The site file's JSON.
 
-        Raises Misconfigured (nothing was imported, the key is not there or another one) or Corrupt.
+        Raises Misconfigured: nothing was imported, the key is not there or another one, or damage. A site's
+        keys are never guessed or begun anew.
         """
         sealed = _read(self.path, MAX_SITE_FILE_BYTES + 1024)
         if len(sealed) < _HEAD_BYTES or not sealed.startswith(_MAGIC):
-            raise Corrupt(f"{self.path} is damaged; {_AGAIN}")
+            raise Misconfigured(f"{self.path} is damaged", _AGAIN)
         head, nonce = sealed[:_HEAD_BYTES], sealed[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES]
         key = self._key()
         if not hmac.compare_digest(_key_id(key), head[len(_MAGIC) : -_NONCE_BYTES]):
@@ -96,7 +97,7 @@ def _read(path: Path, most: int) -> bytes:
     except OSError as error:
         raise Misconfigured(f"{path} cannot be read: {error.strerror}", "run as the agent's user") from error
     if len(data) > most:
-        raise Corrupt(f"{path} is larger than anything that was stored there")
+        raise Misconfigured(f"{path} is larger than anything that was stored there", _AGAIN)
     return data
 
 
@@ -123,4 +124,4 @@ def _opened(key: bytes, nonce: bytes, sealed: bytes, head: bytes, path: Path) ->
     try:
         return AESGCM(_sealing_key(key)).decrypt(nonce, sealed, head).decode()
     except (InvalidTag, UnicodeDecodeError) as error:
-        raise Corrupt(f"{path} is damaged; {_AGAIN}") from error
+        raise Misconfigured(f"{path} is damaged", _AGAIN) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from common.clock import Clock
-from common.errors import Corrupt, Misconfigured
+from common.errors import Misconfigured
 from common.mesh import cdb
 from common.mesh.cdb import SiteFile
 from common.mesh.site_changes import SiteChanges, changes
@@ -27,7 +27,7 @@ class SiteFileWatch:
     """Looks at a file's stamp every two seconds. Run `run()` in the supervisor.
 
     `adopt` is given the new file and what changed in it; `announce` and `warn` make events. `own` is the
-    gateway's unicast address, `read` reads the file and raises Misconfigured or Corrupt.
+    gateway's unicast address, `read` reads the file and raises Misconfigured.
     """
 
     def __init__(
@@ -72,9 +72,6 @@ class SiteFileWatch:
     async def _look(self) -> None:
         try:
             found = await asyncio.to_thread(self._read, self._path)
-        except Corrupt as error:
-            self._warn("site-file-refused", reason=str(error)[:200], kept="the former one")
-            return
         except Misconfigured as error:
             self._warn("site-file-refused", reason=error.problem[:200], kept="the former one", fix=error.fix)
             return

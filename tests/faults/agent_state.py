@@ -195,6 +195,7 @@ AGENT_STATE = (
     StateFile(r"agent\.lock", _lock, why="only locked; the number in it is for people"),
     StateFile(r"agent\.sock", why="a socket; anything else in its place is a named error"),
     StateFile(r"models/link-forecast-\d+-[0-9a-f]{64}\.tflite", _bundle, places=60),
+    StateFile(r"site\.(sealed|key)", why="whole or a named error: tests/nodes/test_vault.py"),
     StateFile(r"identity\.pem", why="see the table of what an agent is given"),
     StateFile(r"models/[0-9a-f]{64}\.part", why="a download: checked as a whole when it is complete"),
     StateFile(r".*\.corrupt(-\d+)?", why="kept for people to look at"),

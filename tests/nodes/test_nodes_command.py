@@ -12,15 +12,18 @@ from typer.testing import CliRunner, Result
 from common.clock import SystemClock
 from common.errors import MeshtwinError, Misconfigured
 from edge_agent.api import LocalApi
+from edge_agent.app import administration_of, make_link
 from edge_agent.cli import app
 from edge_agent.config import check_files, load_config
 from edge_agent.nodes.store import read_site, site_store
+from firmware_bridge.bluez_mesh import BluezMeshLink
 from firmware_bridge.provisioning.pdus import Capabilities
 from tests.agent.test_config import TEXT, write
 from tests.common.test_cdb import DEVICE_KEY, NET_KEY, document, node
 from tests.nodes.site import Site
 
 STATIC = bytes(range(16))
+GATEWAY = "6E6F6465-0000-4000-8000-000000000001"
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def config(tmp_path: Path) -> Path:
     """A real link's configuration without a site file."""
     text = TEXT.replace("/elsewhere/", "").replace('link = "virtual"', 'link = "bluez"')
     path = write(tmp_path, text)
-    (tmp_path / "phone.json").write_text(json.dumps(document(nodes=[node("0001")], scenes=[{"x": "y"}])))
+    (tmp_path / "phone.json").write_text(json.dumps(document(nodes=[node("0001", UUID=GATEWAY)], scenes=[{"x": "y"}])))
     return path
 
 
@@ -53,6 +56,19 @@ def test_a_site_is_imported_sealed_listed_and_exported(config: Path, tmp_path: P
     assert exported.read_text() == (tmp_path / "phone.json").read_text()
     assert exported.stat().st_mode & 0o777 == 0o600
     assert NET_KEY not in done.output
+
+
+def test_the_agents_link_is_made_from_the_sealed_site(config: Path, tmp_path: Path) -> None:
+    nodes(config, "import", tmp_path / "phone.json")
+    loaded = load_config(config)
+    link = make_link(loaded, read_site(site_store(loaded)), SystemClock())
+    assert isinstance(link, BluezMeshLink)
+    administration = administration_of(link, loaded)
+    assert administration is not None
+    assert administration.bearers == ()
+    loaded.gateway.state_dir.joinpath("site.sealed").write_bytes(b"cut")
+    with pytest.raises(Misconfigured, match="damaged"):
+        read_site(site_store(loaded))
 
 
 def test_what_is_there_is_replaced_only_when_told(config: Path, tmp_path: Path) -> None:
