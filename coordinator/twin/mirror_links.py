@@ -47,16 +47,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LinkRow:
-    """One link as one gateway knows it. `heard` and `missed` are faded probes, `rows` faded reports,
-    `expected` all faded probes of the middle memory, for comparing how much of a node's reports arrived."""
+    """One link as one gateway knows it; `heard` and `missed` are faded probes."""
 
     heard: float
     missed: float
     transmissions: int
     rssi_dbm: float | None
     seen_at: float
-    rows: float
-    expected: float
 
     @property
     def share(self) -> float:
@@ -87,7 +84,7 @@ class GatewayLinks:
         self._heard = np.zeros((0, _MEMORIES))
         self._missed = np.zeros((0, _MEMORIES))
         self._fit = np.zeros((0, _MEMORIES))
-        self._plain = np.zeros((0, 4))  # time of the last window, transmissions, signal strength, faded rows
+        self._plain = np.zeros((0, 3))  # time of the last window, transmissions, signal strength
         self.refused = 0
 
     def __len__(self) -> int:
@@ -109,7 +106,7 @@ class GatewayLinks:
         self._missed[rows] = self._missed[rows] * fade + missed[:, None]
         old = self._plain[rows]
         rssi = np.where(np.isnan(plain[:, 1]), old[:, 2], _blend(old[:, 2], plain[:, 1]))
-        self._plain[rows] = np.stack([t, plain[:, 0], rssi, old[:, 3] * fade[:, 1] + 1.0], axis=1)
+        self._plain[rows] = np.stack([t, plain[:, 0], rssi], axis=1)
 
     def items(self, t: float) -> Iterator[tuple[int, int, LinkRow]]:
         """(transmitter, receiver, row) of every link that is not forgotten at `t`."""
@@ -118,15 +115,12 @@ class GatewayLinks:
         missed = np.sum(self._missed * weight, axis=1)
         life = np.sum(weight * np.array(HALF_LIVES_S), axis=1)
         for key, row in self._index.items():
-            seen, transmissions, rssi, rows = (float(v) for v in self._plain[row])
+            seen, transmissions, rssi = (float(v) for v in self._plain[row])
             if not 0.0 <= t - seen + 60.0 <= FORGET_S:
                 continue
             h, m = _aged(float(heard[row]), float(missed[row]), max(0.0, t - seen) / float(life[row]))
-            fade = 2.0 ** (-max(0.0, t - seen) / HALF_LIVES_S[1])
-            expected = fade * float(self._heard[row, 1] + self._missed[row, 1])
             known = None if np.isnan(rssi) else rssi
-            link = LinkRow(h, m, int(transmissions), known, seen, rows * fade, expected)
-            yield key >> 16, key & 0xFFFF, link
+            yield key >> 16, key & 0xFFFF, LinkRow(h, m, int(transmissions), known, seen)
 
     def _judge(self, rows: NDArray[np.int64], heard: Array, missed: Array, gap: Array) -> None:
         """How likely each memory held what came now."""
@@ -159,7 +153,7 @@ class GatewayLinks:
         self._heard = np.vstack([self._heard, np.zeros((more, _MEMORIES))])
         self._missed = np.vstack([self._missed, np.zeros((more, _MEMORIES))])
         self._fit = np.vstack([self._fit, np.zeros((more, _MEMORIES))])
-        fresh = np.tile(np.array([0.0, 1.0, np.nan, 0.0]), (more, 1))
+        fresh = np.tile(np.array([0.0, 1.0, np.nan]), (more, 1))
         self._plain = np.vstack([self._plain, fresh])
 
 
