@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct, error
@@ -111,6 +112,7 @@ class StackState:
 
     def _take_lock(self) -> None:
         lock = (self._folder / _LOCK).open("ab")
+        os.fchmod(lock.fileno(), 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -133,6 +135,9 @@ class StackState:
                 self._log.warning("stack-state-damaged", file=str(self._folder / slot), error=error)
         if found:
             self._generation, numbers = max(found, key=lambda one: one[0])
+            if len(set(found)) > 1 or len(found) < len(_SLOTS):
+                # At once: the next damage may hit the other copy.
+                self._mend(numbers)
             return numbers
         if damaged:
             raise Misconfigured(
@@ -140,6 +145,12 @@ class StackState:
                 "give this gateway another unicast address in the site file and in gateway.address",
             )
         return None
+
+    def _mend(self, numbers: Numbers) -> None:
+        try:
+            self.save(numbers.iv, numbers.limit)
+        except Unavailable as error:
+            self._log.warning("stack-state-not-mended", error=error)
 
 
 def _read(path: Path, most: int) -> bytes | None:
