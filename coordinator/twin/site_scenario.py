@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from common.mesh.configuration import Transmit
 from common.mesh.graph import LinkKey
+from common.radio import RadioParameters
+from common.radio.propagation import links
 from common.scenario import Flow, NetworkConfiguration, Node, Radio, Scenario, TransmitTimes
-from coordinator.twin.reception import attenuation_at, pdr_at
+from coordinator.twin.reception import attenuation_at, noise_dbm, pdr_at
 from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow, SiteModel, Stack
 
 
@@ -71,11 +74,12 @@ def _node(model: SiteModel, address: int) -> Node:
 
 def _links(model: SiteModel) -> list[tuple[int, int, float]]:
     power, noise = model.tx_power_dbm, model.stack.noise_figure_db
+    listening = model.stack.scan_window_ms / model.stack.scan_interval_ms
     return [
         (
             a,
             b,
-            attenuation_at(belief.pdr, power.get(a, 0.0), noise)
+            attenuation_at(belief.pdr / listening, power.get(a, 0.0), noise)
             if belief.attenuation_db is None
             else belief.attenuation_db,
         )
@@ -128,19 +132,19 @@ def _gateways(scenario: Scenario) -> tuple[int, ...]:
 
 
 def _beliefs(scenario: Scenario, power: dict[int, float]) -> dict[LinkKey, LinkBelief]:
-    noise = scenario.radio.noise_figure_db
+    noise, times = scenario.radio.noise_figure_db, scenario.configuration
+    listening = times.scan_window_ms / times.scan_interval_ms
     return {
-        (a, b): LinkBelief.certain(pdr_at(attenuation, power[a], noise), attenuation)
-        for a, b, attenuation in _attenuations(scenario)
-        if a != b
+        (a, b): LinkBelief.certain(listening * pdr_at(attenuation, power[a], noise), attenuation)
+        for a, b, attenuation in _attenuations(scenario, power)
     }
 
 
-def _attenuations(scenario: Scenario) -> list[tuple[int, int, float]]:
-    if scenario.links is not None:
-        return scenario.links
+def _attenuations(scenario: Scenario, power: dict[int, float]) -> Iterator[tuple[int, int, float]]:
+    """Of all pairs that hear or disturb each other, as the simulator takes them."""
+    found = links(scenario, noise_dbm(scenario.radio.noise_figure_db, RadioParameters()))
     addresses = [node.address for node in scenario.nodes]
-    matrix = scenario.attenuation_db or []
-    return [
-        (a, b, row[j]) for a, row in zip(addresses, matrix, strict=False) for j, b in enumerate(addresses)
-    ]
+    for i, j, received in zip(
+        found.transmitter.tolist(), found.receiver.tolist(), found.received_dbm.tolist(), strict=True
+    ):
+        yield addresses[i], addresses[j], power[addresses[i]] - received
