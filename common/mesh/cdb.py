@@ -118,6 +118,7 @@ class Node(_Part):
     default_ttl: int | None = Field(default=None, alias="defaultTTL", ge=0, le=127)
     network_transmit: TransmitState | None = Field(default=None, alias="networkTransmit")
     relay_retransmit: TransmitState | None = Field(default=None, alias="relayRetransmit")
+    config_complete: bool = Field(default=True, alias="configComplete")
     excluded: bool = False
 
     def configuration(self) -> NodeConfiguration:

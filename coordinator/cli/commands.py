@@ -235,7 +235,7 @@ def _folder(state: Path | None) -> Path:
 
 def _own_folder(state: Path | None) -> Path:
     """For what changes the folder: root does it as the account that the folder belongs to."""
-    from coordinator.service.owner import become_owner
+    from common.owner import become_owner
 
     # Once: the default is another one for another account.
     folder = _folder(state)

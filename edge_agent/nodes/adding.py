@@ -73,8 +73,13 @@ class Newcomer:
         Raises NotSupported (no way to provision here, or not as asked), Unavailable, TimedOut, Rejected,
         Misconfigured (no address left).
         """
-        _check_new(self._store.read(), self._wanted.uuid)
+        document = self._store.read()
+        if (known := _half_added(document, self._wanted.uuid)) is not None:
+            await self._make_ready(known)
+            return known
         self._network()
+        # A site file that cannot be written is told before anybody walks to the device.
+        self._store.write(document)
         try:
             await self._provision()
         except Rejected as error:
@@ -86,7 +91,7 @@ class Newcomer:
         except MeshtwinError as error:
             if self._address is None:
                 raise
-            raise type_of_doubt(error, self._address) from error
+            raise in_doubt(error, self._address) from error
         assert self._address is not None
         self._job.tell("joined", node=show(self._address))
         await self._make_ready(self._address)
@@ -178,23 +183,30 @@ class Newcomer:
         )
 
 
-def type_of_doubt(error: MeshtwinError, address: int) -> MeshtwinError:
+def in_doubt(error: MeshtwinError, address: int) -> MeshtwinError:
     """An error after which nobody knows whether the device joined; its key is kept."""
     told = (
         f"{error}\n  the device may be node {show(address)} by now, and its key is kept"
-        f"\n  fix: edge-agent ping {show(address)}; if it does not answer, edge-agent nodes remove --forget"
-        f" {show(address)}, reset the device, and add it again"
+        "\n  fix: add it again, which sets it up if it joined; if it did not,"
+        f" edge-agent nodes remove --forget {show(address)}, and add it once more"
     )
     return TimedOut(told) if isinstance(error, TimedOut) else Unavailable(told)
 
 
-def _check_new(document: SiteDocument, uuid: bytes) -> None:
-    """Refuse a device that is in the site file: it was reset there or elsewhere, and its entry is stale."""
+def _half_added(document: SiteDocument, uuid: bytes) -> int | None:
+    """The address of a device that was provisioned, or nearly, and never set up; None for a new one.
+
+    Raises Rejected for one that is a node already: it was reset by hand, and its entry is stale.
+    """
     for node in document.site.live_nodes():
-        if node.uuid.replace("-", "").lower() == uuid.hex():
-            known = show(node.unicast_address)
-            raise Rejected(
-                RejectReason.INVALID,
-                f"the device is node {known} of this site already\n  fix: was it reset by hand? then"
-                f" edge-agent nodes remove --forget {known}",
-            )
+        if node.uuid.replace("-", "").lower() != uuid.hex():
+            continue
+        if not node.config_complete:
+            return node.unicast_address
+        known = show(node.unicast_address)
+        raise Rejected(
+            RejectReason.INVALID,
+            f"the device is node {known} of this site already\n  fix: was it reset by hand? then"
+            f" edge-agent nodes remove --forget {known}",
+        )
+    return None

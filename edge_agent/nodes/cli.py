@@ -17,6 +17,7 @@ from common.files import write_file
 from common.mesh.addresses import show
 from common.mesh.cdb import permissions_warning
 from common.mesh.cdb_document import SiteDocument
+from common.owner import become_owner
 from edge_agent.client import ask
 from edge_agent.config import AgentConfig, read_config
 from edge_agent.nodes.job import FOLLOW_S
@@ -172,12 +173,14 @@ def import_site(
     _refuse_plain(loaded)
     document = SiteDocument.read(file)
     document.site.node(loaded.gateway.address)
+    warning = permissions_warning(file)
+    # Root reads the file, and the agent's account keeps it: it could not read what root has sealed.
+    become_owner(loaded.gateway.state_dir)
     sealed = SealedSite(Vault(loaded.gateway.state_dir))
     if sealed.path.exists() and not replace:
         raise Misconfigured(f"{sealed.path} is there already", "edge-agent nodes import --replace FILE")
     sealed.write(document)
     told = {"site": document.site.mesh_name, "nodes": len(document.site.live_nodes()), "at": str(sealed.path)}
-    warning = permissions_warning(file)
     print(json.dumps(told) if as_json else f"imported {told['nodes']} nodes of {told['site']!r}")
     if warning is not None:
         print(f"warning: {warning}", file=sys.stderr)

@@ -11,7 +11,7 @@ import pytest
 
 from common.clock import ManualClock
 from common.errors import MeshtwinError, Misconfigured, NotSupported, Rejected, TimedOut
-from edge_agent.nodes import removing
+from edge_agent.nodes import readying, removing
 from edge_agent.nodes.desk import Desk
 from edge_agent.nodes.store import PlainSite
 from firmware_bridge.provisioning.pdus import Capabilities, InputAction, OutputAction
@@ -116,11 +116,38 @@ async def test_a_device_that_vanishes_after_its_key_was_kept_stays_in_the_file(a
         assert site.file()["nodes"][-1]["configComplete"] is False
 
 
+async def test_a_node_that_was_never_set_up_is_set_up_when_it_is_added_again(
+    at: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readying, "COMPOSITION_S", 0.3)
+    async with at(Capabilities(1)) as site:
+        site.server.silent = True
+        assert "did not answer" in (await add(site))[-1]["error"]
+        assert site.device.joined is not None
+        site.server.silent = False
+        steps = await add(site)
+        assert [step["step"] for step in steps] == ["composition", "configured", "done"]
+        assert site.file()["nodes"][-1]["configComplete"] is True
+
+
 async def test_a_known_device_is_not_added_twice(at: Sites) -> None:
     async with at(Capabilities(1)) as site:
         await add(site)
         steps = await add(site)
         assert "is node 0x0100" in steps[-1]["error"]
+
+
+async def test_a_site_file_that_cannot_be_written_is_told_before_anything_is_asked(
+    at: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object, __: object) -> None:
+        raise Misconfigured("read-only", "import it")
+
+    monkeypatch.setattr(PlainSite, "write", refuse)
+    async with at(SHOWS) as site:
+        (last,) = await add(site)
+        assert last["kind"] == "Misconfigured"
+        assert site.device.shown.empty()
 
 
 async def test_one_node_is_added_at_a_time(at: Sites) -> None:

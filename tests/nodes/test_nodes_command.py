@@ -31,7 +31,9 @@ def config(tmp_path: Path) -> Path:
     """A real link's configuration without a site file."""
     text = TEXT.replace("/elsewhere/", "").replace('link = "virtual"', 'link = "bluez"')
     path = write(tmp_path, text)
-    (tmp_path / "phone.json").write_text(json.dumps(document(nodes=[node("0001", UUID=GATEWAY)], scenes=[{"x": "y"}])))
+    (tmp_path / "phone.json").write_text(
+        json.dumps(document(nodes=[node("0001", UUID=GATEWAY)], scenes=[{"x": "y"}]))
+    )
     return path
 
 

@@ -122,7 +122,7 @@ def test_roots_commands_are_done_as_the_folders_owner(tmp_path: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     os.chown(tmp_path, nobody.pw_uid, nobody.pw_gid)
     code = (
-        "import os, sys; from pathlib import Path; from coordinator.service.owner import become_owner\n"
+        "import os, sys; from pathlib import Path; from common.owner import become_owner\n"
         "become_owner(Path(sys.argv[1])); print(*os.getresuid(), *os.getresgid())"
     )
     done = subprocess.run(
@@ -138,7 +138,7 @@ def test_roots_commands_are_done_as_the_folders_owner(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another account takes root")
 def test_roots_own_folder_stays_roots(tmp_path: Path) -> None:
-    from coordinator.service.owner import become_owner
+    from common.owner import become_owner
 
     become_owner(tmp_path)
     become_owner(tmp_path / "none")

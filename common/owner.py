@@ -1,6 +1,7 @@
 """Root's commands on a service's folder: done as the account that owns the folder.
 
-`sudo coordinator gateways enrol …` would otherwise leave files behind that the service cannot read.
+`sudo coordinator gateways enrol …` or `sudo edge-agent nodes import …` would otherwise leave files behind
+that the service cannot read.
 """
 
 from __future__ import annotations
