@@ -44,6 +44,7 @@ USUAL_TTL: Final = 7
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 _SAVE_PERIOD_S: Final = 30.0
+_LOOK_S: Final = 0.5
 
 
 class Role(Protocol):
@@ -214,10 +215,16 @@ class OwnStackNode:
 
     async def _tell_of_proxy(self, proxy: int) -> None:
         """A connection loses nothing: both ends hear each other's every word."""
+        clock, told = self._given.clock, self._given.clock.monotonic()
         while True:
+            await clock.sleep(_LOOK_S)
             settings = self.monitor.settings
-            await self._given.clock.sleep(max(1.0, settings.period_s * settings.report_every))
-            heard = settings.report_every
+            if (
+                not settings.period_units
+                or clock.monotonic() < told + settings.period_s * settings.report_every
+            ):
+                continue
+            told, heard = clock.monotonic(), settings.report_every
             self._role.neighbours(self.address, (NeighbourCount(proxy, heard, heard),))
             self._role.neighbours(proxy, (NeighbourCount(self.address, heard, heard),))
 
