@@ -55,6 +55,9 @@ def test_an_address_may_be_a_number(tmp_path: Path) -> None:
         ('"hall"', '"No Such/Name"', "gateway.site"),
         ("certificate =", "certificat =", "did you mean 'certificate'"),
         ('link = "virtual"', 'link = "bluez"', "mesh.site_file is missing"),
+        ('link = "virtual"', 'link = "stack"', "mesh.site_file is missing"),
+        ('link = "virtual"', 'link = "stack"\nsite_file = "s"\nbearer = "air"', "mesh.air is missing"),
+        ('link = "virtual"', 'link = "stack"\nsite_file = "s"\nadapter = "eth0"', "mesh.adapter"),
         ('host = "127.0.0.1"', "", "broker.host"),
     ],
 )
