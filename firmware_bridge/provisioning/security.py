@@ -26,13 +26,19 @@ _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC6325
 
 
 def s2(message: bytes) -> bytes:
-    """The salt made of a message: HMAC-SHA-256 under the zero key, 32 bytes (3.9.2.9)."""
+    """The salt made of a message: HMAC-SHA-256 under the zero key, 32 bytes (3.9.2.6)."""
     return hmac.digest(_ZERO_256, message, "sha256")
 
 
 def k5(n: bytes, salt: bytes, p: bytes) -> bytes:
-    """A 256-bit key from the material `n`, a 32-byte salt and the info `p` (3.9.2.10)."""
+    """A 256-bit key from the material `n`, a 32-byte salt and the info `p` (3.9.2.11)."""
     return hmac.digest(hmac.digest(salt, n, "sha256"), p, "sha256")
+
+
+def uri_hash(uri: bytes) -> bytes:
+    """The 4-byte hash in the beacon of a device that advertises a URI, given as advertised: the scheme's code
+    first (3.10.2)."""
+    return s1(uri)[:4]
 
 
 class KeyPair:

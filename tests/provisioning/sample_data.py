@@ -1,6 +1,9 @@
-"""Sample data of the Mesh Protocol 1.1 specification: 8.7 (PB-ADV), 8.8 (PB-GATT), 8.17 (algorithms)."""
+"""Sample data of the Mesh Protocol 1.1 specification, section 8: beacons (8.4), PB-ADV (8.7), PB-GATT (8.8),
+and the algorithms (8.17)."""
 
 from __future__ import annotations
+
+from firmware_bridge.provisioning.beacon import Unprovisioned
 
 PROVISIONER_PRIVATE = bytes.fromhex("06a516693c9aa31a6084545d0c5db641b48572b97203ddffb7ac73f7d0457663")
 DEVICE_PRIVATE = bytes.fromhex("529aa0670d72cd6497502ed473502b037e8803b5c60829a5a3caa219505530ba")
@@ -80,3 +83,13 @@ HMAC = {
     "device_key": "2770852a737cf05d8813768f22af3a2d",
     "sealed": "f9df98cbb736be1f600659ac4c37821a82db31e410a03de7693a2a0428fbdaf321",
 }
+
+# 8.4.1 and 8.4.2: unprovisioned device beacons, without and with the hash of a URI.
+URI = b"\x17//www.example.com/mesh/products/light-switch-v3"
+BEACONS = [
+    (Unprovisioned(UUID, 0xA040), bytes.fromhex("0070cf7c9732a345b691494810d2e9cbf4a040")),
+    (
+        Unprovisioned(UUID, 0x4020, bytes.fromhex("d97478b3")),
+        bytes.fromhex("0070cf7c9732a345b691494810d2e9cbf44020d97478b3"),
+    ),
+]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import Rejected, RejectReason
-from firmware_bridge.provisioning import generic, pdus
+from firmware_bridge.provisioning import beacon, generic, pdus
 from firmware_bridge.provisioning.attempts import Attempts
 from firmware_bridge.provisioning.device import Device, Joined
 from firmware_bridge.provisioning.link import Arrived, LinkClosed, LinkOpened
@@ -15,7 +15,7 @@ from firmware_bridge.provisioning.pb_adv import AdvLink, wanted
 from firmware_bridge.provisioning.pb_gatt import GattLink
 from firmware_bridge.provisioning.pdus import Algorithm, Capabilities, Choice, Method
 from firmware_bridge.provisioning.provisioner import Authenticated, Capable, Provisioned, Provisioner
-from firmware_bridge.provisioning.security import Agreement, KeyPair, NetworkData
+from firmware_bridge.provisioning.security import Agreement, KeyPair, NetworkData, uri_hash
 from firmware_bridge.stack.proxy import Joiner, PduType, split
 from tests.provisioning import sample_data as sample
 from tests.provisioning.pair import talk
@@ -152,6 +152,15 @@ def test_a_public_key_goes_over_gatt_like_the_samples() -> None:
     (*_, whole) = (joiner.take(piece, 0.0) for piece in sample.GATT_PIECES)
     assert whole is not None
     assert other.receive(whole[1], 0.0) == [Arrived(b"\x03" + sample.PROVISIONER_PUBLIC)]
+
+
+def test_beacons_of_unprovisioned_devices_are_the_samples() -> None:
+    for device, data in sample.BEACONS:
+        assert beacon.build(device) == data
+        assert beacon.parse(data) == device
+    assert sample.BEACONS[0][0].places() == ("string", "on a piece of paper", "on the device")
+    assert sample.BEACONS[1][0].places() == ("number", "in the manual")
+    assert uri_hash(sample.URI) == sample.BEACONS[1][0].uri_hash
 
 
 @pytest.mark.parametrize("change", [b"\x01", b"\x80"])
