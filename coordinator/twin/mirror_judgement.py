@@ -1,0 +1,111 @@
+"""Judging a twin: fit it to what its flows did, then score what it would have said of them. Pure.
+
+Runs in whatever process has the simulator loaded; everything that goes in and comes out can be pickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from common.mesh.graph import LinkKey
+from coordinator.twin import calibration as fitting
+from coordinator.twin.calibration import Calibration, Outcomes
+from coordinator.twin.mirror_state import ObservedFlow
+from coordinator.twin.score import FlowScore, Score, score
+from coordinator.twin.score_prediction import Foretold, foretell, foretell_times, with_times
+from coordinator.twin.site_model import LinkBelief, SiteFlow, SiteModel
+
+MOST_TIMED: Final = 300
+"""Flows whose hops and round trips are simulated: those that were observed most."""
+
+PERIOD_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a site's twin is judged by, at Unix time `t`: what it believes, and what was observed."""
+
+    t: float
+    model: SiteModel
+    observed: tuple[ObservedFlow, ...]
+    signals: Mapping[LinkKey, tuple[LinkBelief, float]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A twin's score at Unix time `t`, with the calibration that it was given before."""
+
+    t: float
+    score: Score
+    calibration: Calibration
+
+
+def judge(material: Material) -> Judgement:
+    """Calibrate and score."""
+    observed = _comparable(material)
+    flows = [_as_flow(flow) for flow in observed]
+    calibration = _calibrate(material, observed, flows)
+    model = calibration.applied(material.model)
+    foretold = foretell(model, flows)
+    foretold = _with_times(model, observed, flows, foretold)
+    trips = [
+        (flow.round_trip_ms, said.round_trip_ms)
+        for flow, said in zip(observed, foretold, strict=True)
+        if flow.round_trip_ms is not None and said.round_trip_ms is not None
+    ]
+    calibration = replace(calibration, response_delay_ms=fitting.fit_delay(trips))
+    delay = calibration.response_delay_ms.value if calibration.response_delay_ms else 0.0
+    scored = [FlowScore(flow, _later(said, delay)) for flow, said in zip(observed, foretold, strict=True)]
+    return Judgement(material.t, score(scored), calibration)
+
+
+def _comparable(material: Material) -> list[ObservedFlow]:
+    """The observed flows between nodes that the model has, of which something was measured."""
+    known = set(material.model.addresses)
+    return [
+        flow
+        for flow in material.observed
+        if {flow.source, flow.destination} <= known
+        and flow.source != flow.destination
+        and (flow.trials > 0 or flow.hops is not None)
+    ]
+
+
+def _as_flow(flow: ObservedFlow) -> SiteFlow:
+    return SiteFlow(flow.source, flow.destination, PERIOD_S, flow.payload_bytes, flow.both_ways)
+
+
+def _calibrate(
+    material: Material, observed: Sequence[ObservedFlow], flows: Sequence[SiteFlow]
+) -> Calibration:
+    interference, sensitivity = fitting.fit_radio(material.signals)
+    chosen = [i for i, flow in enumerate(observed) if flow.trials > 0]
+    told = [flows[i] for i in chosen]
+    offset = fitting.fit_offset(
+        material.model,
+        [Outcomes(observed[i].trials, observed[i].successes) for i in chosen],
+        lambda model: [one.delivery for one in foretell(model, told, states=1)],
+    )
+    return Calibration(offset, interference, sensitivity)
+
+
+def _with_times(
+    model: SiteModel, observed: Sequence[ObservedFlow], flows: Sequence[SiteFlow], foretold: list[Foretold]
+) -> list[Foretold]:
+    """Predictions with hops and round trips where these were observed."""
+    timed = [i for i, f in enumerate(observed) if f.hops is not None or f.round_trip_ms is not None]
+    timed = sorted(timed, key=lambda i: -observed[i].trials)[:MOST_TIMED]
+    if not timed:
+        return foretold
+    outcomes = foretell_times(model, [flows[i] for i in timed])
+    for i, one in zip(timed, with_times([foretold[i] for i in timed], outcomes), strict=True):
+        foretold[i] = one
+    return foretold
+
+
+def _later(said: Foretold, delay_ms: float) -> Foretold:
+    if said.round_trip_ms is None:
+        return said
+    return replace(said, round_trip_ms=said.round_trip_ms + delay_ms)
