@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from common import topics
-from common.codec import table_bytes, unpack
+from common.codec import table_bytes
+from common.commands import CommandResult
 from common.errors import Rejected, RejectReason
 from common.messages import (
     MAX_TIME,
@@ -115,8 +116,8 @@ def _content(envelope: Envelope) -> _Content:
             decode(Event, envelope.body)
         case Kind.DROPPED:
             decode(Dropped, envelope.body)
-        case _:
-            unpack(envelope.body)
+        case Kind.RESULT:
+            decode(CommandResult, envelope.body)
     return envelope.time, envelope.time, record
 
 

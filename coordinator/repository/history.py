@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select, func, select
 
+from common.commands import CommandResult
 from common.errors import Corrupt, Rejected
 from common.messages import Event, Kind, NodeRecord, decode
 from coordinator.repository import schema
@@ -54,6 +55,16 @@ class Snapshot:
     t: float
     version: int
     nodes: tuple[NodeRecord, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How a command ended, as `gateway` told it; `received` is the coordinator's time."""
+
+    site: str
+    gateway: str
+    received: float
+    result: CommandResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,26 @@ def events(engine: Engine, site: str | None, t0: float, t1: float, limit: int) -
     with translated(engine), engine.connect() as connection:
         rows = connection.execute(_newest(statement).limit(limit)).all()
     return [_happening(row) for row in rows]
+
+
+def results(engine: Engine, site: str, received: float) -> list[Told]:
+    """The results of commands that a site's gateways told and that came in since `received` (Unix time of
+    the coordinator), oldest first: gateways' clocks do not matter."""
+    table = schema.messages.c
+    statement = (
+        select(table.site, table.gateway, table.received, table.body)
+        .where(table.site == site, table.kind == Kind.RESULT.value, table.received >= received)
+        .order_by(table.received, table.gateway, table.sequence)
+    )
+    with translated(engine), engine.connect() as connection:
+        rows = connection.execute(statement).all()
+    found = []
+    for row in rows:
+        try:
+            found.append(Told(row.site, row.gateway, row.received, decode(CommandResult, row.body)))
+        except Rejected as error:
+            raise Corrupt(f"a stored result of {row.gateway} is unreadable: {error}") from error
+    return found
 
 
 def _newest(statement: Select[Any]) -> Select[Any]:

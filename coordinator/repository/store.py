@@ -139,6 +139,10 @@ class Repository:
         """The newest events with t0 <= t < t1, newest first."""
         return history.events(self._engine, site, t0, t1, limit)
 
+    def results(self, site: str, received: float) -> list[history.Told]:
+        """How commands ended that came in since `received` (the coordinator's Unix time), oldest first."""
+        return history.results(self._engine, site, received)
+
     def gateways(self) -> dict[str, gateways.GatewayRecord]:
         """What is known of every gateway that wrote or was refused, by id."""
         return gateways.gateways(self._engine)
