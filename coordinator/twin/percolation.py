@@ -10,6 +10,7 @@ hardly seen is worth less than its mean when it is asked often.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -115,6 +116,12 @@ class Percolation:
         table = np.array(ends, dtype=np.int64).reshape(-1, 3)
         counts = np.array(beliefs, dtype=np.float64).reshape(-1, 2)
         return _Rows.of(table, counts, len(index), 0), _Rows.of(table, counts, len(index), 1)
+
+    def under(self, survival: float) -> Percolation:
+        """The same draws, where transmissions survive others on the air so often."""
+        other = copy(self)
+        other._survival, other._opened = survival, {}
+        return other
 
     def arrivals(self, root: int, configuration: SiteConfiguration, *, inward: bool) -> NDArray[np.int64]:
         """[N, HOPS + 1] worlds in which a flood arrives first after so many hops: `inward`, the flood that

@@ -27,9 +27,10 @@ def pdr_at(
     parameters: RadioParameters = NOMINAL,
 ) -> float:
     """PDR of a link of an attenuation that nobody disturbs and a receiver that always listens."""
-    ratio_db = tx_power_dbm - attenuation_db - noise_dbm(noise_figure_db, parameters)
-    if ratio_db < parameters.sync_snr_db:
+    clear_db = tx_power_dbm - attenuation_db - noise_dbm(noise_figure_db, parameters)
+    if clear_db < parameters.sync_snr_db:
         return 0.0
+    ratio_db = clear_db - parameters.detector_loss_db
     wrong_bit = 0.5 * exp(-0.5 * 10.0 ** min(ratio_db / 10.0, 4.0))
     return (1.0 - parameters.burst_loss) * exp(BITS * log1p(-wrong_bit))
 
@@ -44,9 +45,10 @@ def attenuation_at(
     clear = pdr / max(1.0 - parameters.burst_loss, MIN_PDR)
     wrong_bit = -expm1(log(min(MAX_PDR, max(MIN_PDR, clear))) / BITS)
     ratio_db = 10.0 * log10(-2.0 * log(2.0 * wrong_bit))
+    ratio_db += parameters.detector_loss_db
     return tx_power_dbm - ratio_db - noise_dbm(noise_figure_db, parameters)
 
 
 def noise_dbm(noise_figure_db: float, parameters: RadioParameters) -> float:
-    """What a signal is compared with: thermal noise, the receiver's, the site's, and the detector's loss."""
-    return THERMAL_FLOOR_DBM + noise_figure_db + parameters.extra_noise_db + parameters.detector_loss_db
+    """What a receiver hears when nobody sends: thermal noise, its own, and the site's."""
+    return THERMAL_FLOOR_DBM + noise_figure_db + parameters.extra_noise_db

@@ -107,8 +107,8 @@ class SiteFlow:
 class SiteModel:
     """One site at one moment. Addresses are unicast; `links` are directed and need not be symmetric.
 
-    `capable` nodes can be relays at all; `battery` nodes pay for relaying; `gateways` are nodes that an
-    agent is connected to. `positions` are known for some nodes at most.
+    `capable` nodes can be relays at all (empty: nobody has said, so all of them); `battery` nodes pay for
+    relaying; `gateways` are nodes that an agent is connected to. `positions` are known for some at most.
     """
 
     addresses: tuple[int, ...]
@@ -140,6 +140,13 @@ class SiteModel:
         from coordinator.twin.site_scenario import site_of  # It needs this module.
 
         return site_of(scenario)
+
+    def under(self, configuration: SiteConfiguration, scenario: Scenario) -> Scenario:
+        """A scenario of this site under another configuration. Links, flows and groups are the same objects,
+        so that a simulator may keep what it made of them."""
+        from coordinator.twin.site_scenario import configured  # It needs this module.
+
+        return configured(self.with_configuration(configuration), scenario)
 
     def destinations(self, flow: SiteFlow) -> tuple[int, ...]:
         """The nodes that a flow's messages are for."""

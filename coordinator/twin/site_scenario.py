@@ -33,6 +33,12 @@ def scenario_of(model: SiteModel, duration_s: float = 60.0, seed: int = 1) -> Sc
     )
 
 
+def configured(model: SiteModel, scenario: Scenario) -> Scenario:
+    """The scenario with the model's configuration in place of its own, the rest shared."""
+    nodes = [_node(model, address) for address in model.addresses]
+    return scenario.model_copy(update={"nodes": nodes, "configuration": _configuration(model)})
+
+
 def site_of(scenario: Scenario) -> SiteModel:
     """A scenario as a site: its links are certain, and every node can relay.
 
