@@ -60,19 +60,21 @@ class _Part(Record, extra="ignore"):
 
 
 class NetKey(_Part):
-    """A subnet's key. `phase` is the key refresh phase, 0 to 2."""
+    """A subnet's key. `phase` is the key refresh phase, 0 to 2; while it is not 0, `key` is the new key."""
 
     index: int = Field(ge=0, le=4095)
     key: Key
+    old_key: Key | None = Field(default=None, alias="oldKey")
     phase: int = Field(default=0, ge=0, le=2)
     name: str = ""
 
 
 class AppKey(_Part):
-    """An application key and the subnet it is bound to."""
+    """An application key and the subnet it is bound to; `old_key` while that one's keys are refreshed."""
 
     index: int = Field(ge=0, le=4095)
     key: Key
+    old_key: Key | None = Field(default=None, alias="oldKey")
     bound_net_key: int = Field(alias="boundNetKey", ge=0, le=4095)
     name: str = ""
 

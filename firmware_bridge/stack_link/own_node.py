@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Final, NoReturn, Protocol
@@ -103,7 +103,7 @@ class OwnStackNode:
     """One node, its bearer and its link monitor. `run` is its life."""
 
     def __init__(self, surroundings: Surroundings, address: int, role: Role) -> None:
-        self._given = given = surroundings
+        self._given = given = surroundings  # its site may be replaced by `adopt`
         self._role = role
         self._log = given.log
         self._state = StackState(given.folder, given.log)
@@ -162,6 +162,7 @@ class OwnStackNode:
     def adopt(self, site: SiteFile, nodes: Collection[int]) -> None:
         """Take a changed site file's device keys over. `nodes` are new, or have another key: they count from
         the beginning, so that what was heard from their addresses last is forgotten."""
+        self._given = replace(self._given, site=site)
         if self._parts is not None:
             adopt_device_keys(self._parts.node.keyring, site)
             for address in nodes:

@@ -131,6 +131,18 @@ async def test_a_node_that_was_added_is_known_and_may_count_anew(tmp_path: Path)
         assert (await here.switch(True, 1)).present
 
 
+async def test_what_was_adopted_while_closed_is_known_when_it_opens(tmp_path: Path) -> None:
+    document = site_document(3)
+    document["nodes"][1]["deviceKey"] = bytes(16).hex()
+    link = new_link(WiredAir(), tmp_path)
+    await link.adopt(SiteFile.model_validate(document), {LAMP})
+    await link.open()
+    parts = link._own._parts
+    assert parts is not None
+    assert parts.node.keyring.device(LAMP).key == bytes(16)
+    await link.close()
+
+
 async def test_an_unknown_node_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     async with wired(tmp_path) as here:
         with pytest.raises(Rejected):
