@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
+
+from common.averages import median
 
 EWMA_WEIGHT: Final = 0.2
 # A value further than this many robust deviations from the window's median is pulled back to that distance.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from statistics import fmean
 from typing import Final
 
+from common.averages import mean
 from common.models.link_forecast import WINDOWS, LinkWindow
 
 _WINDOW: Final = struct.Struct("<dHHBb")
@@ -50,4 +50,4 @@ def fall_db(packed: bytes) -> float | None:
     read = [rssi for *_, rssi in _WINDOW.iter_unpack(packed) if rssi != _UNKNOWN_RSSI]
     if len(read) < WINDOWS:
         return None
-    return fmean(read[:-RECENT]) - fmean(read[-RECENT:])
+    return mean(read[:-RECENT]) - mean(read[-RECENT:])

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import sqrt
-from statistics import median
 
+from common.averages import median
 from common.mesh.graph import LinkKey, SiteGraph, link_pdr
 from common.models.link_forecast import LinkWindow
 from edge_agent.observe import history

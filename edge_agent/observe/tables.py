@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from statistics import fmean
 
+from common.averages import mean
 from common.codec import Table, rows
 from common.mesh.configuration import Transmit
 from common.mesh.graph import LinkKey
@@ -119,4 +119,4 @@ def _flag(value: bool | None) -> int:
 
 
 def _mean(values: list[float] | list[int]) -> float:
-    return fmean(values) if values else NAN
+    return mean(values) if values else NAN

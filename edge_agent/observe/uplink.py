@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
+
+from common.averages import median
 
 WINDOW: Final = 60
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterable
 from enum import IntEnum
 
 import pytest
@@ -133,7 +134,13 @@ def test_every_message_that_is_written_is_in_the_catalogue() -> None:
 
 
 def test_no_opcode_is_taken_twice() -> None:
-    assert len(catalogue.MESSAGES) == len(catalogue._UNDERSTOOD)
+    assert len(catalogue.MESSAGES) == sum(len([*theirs]) for theirs in catalogue._OPCODES.values())
+
+
+@pytest.mark.parametrize(("name", "opcodes"), catalogue._OPCODES.items())
+def test_the_catalogue_knows_the_opcodes_of_every_module(name: str, opcodes: Iterable[int]) -> None:
+    module = importlib.import_module(f"firmware_bridge.access.{name}")
+    assert {kind.OPCODE for kind in module.MESSAGES} == set(opcodes)
 
 
 @pytest.mark.parametrize(
