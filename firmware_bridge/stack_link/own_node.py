@@ -155,9 +155,19 @@ class OwnStackNode:
             raise AssertionError("it ends only by being cancelled")
         finally:
             if self._parts is not None:
-                self._state.save_replay(self._parts.node.replay)
+                self._put_away(self._parts.node)
             self._parts = self._tasks = None
             self._state.close()
+
+    def _put_away(self, node: StackNode) -> None:
+        """Save everything as it is: an orderly end wastes no number."""
+        self._state.save_replay(node.replay)
+        if node.sequence.next == node.sequence.limit:
+            return
+        try:
+            self._state.save(node.iv, node.sequence.next)
+        except Unavailable as error:
+            self._log.warning("stack-state-not-saved", error=error)
 
     def adopt(self, site: SiteFile, nodes: Collection[int]) -> None:
         """Take a changed site file's device keys over. `nodes` are new, or have another key: they count from

@@ -96,16 +96,20 @@ async def test_a_probe_goes_on_air_as_often_as_it_says(tmp_path: Path) -> None:
         await until(lambda: Transmit(3, 20) in [each for _, _, each in here.bearer.sent])
 
 
-async def test_numbers_go_on_over_lives(tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+async def test_numbers_go_on_over_lives(tmp_path: Path, killed: bool) -> None:
     used: list[int] = []
     lamp = PeerLamp(0)
     for life in range(3):
-        # Closing saves no number: to these, every end is as sudden as a kill.
         async with wired(tmp_path, WiredBearer(lamp=lamp)) as here:
             await here.switch(True, life)
             used += here.numbers()
+            if killed:
+                here.link._own._put_away = lambda node: None  # type: ignore[method-assign]
     assert len(used) == len(set(used)) == 3
     assert used == sorted(used)
+    # An orderly end wastes nothing, a kill the rest of a block.
+    assert (used[-1] > 2 * 256) is killed
 
 
 async def test_a_message_of_an_earlier_life_is_a_replay(tmp_path: Path) -> None:
