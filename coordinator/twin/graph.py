@@ -79,20 +79,31 @@ class Topology:
 
     @cached_property
     def backbone(self) -> rx.PyGraph[int, None]:
-        """Relays, gateways, and the leaves hanging on them, by links that are usable both ways."""
+        """Relays and gateways, by links that are usable both ways, and leaves that hang on a single one of
+        them. Other leaves are left out: as nodes of a graph they would join what they do not join."""
         graph: rx.PyGraph[int, None] = rx.PyGraph(multigraph=False)
         index = {address: graph.add_node(address) for address in self.nodes}
         core = self.relays | self.roots
-        for a in core:
-            for b in self.out.get(a, frozenset()) & self.into.get(a, frozenset()):
-                if a < b or b not in core:
-                    graph.add_edge(index[a], index[b], None)
+        for a in self.nodes:
+            others = sorted(self.out.get(a, frozenset()) & self.into.get(a, frozenset()) & core)
+            if a in core or len(others) == 1:
+                graph.add_edges_from([(index[a], index[b], None) for b in others])
         return graph
 
     def articulation_points(self) -> frozenset[int]:
-        """Relays and gateways whose death leaves others in separate parts."""
-        found = rx.articulation_points(self.backbone)
-        return frozenset(self.backbone[i] for i in found)
+        """Relays and gateways whose death would cut others off from every gateway, or every gateway from
+        them. (What dominates another node on all ways from the gateways, or on all ways to them.)"""
+        return self._dominators(self.out) | self._dominators(self.into)
+
+    def _dominators(self, links: Mapping[int, frozenset[int]]) -> frozenset[int]:
+        graph: rx.PyDiGraph[int, None] = rx.PyDiGraph(multigraph=False)
+        start = graph.add_node(0)  # All gateways at once; no node has address 0.
+        index = {address: graph.add_node(address) for address in self.nodes}
+        graph.add_edges_from([(start, index[root], None) for root in sorted(self.roots)])
+        for a in sorted(self.relays | self.roots):
+            graph.add_edges_from([(index[a], index[b], None) for b in sorted(links.get(a, ()))])
+        found = rx.immediate_dominators(graph, start)
+        return frozenset(graph[i] for node, i in found.items() if node != start) - {0}
 
     def bridges(self) -> frozenset[LinkKey]:
         """Pairs (lower address first) that alone join two parts."""
