@@ -34,6 +34,7 @@ async def stage(folder: Path, lamps: int, rounds: int) -> AsyncIterator[Stage]:
     async with ProxiedSite(folder, Topology.star(lamps + 1, centre=lamps)) as site:
         await site.link.open()
         await site.commission(relays=range(SPINE))
+        await site.hush()
         await site.lab.set_topology(spine(lamps))
         listening = Listening(site.link)
         hearing = asyncio.create_task(listening.run())

@@ -21,8 +21,8 @@ from common.errors import TimedOut
 from common.logs import get_logger
 from common.mesh.configuration import ConfigurationChange, Transmit
 from firmware_bridge.access import generic_onoff
-from firmware_bridge.access.link_monitor import MONITOR_PROBES, SERVER
-from firmware_bridge.access.message import AccessMessage, Opaque
+from firmware_bridge.access.link_monitor import MONITOR_PROBES, SERVER, MonitorSet
+from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.bearers.air import AirBearer, AirPlace
 from firmware_bridge.bluez.attachment import DaemonPlace
 from firmware_bridge.bluez.own_node import Surroundings
@@ -38,9 +38,11 @@ from tools.meshlab.topology import Topology
 GATEWAY: Final = FIRST_ADDRESS
 GROUP: Final = 0xC000
 PACE: Final = Transmit(2, 10)
+TTL: Final = 8
 _AT_ONCE: Final = 8
 _ATTEMPTS: Final = 10
 _REMEMBERED: Final = 1000
+_HUSHES: Final = 3
 
 
 def lamp_address(index: int) -> int:
@@ -115,7 +117,7 @@ class StackSite:
         plan = NodePlan(
             self.site.app_keys[0],
             subscriptions=((SERVER, MONITOR_PROBES), (generic_onoff.SERVER, GROUP)),
-            default_ttl=10,
+            default_ttl=TTL,
             network_transmit=pace,
             relay=False,
             relay_retransmit=pace,
@@ -129,6 +131,15 @@ class StackSite:
             for index in relays:
                 on = ConfigurationChange(relay=True, relay_retransmit=pace)
                 tasks.create_task(_insist(gate, partial(self.link.configure, lamp_address(index), on)))
+
+    async def hush(self) -> None:
+        """Turn all link monitors off, from the open link. Twenty nodes that probe and report leave little of
+        the air of daemons, each of which sends fifty packets a second at most, and remembers too few to tell
+        one that comes round again."""
+        silent = build(MonitorSet(period_units=0))
+        for _ in range(_HUSHES):
+            await self.link.send(MONITOR_PROBES, silent)
+            await asyncio.sleep(0.2)
 
     async def _make_link(self, stack: AsyncExitStack) -> StackMeshLink:
         return StackMeshLink(self.settings(), AirBearer(self.place, PACE), SystemClock(), Random(3), 8.0)
