@@ -25,6 +25,9 @@ from coordinator.twin.mirror_state import SiteState, Table
 LOOK_BACK_S: Final = FORGET_S
 """What is older is not read."""
 
+SNAPSHOT_S: Final = 1_300.0
+"""Twice the time after which gateways tell their configuration again: whose is older has left."""
+
 _SUBJECTS: Final = (Subject.NODE, Subject.LINK, Subject.FLOW)
 """In the order in which tables of one moment are fed: whether a node lives decides what its links mean."""
 
@@ -90,12 +93,12 @@ def build(
     known = addresses_of_gateways(repository, site) if gateways is None else gateways
     since = t - LOOK_BACK_S
     state, marks = SiteState(site, known, since), Marks()
-    early = repository.configuration_as_of(site, since)
+    early = snapshot_as_of(repository, site, since, known)
     if early is not None:
         state.configured(early)
     found = marks.fresh(read(repository, site, since, t))
-    _feed(state, found, _snapshots(repository, site, since, t))
-    _configure(state, marks, repository.configuration_as_of(site, t))
+    _feed(state, found, _snapshots(repository, state, since, t))
+    _configure(state, marks, snapshot_as_of(repository, site, t, known))
     return state, marks
 
 
@@ -107,7 +110,7 @@ def catch_up(repository: Repository, state: SiteState, marks: Marks, t0: float, 
     # A gateway's tables of one moment are stored one after the other: look a little further back.
     found = marks.fresh(read(repository, state.site, t0 - 1.0, t1))
     _feed(state, found, [])
-    _configure(state, marks, repository.configuration_as_of(state.site, t1))
+    _configure(state, marks, snapshot_as_of(repository, state.site, t1, state.gateways))
     return len(found)
 
 
@@ -134,9 +137,25 @@ def _table(kind: Kind, body: bytes) -> Table | None:
     return table if len(table["t"]) else None
 
 
-def _snapshots(repository: Repository, site: str, t0: float, t1: float) -> list[Snapshot]:
+def snapshot_as_of(repository: Repository, site: str, t: float, gateways: Iterable[str]) -> Snapshot | None:
+    """The configuration in force at `t`: of the gateway with the lowest id that told of one lately. Gateways
+    differ in what they know, and switching between them would look like changes."""
+    newest = repository.configuration_as_of(site, t)
+    if newest is None:
+        return None
+    for gateway in sorted(name for name in gateways if name < newest.gateway):
+        own = repository.configuration_as_of(site, t, gateway)
+        if own is not None and newest.t - own.t <= SNAPSHOT_S:
+            return own
+    return newest
+
+
+def _snapshots(repository: Repository, state: SiteState, t0: float, t1: float) -> list[Snapshot]:
     """The snapshots that came into force within t0 < t <= t1, to the minute, oldest first."""
     found: list[Snapshot] = []
+
+    def at(t: float) -> Snapshot | None:
+        return snapshot_as_of(repository, state.site, t, state.gateways)
 
     def look(start: float, before: Snapshot | None, end: float, after: Snapshot | None) -> None:
         if after is None or (before is not None and _identity(before) == _identity(after)):
@@ -145,11 +164,11 @@ def _snapshots(repository: Repository, site: str, t0: float, t1: float) -> list[
             found.append(after)
             return
         middle = (start + end) / 2.0
-        between = repository.configuration_as_of(site, middle)
+        between = at(middle)
         look(start, before, middle, between)
         look(middle, between, end, after)
 
-    look(t0, repository.configuration_as_of(site, t0), t1, repository.configuration_as_of(site, t1))
+    look(t0, at(t0), t1, at(t1))
     return found
 
 

@@ -85,10 +85,14 @@ def _calibrate(
     told = [flows[i] for i in chosen]
     offset = fitting.fit_offset(
         material.model,
-        [Outcomes(observed[i].trials, observed[i].successes) for i in chosen],
+        [_outcomes(observed[i]) for i in chosen],
         lambda model: [one.delivery for one in foretell(model, told, states=1)],
     )
     return Calibration(offset, interference, sensitivity)
+
+
+def _outcomes(flow: ObservedFlow) -> Outcomes:
+    return Outcomes(flow.certainty, flow.certainty * flow.successes / flow.trials)
 
 
 def _with_times(

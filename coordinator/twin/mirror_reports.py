@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -20,9 +19,19 @@ LEAST_TRIALS: Final = 8.0
 LEAST_TIME_S: Final = 90.0
 """Before, windows that began earlier blur the picture."""
 
+LATE_S: Final = 30.0
+"""Reports that are out for longer are lost: a node that nobody hears any more delivers less and less."""
+
 ENTRIES_PER_MESSAGE: Final = 2
 """A report message tells of two links (one where signal strength is told, or up to 64): reports that are
 told together arrive together. Two is the careful count for the usual nodes."""
+
+SYSTEMATIC: Final = 0.03
+"""How far off a share may be whatever the number of reports: a node with many neighbours tells of each at its
+own pace, and counts of a window that grew too long are halved (PROTOCOL.md, Counting)."""
+
+TYPICAL: Final = 0.7
+"""The quantile over a node's links that counts: pace and halving only ever take away."""
 
 QUIET_SHARE: Final = 0.3
 """Links that are heard less are forgotten by nodes now and then, and tell nothing of reports."""
@@ -49,9 +58,6 @@ class _Count:
         self.heard = self.heard * fade + heard
         self.rows = self.rows * fade + 1.0
         self.seen_at = max(self.seen_at, t)
-
-    def at(self, t: float) -> float:
-        return float(self.expected * 2.0 ** (-max(0.0, t - self.seen_at) / HALF_LIFE_S))
 
 
 @dataclass(slots=True)
@@ -85,13 +91,15 @@ class ReportLedger:
         """Per node, the share of its reports that reached the gateway at `address`; empty while it is too
         early to tell, or when that gateway's node hears nobody well."""
         own = self._told.get((gateway, address), {})
-        whole = _typical(own, t)
+        whole = _typical(own)
         if whole is None or t - self.since < LEAST_TIME_S:
             return {}
         found = {}
         for (name, receiver), counts in self._told.items():
-            told = _typical(counts, t) if name == gateway and receiver != address else None
+            told = _typical(counts) if name == gateway and receiver != address else None
+            last = max((count.seen_at for count in counts.values()), default=0.0)
             if told is not None:
+                told *= 2.0 ** (-max(0.0, t - last - LATE_S) / HALF_LIFE_S)
                 share = min(1.0, told / whole)
                 rows = sum(c.rows for c in counts.values() if _counts(c))
                 trials = rows / ENTRIES_PER_MESSAGE / max(share, 0.05)
@@ -100,10 +108,10 @@ class ReportLedger:
         return found
 
 
-def _typical(counts: Mapping[int, _Count], t: float) -> float | None:
-    """The probes that were told of a typical link; None when too few links say so."""
-    expected = [count.at(t) for count in counts.values() if _counts(count)]
-    return median(expected) if len(expected) >= LEAST_LINKS else None
+def _typical(counts: Mapping[int, _Count]) -> float | None:
+    """The probes that were told of a typical link, at its last report; None when too few links say so."""
+    expected = sorted(count.expected for count in counts.values() if _counts(count))
+    return expected[round(TYPICAL * (len(expected) - 1))] if len(expected) >= LEAST_LINKS else None
 
 
 def _counts(count: _Count) -> bool:

@@ -22,7 +22,7 @@ from common.messages import FLOW_CLASSES, Kind, NodeRecord
 from coordinator.repository.history import Snapshot
 from coordinator.twin.mirror_flows import FlowLedger, FlowRecord
 from coordinator.twin.mirror_links import LinkLedger, LinkRow
-from coordinator.twin.mirror_reports import ReportLedger
+from coordinator.twin.mirror_reports import SYSTEMATIC, ReportLedger
 from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow, SiteModel
 
 Table = dict[str, NDArray[Any]]
@@ -56,6 +56,16 @@ class ObservedFlow:
     round_trip_ms: float | None = None
     round_trip_error_ms: float = 0.0
     payload_bytes: int = 8
+    systematic: float = 0.0
+    """How far off the observed delivery may be however many messages there were."""
+
+    @property
+    def certainty(self) -> float:
+        """Trials that would tell as much, were there nothing systematic."""
+        if self.trials <= 0:
+            return 0.0
+        p = (self.successes + 0.5) / (self.trials + 1.0)
+        return 1.0 / (1.0 / self.trials + self.systematic**2 / (p * (1.0 - p) + 0.01))
 
     @property
     def delivery(self) -> float | None:
@@ -106,8 +116,6 @@ class SiteState:
         """Take in a configuration snapshot. What was observed under another configuration no longer tells
         how flows fare."""
         self.updated_at = max(self.updated_at, snapshot.t)
-        if not self._speaks(snapshot.gateway, snapshot.t):
-            return
         self.snapshot = snapshot
         named = {node.address for node in snapshot.nodes}
         self._nodes = {a: n for a, n in self._nodes.items() if a in named or n.seen_at > snapshot.t}
@@ -247,8 +255,15 @@ class SiteState:
     def _reported(self, t: float) -> Iterable[ObservedFlow]:
         for gateway, address in sorted(self.gateways.items()):
             for node, share in self.reports.shares(gateway, address, t).items():
+                arrived = share.share * share.trials
                 yield ObservedFlow(
-                    node, address, FLOW_CLASSES[REPORTING], False, share.trials, share.share * share.trials
+                    node,
+                    address,
+                    FLOW_CLASSES[REPORTING],
+                    False,
+                    share.trials,
+                    arrived,
+                    systematic=SYSTEMATIC,
                 )
 
 

@@ -56,14 +56,15 @@ class FlowScore:
     @property
     def weight(self) -> float:
         """How much the flow's delivery counts."""
-        return min(self.observed.trials, MOST_TRIALS)
+        return min(self.observed.certainty, MOST_TRIALS)
 
     @property
     def delivery_square(self) -> float:
-        """Squared error of delivery less what chance alone makes of so many messages; may be negative."""
+        """Squared error of delivery less what chance and measuring alone explain; may be negative."""
         n, k = self.observed.trials, self.observed.successes
         p = (k + self.foretold.delivery) / (n + 1.0)
-        return float((k / n - self.foretold.delivery) ** 2 - p * (1.0 - p) / n) if n > 0 else 0.0
+        chance = p * (1.0 - p) / n + self.observed.systematic**2 if n > 0 else 0.0
+        return float((k / n - self.foretold.delivery) ** 2 - chance) if n > 0 else 0.0
 
     @property
     def hops_error(self) -> float | None:
