@@ -76,17 +76,17 @@ def aes_cmac(key: bytes, message: bytes) -> bytes:
 
 
 def s1(message: bytes) -> bytes:
-    """The salt made of a non-empty text (3.9.2.4)."""
+    """The salt made of a non-empty text (3.9.2.5)."""
     return aes_cmac(ZERO_KEY, message)
 
 
 def k1(n: bytes, salt: bytes, p: bytes) -> bytes:
-    """A 128-bit key from the material `n` of any length, a 16-byte salt and the info `p` (3.9.2.5)."""
+    """A 128-bit key from the material `n` of any length, a 16-byte salt and the info `p` (3.9.2.7)."""
     return aes_cmac(aes_cmac(salt, n), p)
 
 
 def k2(n: bytes, p: bytes) -> tuple[int, bytes, bytes]:
-    """(NID of 7 bits, encryption key, privacy key) from a network key and the material `p` (3.9.2.6).
+    """(NID of 7 bits, encryption key, privacy key) from a network key and the material `p` (3.9.2.8).
 
     `p` is 0x00 for managed flooding, 0x01 with addresses and counters for friendship, 0x02 for directed
     forwarding.
@@ -99,12 +99,12 @@ def k2(n: bytes, p: bytes) -> tuple[int, bytes, bytes]:
 
 
 def k3(n: bytes) -> bytes:
-    """The 8-byte public value of a secret, such as a network's ID (3.9.2.7)."""
+    """The 8-byte public value of a secret, such as a network's ID (3.9.2.9)."""
     return aes_cmac(aes_cmac(s1(b"smk3"), n), b"id64\x01")[8:]
 
 
 def k4(n: bytes) -> int:
-    """The 6-bit public value of a secret, such as an application key's AID (3.9.2.8)."""
+    """The 6-bit public value of a secret, such as an application key's AID (3.9.2.10)."""
     return aes_cmac(aes_cmac(s1(b"smk4"), n), b"id6\x01")[15] & 0x3F
 
 
