@@ -7,11 +7,15 @@ called this way; `numpy_runtime` serves the others.
 from __future__ import annotations
 
 import ctypes
+import os
 from array import array
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from ctypes import Structure, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_void_p
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from threading import Lock
+from typing import IO, Any, Final
 
 from common.errors import NotSupported, Rejected, RejectReason
 
@@ -95,9 +99,10 @@ class LiteRt:
         self.inputs, self.outputs = self._width("Input"), self._width("Output")
         options = self._make("Options", "CreateOptions")
         self._call("SetOptionsHardwareAccelerators", options, _CPU)
-        self._compiled = self._make(
-            "CompiledModel", "CreateCompiledModel", self._environment, self._model, options
-        )
+        with _without_small_talk():
+            self._compiled = self._make(
+                "CompiledModel", "CreateCompiledModel", self._environment, self._model, options
+            )
 
     def run(self, values: array[float], rows: int) -> array[float]:
         """`rows` times `inputs` values in, `rows` times `outputs` out. Raises Rejected(WRONG_OUTPUT)."""
@@ -187,6 +192,39 @@ class LiteRt:
         place = c_void_p()
         self._call("LockTensorBuffer", buffer, byref(place), how)
         return place
+
+
+_STDERR: Final = 2
+_SMALL_TALK: Final = b"INFO: "
+_lending = Lock()
+
+
+@contextmanager
+def _without_small_talk() -> Iterator[None]:
+    """Keep the line about its delegate, which no severity and no variable silences, out of the agent's log.
+
+    It is written to the file descriptor itself, so that is lent out; whatever else comes meanwhile, also of
+    other threads, is written behind. Without free descriptors the line stays.
+    """
+    with _lending, ExitStack() as stack:
+        try:
+            real = os.dup(_STDERR)
+            stack.callback(os.close, real)
+            lent = stack.enter_context(os.fdopen(os.memfd_create("stderr"), "r+b"))
+            os.dup2(lent.fileno(), _STDERR)
+            stack.callback(_give_back, real, lent)
+        except OSError:
+            pass
+        yield
+
+
+def _give_back(real: int, lent: IO[bytes]) -> None:
+    os.dup2(real, _STDERR)
+    lent.seek(0)
+    for line in lent:
+        if not line.startswith(_SMALL_TALK):
+            with suppress(OSError):
+                os.write(real, line)
 
 
 _loaded: ctypes.CDLL | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -136,3 +137,22 @@ def test_the_runtime_of_old_gives_the_same_outputs(make: Callable[[], Bundle], t
     assert answer["runtimes"] == ["tflite_runtime"]
     here = Interpreter(bundle.content).run(given)
     assert np.array(answer["outputs"]) == pytest.approx(np.array(here), abs=TOLERANCE)
+
+
+def test_a_runtime_says_nothing_of_its_own_on_standard_error() -> None:
+    code = (
+        "import os\n"
+        "from edge_agent.infer.litert import LiteRt\n"
+        "from tests.models import bundles\n"
+        "LiteRt(bundles.persistence().content)\n"
+        "LiteRt(bundles.eight_bit().content)\n"
+        "os.write(2, b'still there')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr == "still there"
+
+
+def test_what_others_say_while_a_model_is_loaded_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    with litert._without_small_talk():
+        os.write(2, b'{"event": "mesh-up"}\nINFO: Created a delegate\n{"event": "relay-dead"}\n')
+    assert capfd.readouterr().err == '{"event": "mesh-up"}\n{"event": "relay-dead"}\n'
