@@ -20,7 +20,7 @@ from common.mesh.configuration import Transmit
 from common.radio import RadioParameters
 from coordinator.twin.reception import NOMINAL
 from coordinator.twin.search_goals import Freedom, Goals
-from coordinator.twin.search_plays import Budget, Candidate, Plays, Simulate, simulator
+from coordinator.twin.search_plays import Budget, Candidate, Plays
 from coordinator.twin.search_sets import RelaySets
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
 
@@ -58,14 +58,13 @@ def search(
     parameters: RadioParameters = NOMINAL,
     seed: int = 1,
     progress: Progress | None = None,
-    simulate: Simulate | None = None,
 ) -> Found:
     """Search under a budget. Deterministic by `seed` as long as the time cap does not strike. Raises Rejected
     for a site without flows: there is nothing to deliver."""
     if not model.flows:
         raise Rejected(RejectReason.INVALID, "a search needs flows: what shall be delivered?")
     begun = time.process_time()
-    plays = Plays(model, goals, budget, seed, simulate or simulator(parameters))
+    plays = Plays(model, goals, budget, seed, parameters)
     hunt = _Hunt(model, plays, RelaySets(model, goals, freedom.fixed, seed), freedom, seed, progress)
     finalists = hunt.run()
     made = {c: Candidate(c, plays.scores[c], plays.worth(c)) for c in [*finalists, model.configuration]}

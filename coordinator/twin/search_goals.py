@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.radio import FlowOutcome, Outcome
 from common.radio.timing import BYTE_MS, FULL_SEGMENT_BYTES, last_packet_bytes, segments
-from coordinator.twin.site_model import SiteConfiguration, SiteFlow, SiteModel
+from coordinator.twin.search_stage import Played
+from coordinator.twin.site_model import SiteConfiguration, SiteModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +82,23 @@ class Judge:
     def __init__(self, model: SiteModel) -> None:
         self._model = model
         self._weights = np.array([flow.weight for flow in model.flows])
+        limits = [np.nan if flow.limit_ms is None else flow.limit_ms for flow in model.flows]
+        self._limits = np.array(limits)
+        self._limited = ~np.isnan(self._limits)
         self._airtime_ms = _airtime_ms(model)
         self._hearing = _hearing(model)
 
-    def score(self, outcome: Outcome, configuration: SiteConfiguration) -> Score:
-        """Of a play under `configuration`, with all flows in the model's order."""
-        sent = np.array([flow.sent for flow in outcome.flows], dtype=np.float64)
-        shares = np.array([_share(flow) for flow in outcome.flows])
-        weights = self._weights * (sent > 0)
+    def score(self, played: Played, configuration: SiteConfiguration) -> Score:
+        """Of a play under `configuration`."""
+        sent, weights = played.sent, self._weights * (played.sent > 0)
+        shares = played.arrived / np.maximum(sent, 1.0)
         total = float(weights.sum())
-        delivery = float(weights @ shares) / total if total else 1.0
         # Messages of a flow are taken as independent of each other, and of other flows'.
         variance = weights**2 @ (shares * (1.0 - shares) / np.maximum(sent, 1.0))
         return Score(
-            delivery,
-            self._late(outcome.flows),
-            self._occupancy(outcome),
+            float(weights @ shares) / total if total else 1.0,
+            self._late(played),
+            self._occupancy(played),
             self.energy(configuration),
             self.changes(configuration),
             float(np.sqrt(variance)) / total if total else 0.0,
@@ -114,33 +115,23 @@ class Judge:
             changed |= configuration.relays
         return len(changed) / max(len(nodes), 1)
 
-    def _late(self, flows: Sequence[FlowOutcome]) -> float:
-        limited = [
-            (flow.weight, _excess(flow, found))
-            for flow, found in zip(self._model.flows, flows, strict=True)
-            if flow.limit_ms is not None and found.sent
-        ]
-        total = sum(weight for weight, _ in limited)
-        return sum(weight * excess for weight, excess in limited) / total if total else 0.0
+    def _late(self, played: Played) -> float:
+        """A flow of which nothing came is as late as can be."""
+        counts = self._limited & (played.sent > 0)
+        if not counts.any():
+            return 0.0
+        p95 = np.nan_to_num(played.p95_ms[counts], nan=np.inf)
+        excess = np.clip(p95 / self._limits[counts] - 1.0, 0.0, 1.0)
+        return float(np.average(excess, weights=self._weights[counts]))
 
-    def _occupancy(self, outcome: Outcome) -> float:
-        seconds = max(outcome.totals.simulated_s, 1e-9)
-        return outcome.totals.transmissions * self._airtime_ms / 1000.0 * self._hearing / seconds
+    def _occupancy(self, played: Played) -> float:
+        air_s = played.transmissions * self._airtime_ms / 1000.0
+        return air_s * self._hearing / max(played.simulated_s, 1e-9)
 
     def energy(self, configuration: SiteConfiguration) -> float:
         """Share of battery nodes that have to relay: a relay's receiver is never off."""
         battery = self._model.battery
         return len(battery & configuration.relays) / len(battery) if battery else 0.0
-
-
-def _share(flow: FlowOutcome) -> float:
-    return flow.pdr if flow.answered is None else flow.answered / max(flow.sent, 1)
-
-
-def _excess(flow: SiteFlow, found: FlowOutcome) -> float:
-    if found.one_way_ms is None or flow.limit_ms is None:
-        return 1.0
-    return min(1.0, max(0.0, found.one_way_ms.p95 / flow.limit_ms - 1.0))
 
 
 def _airtime_ms(model: SiteModel) -> float:

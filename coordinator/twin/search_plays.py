@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from common.radio import Outcome, RadioParameters, simulate
-from common.scenario import Scenario
+from common.radio import RadioParameters
+from coordinator.twin.reception import NOMINAL
 from coordinator.twin.search_goals import Goals, Judge, Score
+from coordinator.twin.search_stage import Stage
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
-
-Simulate = Callable[[Scenario, int, float], Outcome]
-"""(scenario, seed, seconds) to what happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +40,14 @@ class Plays:
     goals: Goals
     budget: Budget
     seed: int
-    simulate: Simulate
+    parameters: RadioParameters = NOMINAL
     played: int = 0
     scores: dict[SiteConfiguration, Score] = field(default_factory=dict)
     _lengths: dict[SiteConfiguration, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._judge = Judge(self.model)
-        self._scenario = self.model.scenario()
+        self._stage = Stage(self.model, self.parameters)
         rate = sum(1.0 / flow.period_s for flow in self.model.flows)
         self._message_s = len(self.model.flows) / rate if rate else 1.0
         self._begun = time.process_time()
@@ -78,10 +76,8 @@ class Plays:
             return
         more = messages - had
         # What comes after `had` messages is one play with its own seed: common to all that get there alike.
-        outcome = self.simulate(
-            self.model.under(configuration, self._scenario), self.seed * 4096 + had, more * self._message_s
-        )
-        score = self._judge.score(outcome, configuration)
+        played = self._stage.play(configuration, self.seed * 4096 + had, more * self._message_s)
+        score = self._judge.score(played, configuration)
         before = self.scores.get(configuration)
         self.scores[configuration] = before.joined(score) if before else score
         self._lengths[configuration] = messages
@@ -99,12 +95,3 @@ class Plays:
     def length(self, configuration: SiteConfiguration) -> int:
         """Messages per flow that a candidate has had."""
         return self._lengths.get(configuration, 0)
-
-
-def simulator(parameters: RadioParameters) -> Simulate:
-    """The event simulator under these parameters."""
-
-    def play(scenario: Scenario, seed: int, seconds: float) -> Outcome:
-        return simulate(scenario, parameters, seed=seed, duration_s=seconds)
-
-    return play

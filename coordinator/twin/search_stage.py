@@ -1,0 +1,90 @@
+"""One site prepared for many plays that differ in configuration alone.
+
+Who hears whom is worked out once, traffic and scanning phases once for each seed and length. What is left is
+the event simulator's kernel, and counting. The outcome is that of `common.radio.simulate`, number for number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.radio import RadioParameters, compilation, kernel, packing
+from common.radio.play import _until_it_fits as until_it_fits
+from common.radio.propagation import links
+from common.radio.traffic import traffic
+from common.scenario import Flow
+from coordinator.twin.site_model import SiteConfiguration, SiteModel
+
+Floats = NDArray[np.float64]
+
+KEPT_TRAFFIC: Final = 16
+
+
+@dataclass(frozen=True)
+class Played:
+    """Per flow [F]: messages times recipients `sent`, and of these `arrived` (of acknowledged flows, those
+    answered); milliseconds one way that 95 % keep, NaN where nobody has set a limit or nothing came."""
+
+    sent: Floats
+    arrived: Floats
+    p95_ms: Floats
+    transmissions: int
+    simulated_s: float
+
+
+class Stage:
+    """Plays configurations of one site."""
+
+    def __init__(self, model: SiteModel, parameters: RadioParameters) -> None:
+        compilation.warm()
+        self._model, self._parameters = model, parameters
+        self._scenario = model.scenario()
+        self._flows: list[tuple[int, Flow]] = list(enumerate(self._scenario.flows))
+        self._index = {address: place for place, address in enumerate(model.addresses)}
+        flows = self._scenario.flows
+        self._who = packing.recipients(self._scenario, flows, self._index)
+        weakest = packing.noise_floor_dbm(self._scenario, parameters) + parameters.interference_floor_db
+        self._links = links(self._scenario, weakest)
+        self._limited = [i for i, flow in enumerate(model.flows) if flow.limit_ms is not None]
+        self._traffic = lru_cache(KEPT_TRAFFIC)(self._new_traffic)
+
+    def play(self, configuration: SiteConfiguration, seed: int, seconds: float) -> Played:
+        """Equal arguments give equal results."""
+        scenario = self._model.under(configuration, self._scenario)
+        listens = packing.listeners(scenario, scenario.flows, self._index, self._who)
+        messages, phases = self._traffic(seed, seconds)
+        site = packing.site(scenario, self._parameters, self._links, listens, self._who, phases)
+        cache = scenario.configuration.message_cache
+        state, log = until_it_fits(site, messages, self._parameters, cache, seed)
+        return self._counted(messages, state, log)
+
+    def _new_traffic(self, seed: int, seconds: float) -> tuple[kernel.Traffic, Floats]:
+        rotation = 3 * self._scenario.configuration.scan_interval_ms
+        phases = rotation * np.random.default_rng((seed, 1 << 32)).random(len(self._scenario.nodes))
+        return traffic(self._scenario, self._flows, self._index, self._who, seconds, seed), phases
+
+    def _counted(self, messages: kernel.Traffic, state: kernel.State, log: kernel.Log) -> Played:
+        flow = messages.flow[messages.row_message]
+        counted = log.sent[messages.row_message] & (messages.source[flow] != messages.row_node)
+        arrived = ~np.isnan(log.one_way)
+        if len(log.round_trip):
+            arrived = np.where(messages.acknowledged[flow], ~np.isnan(log.round_trip), arrived)
+        count = len(self._flows)
+        p95 = np.full(count, np.nan)
+        for number in self._limited:
+            times = log.one_way[(flow == number) & counted]
+            times = times[~np.isnan(times)]
+            if len(times):
+                p95[number] = np.percentile(times, 95)
+        return Played(
+            np.bincount(flow[counted], minlength=count).astype(np.float64),
+            np.bincount(flow[counted & arrived], minlength=count).astype(np.float64),
+            p95,
+            int(state.count[kernel.TRANSMISSIONS]),
+            float(state.clock[0]) / 1000,
+        )
