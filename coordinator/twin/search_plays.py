@@ -70,9 +70,10 @@ class Plays:
         return left
 
     def play(self, configuration: SiteConfiguration, messages: int) -> None:
-        """Bring a candidate to so many messages per flow, unless the budget is used up."""
+        """Bring a candidate to so many messages per flow, unless the budget is used up. The first candidate
+        of all is played in any case."""
         had = self._lengths.get(configuration, 0)
-        if had >= messages or (self.over and had):
+        if had >= messages or (self.over and self.scores):
             return
         more = messages - had
         # What comes after `had` messages is one play with its own seed: common to all that get there alike.

@@ -6,12 +6,22 @@ import argparse
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from common import logs
 from common.errors import MeshtwinError
 from common.tasks import together
-from tools.benchmarks import agent_footprint, forecast, foresight, heal, ingest, mesh_stack, outbox
+from tools.benchmarks import (
+    agent_footprint,
+    forecast,
+    foresight,
+    heal,
+    ingest,
+    mesh_stack,
+    outbox,
+    twin_search,
+)
 from tools.benchmarks.report import report
 from tools.stage import ending
 
@@ -24,6 +34,7 @@ BENCHMARKS: dict[str, Any] = {
     "ingest": ingest,
     "mesh-stack": mesh_stack,
     "outbox": outbox,
+    "twin-search": twin_search,
 }
 
 
@@ -42,7 +53,8 @@ def main() -> int:
     try:
         for name in names:
             figures = ending.run(_measure(name, options))
-            print(json.dumps(report(name, figures, options.quick)), flush=True)
+            inputs = getattr(BENCHMARKS[name], "inputs", _no_files)(options)
+            print(json.dumps(report(name, figures, options.quick, inputs)), flush=True)
     except MeshtwinError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -50,6 +62,11 @@ def main() -> int:
         print("interrupted: everything that it started is stopped", file=sys.stderr)
         return ending.STOPPED
     return 0
+
+
+def _no_files(_: argparse.Namespace) -> list[Path]:
+    """What a benchmark without `inputs` was measured on."""
+    return []
 
 
 async def _measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
