@@ -143,19 +143,27 @@ class AirBearer:
         self._work.set()
 
     async def _run(self) -> None:
-        """Look for the air, transmit while it is there, and begin again."""
-        while True:
-            try:
-                self._outbox = _connected(self._place.theirs)
-                self._events.put(BearerUp(f"air node {self._place.node}", filters=False))
-                async with together() as tasks:
-                    tasks.create_task(self._transmit())
-                    tasks.create_task(self._look_after())
-            except MeshtwinError as error:
-                if self._outbox is not None:
-                    self._events.put(BearerDown(str(error)))
-                self._disconnect()
-            await asyncio.sleep(_LOOK_S)
+        """The bearer's own task. A bug in it ends the events, so that the consumer notices."""
+        try:
+            while True:
+                await self._attempt()
+                await asyncio.sleep(_LOOK_S)
+        except Exception:
+            self._events.close()
+            raise
+
+    async def _attempt(self) -> None:
+        """Look for the air, and transmit while it is there."""
+        try:
+            self._outbox = _connected(self._place.theirs)
+            self._events.put(BearerUp(f"air node {self._place.node}", filters=False))
+            async with together() as tasks:
+                tasks.create_task(self._transmit())
+                tasks.create_task(self._look_after())
+        except MeshtwinError as error:
+            if self._outbox is not None:
+                self._events.put(BearerDown(str(error)))
+            self._disconnect()
 
     async def _look_after(self) -> None:
         """End when the air does: an idle datagram socket tells nothing."""
