@@ -141,6 +141,11 @@ class StatePaths:
         return self.root / "fleet.json"
 
     @property
+    def fleet_copy(self) -> Path:
+        """The registry once more, with the authority: of the two, one survives damage to a file."""
+        return self.pki / "fleet.json"
+
+    @property
     def models(self) -> Path:
         """The bundles, `<digest>.tflite`, and their registry."""
         return self.root / "models"
@@ -185,11 +190,34 @@ def load_config(state: Path) -> CoordinatorConfig:
     """
     paths = StatePaths(state.absolute())
     if not paths.config.exists():
+        raise missing_config(paths)
+    config = load(CoordinatorConfig, paths.config)
+    if not config.model_fields_set:
         raise Misconfigured(
-            f"{state} holds no coordinator: {CONFIG_NAME} is missing",
-            f"run: coordinator init --state {state}",
+            f"{paths.config} is empty",
+            f"restore it; or remove it and run: coordinator init --state {paths.root}, with the options of "
+            "the first time, such as --host and --name-of-broker",
         )
-    return _resolve(load(CoordinatorConfig, paths.config), paths)
+    return _resolve(config, paths)
+
+
+def missing_config(paths: StatePaths) -> Misconfigured:
+    """The error for a folder without `coordinator.toml`: one that is new, or one that has lost it."""
+    if not is_initialised(paths):
+        return Misconfigured(
+            f"{paths.root} holds no coordinator: {CONFIG_NAME} is missing",
+            f"run: coordinator init --state {paths.root}",
+        )
+    return Misconfigured(
+        f"{paths.config} is missing, though an authority is there",
+        f"restore it, or run: coordinator init --state {paths.root}, with the options of the first "
+        "time, such as --host 127.0.0.1",
+    )
+
+
+def is_initialised(paths: StatePaths) -> bool:
+    """Whether there is an authority, whatever else is lost."""
+    return (paths.pki / "ca.key").exists()
 
 
 def _resolve(config: CoordinatorConfig, paths: StatePaths) -> CoordinatorConfig:

@@ -22,10 +22,11 @@ from common.files import make_folder, write_file
 from coordinator.broker.instance import reload_broker
 from coordinator.config import Gateways
 from coordinator.identity.authority import Usage
-from coordinator.identity.fleet import Fleet, Issued, write_fleet
+from coordinator.identity.fleet import Fleet, Issued
 from coordinator.identity.own import WILDCARDS, dial_name
 from coordinator.identity.requests import key_pem, make_key, make_request
 from coordinator.installation import Installation, installed
+from coordinator.registry import store_fleet
 
 # A gateway that asks again and again would fill the registry and the revocation list.
 RENEWALS = 5
@@ -172,7 +173,7 @@ def _certify(found: Installation, gateway: str, request: bytes, now: float) -> x
 
 def _commit(found: Installation, fleet: Fleet, now: float) -> None:
     """The registry first: what derives from it can always be made again."""
-    write_fleet(found.paths.fleet, fleet)
+    store_fleet(found.paths, fleet)
     found.publish(fleet, now)
 
 

@@ -18,10 +18,20 @@ from common.files import claim_folder, locked, make_folder, write_file
 from coordinator.broker.configuration import BrokerFiles
 from coordinator.broker.files import write_broker_files
 from coordinator.broker.instance import reload_broker
-from coordinator.config import CONFIG_NAME, DEFAULT_REPOSITORY, CoordinatorConfig, StatePaths, load_config
+from coordinator.config import (
+    CONFIG_NAME,
+    DEFAULT_REPOSITORY,
+    CoordinatorConfig,
+    StatePaths,
+    is_initialised,
+    load_config,
+    missing_config,
+)
 from coordinator.identity.authority import Authority, authority_at
-from coordinator.identity.fleet import Fleet, read_fleet
+from coordinator.identity.fleet import Fleet
 from coordinator.identity.own import BROKER, COORDINATOR, GATEWAY_API, renew_own
+from coordinator.rebuilding import rebuild_fleet
+from coordinator.registry import current_fleet
 from coordinator.service.handover import hand_over
 
 
@@ -44,6 +54,8 @@ class Initialised:
     state: Path
     created: tuple[str, ...]
     broker: str
+    notes: tuple[str, ...] = ()
+    """What a rebuilt registry tells the operator."""
 
     def __str__(self) -> str:
         made = f"made {', '.join(self.created)}" if self.created else "everything was there"
@@ -64,13 +76,16 @@ class Installation:
         return write_broker_files(self.paths, self.config.broker, self.authority, fleet, now)
 
 
-def initialise(state: Path, options: InitOptions = InitOptions(), *, now: float | None = None) -> Initialised:
-    """Make `state` a coordinator, or complete and renew what is there.
+def initialise(
+    state: Path, options: InitOptions = InitOptions(), *, rebuild: bool = False, now: float | None = None
+) -> Initialised:
+    """Make `state` a coordinator, or complete and renew what is there. `rebuild` also makes a registry again
+    that is damaged or missing.
 
     Raises Misconfigured (options contradict an existing `coordinator.toml`; the folder is not writable, or
     is used for something else) or Corrupt (damaged keys or registry).
     """
-    paths = StatePaths(claim_folder(state.absolute(), CONFIG_NAME))
+    paths = _claimed(state, options)
     before = _inventory(paths)
     text = _config_text(options)
     if not paths.config.exists():
@@ -78,9 +93,26 @@ def initialise(state: Path, options: InitOptions = InitOptions(), *, now: float 
         write_file(paths.config, text)
     config = load_config(state)
     _check_agreement(options, config, paths)
+    notes = _rebuild(state, now) if rebuild else ()
     refresh(state, now=now)
     created = tuple(name for name in _inventory(paths) if name not in before)
-    return Initialised(paths.root, created, f"{config.broker.host}:{config.broker.port}")
+    return Initialised(paths.root, created, f"{config.broker.host}:{config.broker.port}", notes)
+
+
+def _claimed(state: Path, options: InitOptions) -> StatePaths:
+    """The folder, if it may be used. One that has lost its `coordinator.toml` gets another only from options
+    that somebody gives: with the defaults its broker would listen where no gateway finds it."""
+    paths = StatePaths(state.absolute())
+    if not is_initialised(paths) or paths.config.exists():
+        return StatePaths(claim_folder(paths.root, CONFIG_NAME))
+    if options == InitOptions():
+        raise missing_config(paths)
+    return StatePaths(claim_folder(paths.root, paths.pki.name))
+
+
+def _rebuild(state: Path, now: float | None) -> tuple[str, ...]:
+    with _held(state, now) as (paths, _, authority):
+        return rebuild_fleet(paths, authority, _or_now(now)).notes
 
 
 def refresh(state: Path, *, now: float | None = None) -> tuple[str, ...]:
@@ -101,16 +133,22 @@ def refresh(state: Path, *, now: float | None = None) -> tuple[str, ...]:
 def installed(state: Path, *, now: float | None = None) -> Iterator[Installation]:
     """The installation in `state`, with no other process changing it meanwhile.
 
-    Raises Misconfigured when the folder is not initialised.
+    Raises Misconfigured when the folder is not initialised, Corrupt when keys or registry are damaged.
     """
+    with _held(state, now) as (paths, config, authority):
+        yield Installation(paths, config, authority, current_fleet(paths, authority))
+        hand_over(paths, config)
+
+
+@contextmanager
+def _held(state: Path, now: float | None) -> Iterator[tuple[StatePaths, CoordinatorConfig, Authority]]:
+    """The folder under its lock, with what can be had without the registry."""
     paths = StatePaths(state.absolute())
     config = load_config(state)
     for folder in (paths.pki, paths.run, paths.broker, BrokerFiles(paths.broker).data):
         make_folder(folder)
     with locked(paths.run / "installation.lock"):
-        authority = authority_at(paths.pki, _or_now(now))
-        yield Installation(paths, config, authority, read_fleet(paths.fleet))
-        hand_over(paths, config)
+        yield paths, config, authority_at(paths.pki, _or_now(now))
 
 
 def _config_text(options: InitOptions) -> str:
@@ -134,8 +172,15 @@ binary = {toml_value(options.binary or "mosquitto")}
 # Where gateways fetch models and renew their certificates over HTTPS: the broker's host, unless `host` says
 # another one; port 0 serves nothing.
 [gateways]
+# host = "0.0.0.0"
 port = {options.gateways_port if options.gateways_port is not None else 8443}
 
+# Days that certificates are good; all renew by themselves at two thirds of their life.
+[identity]
+# gateway_days = 90
+# server_days = 90
+
+# Where everything is kept; PostgreSQL: "postgresql+psycopg://user:password@host/name".
 [repository]
 url = {toml_value(DEFAULT_REPOSITORY)}
 

@@ -36,7 +36,7 @@ def write_broker_files(
 def _write_revocations(path: Path, authority: Authority, fleet: Fleet, now: float) -> bool:
     """Write the list unless the present one is this authority's and names the same certificates."""
     wanted = fleet.revoked_certificates()
-    present = _present_list(path, authority)
+    present = present_revocations(path, authority)
     # Not `if present`: an empty list is false.
     if present is not None and {entry.serial_number for entry in present} == {
         entry.serial for entry in wanted
@@ -47,8 +47,11 @@ def _write_revocations(path: Path, authority: Authority, fleet: Fleet, now: floa
     return True
 
 
-def _present_list(path: Path, authority: Authority) -> x509.CertificateRevocationList | None:
-    """The list that is there, or None if it is damaged or another authority's: then it is made again."""
+def present_revocations(path: Path, authority: Authority) -> x509.CertificateRevocationList | None:
+    """The list that is there, or None if it is damaged or another authority's: then it is made again.
+
+    An empty list is false, too.
+    """
     try:
         present = x509.load_pem_x509_crl(path.read_bytes())
     except (FileNotFoundError, ValueError, x509.InvalidVersion):

@@ -7,6 +7,7 @@ new registry, and `write_fleet` stores it.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -44,6 +45,13 @@ class Issued(Section):
     revoked_at: float | None = None
 
 
+class Revocation(Section):
+    """A certificate that was revoked before the registry was rebuilt; whose it was is no longer known."""
+
+    serial: str = Field(pattern="^[0-9a-f]{1,40}$")
+    at: float
+
+
 class Gateway(Section):
     """One enrolled gateway with its certificates, the newest last; `address` in the mesh, where told."""
 
@@ -67,6 +75,8 @@ class Fleet(Section):
     v: Literal[1] = 1
     version: int = Field(0, ge=0)
     gateways: dict[Name, Gateway] = {}
+    revocations: tuple[Revocation, ...] = ()
+    """What else stays on the revocation list, for good: when those certificates end is not known."""
 
     def site_of(self, gateway: str) -> str | None:
         """The site of a gateway in good standing; None for one unknown or revoked."""
@@ -156,10 +166,31 @@ class Fleet(Section):
             for _, gateway in sorted(self.gateways.items())
             for c in gateway.certificates
             if c.revoked_at is not None
-        ]
+        ] + [Revoked(int(other.serial, 16), other.at) for other in self.revocations]
+
+    def with_revocations(self, revoked: Iterable[Revocation]) -> Fleet:
+        """The registry with all of `revoked` among its revoked certificates, whosesoever they are."""
+        at = {entry.serial: entry.at for entry in revoked}
+        gateways = {
+            name: gateway.model_copy(
+                update={
+                    "certificates": tuple(
+                        _revoked_at(c, at.pop(c.serial, None)) for c in gateway.certificates
+                    )
+                }
+            )
+            for name, gateway in self.gateways.items()
+        }
+        known = {other.serial for other in self.revocations}
+        further = tuple(Revocation(serial=s, at=t) for s, t in at.items() if s not in known)
+        return Fleet(version=self.version + 1, gateways=gateways, revocations=(*self.revocations, *further))
 
     def _with(self, name: str, gateway: Gateway) -> Fleet:
-        return Fleet(version=self.version + 1, gateways={**self.gateways, name: gateway})
+        return Fleet(
+            version=self.version + 1,
+            gateways={**self.gateways, name: gateway},
+            revocations=self.revocations,
+        )
 
 
 class FleetView:
@@ -171,8 +202,10 @@ class FleetView:
         self._fleet = Fleet()
 
     def current(self) -> Fleet:
-        """The registry as of now. Raises Corrupt."""
+        """The registry as of now. Raises Corrupt, also when it is gone: the fleet is not."""
         stamp = self._look()
+        if stamp is None and self._fleet.gateways:
+            raise lost(self._path, "is missing")
         if stamp != self._stamp:
             self._fleet, self._stamp = read_fleet(self._path), stamp
         return self._fleet
@@ -192,7 +225,15 @@ def read_fleet(path: Path) -> Fleet:
     except FileNotFoundError:
         return Fleet()
     except (OSError, ValidationError) as error:
-        raise Corrupt(f"{path} is damaged; restore it from a backup, or enrol all gateways anew") from error
+        raise lost(path, "is damaged") from error
+
+
+def lost(path: Path, how: str) -> Corrupt:
+    """The error for a registry that cannot be read, or is gone, with what to do."""
+    return Corrupt(
+        f"{path} {how}\n  fix: coordinator init --rebuild-fleet --state {path.parent} (from its copy, or from "
+        "what else is there; it tells what it cannot know)"
+    )
 
 
 def write_fleet(path: Path, fleet: Fleet) -> None:
@@ -204,6 +245,10 @@ def _revoked(certificate: Issued, now: float) -> Issued:
     if certificate.revoked_at is not None:
         return certificate
     return certificate.model_copy(update={"revoked_at": now})
+
+
+def _revoked_at(certificate: Issued, at: float | None) -> Issued:
+    return certificate if at is None else _revoked(certificate, at)
 
 
 def _still_listed(certificates: tuple[Issued, ...], now: float) -> tuple[Issued, ...]:

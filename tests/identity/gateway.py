@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common.errors import MeshtwinError, Misconfigured
+from common.errors import MeshtwinError
 from edge_agent.client import ask
 from edge_agent.config import AgentConfig, load_config
 
@@ -57,9 +57,8 @@ def give_lives(state: Path, *, gateway_s: float | None = None, server_s: float |
     lives = {"gateway_days": gateway_s, "server_days": server_s}
     lines = [f"{key} = {seconds / 86_400}" for key, seconds in lives.items() if seconds is not None]
     path = state / "coordinator.toml"
-    if "[identity]" in (text := path.read_text()):
-        raise Misconfigured("lives are given once")
-    path.write_text(text + "\n".join(["[identity]", *lines, ""]))
+    head, table, tail = path.read_text().partition("[identity]\n")
+    path.write_text("\n".join([head + table.rstrip(), *lines, tail]))
 
 
 class RunningAgent:
