@@ -120,6 +120,8 @@ class _Hunt:
         for relays in self.sets.covers(self._many(1)):
             largest = max(largest, len(relays))
             yield replace(now, relays=relays)
+        for relays in self.sets.thin():
+            yield replace(now, relays=relays)
         yield replace(now, relays=self.sets.improved(now.relays))
         # On a dense site all relays at once only jam each other, and take longest to simulate.
         if 2 * largest > len(self.sets.free):

@@ -22,6 +22,9 @@ COVERS: Final = (1, 2, 3, 4, 6, 8)
 LOWEST_SURVIVAL: Final = 0.3
 SWAPS_PER_RELAY: Final = 5
 
+NOT_MISSED: Final = 0.002
+"""Delivery that giving up relays may cost in all."""
+
 Relays = frozenset[int]
 
 
@@ -67,6 +70,11 @@ class RelaySets:
                     yield found
                 yield self.improved(found)
 
+    def thin(self) -> Iterator[Relays]:
+        """Of what is on now, and of all that could be: as few as will do."""
+        yield self.thinned(self._model.relays)
+        yield self.thinned(self.free | self._on)
+
     def improved(self, relays: Relays) -> Relays:
         """A set of the same size that delivers more, by swaps with nodes nearby; itself if none is found."""
         best, worth = relays, self._worth(relays)
@@ -75,6 +83,16 @@ class RelaySets:
             if (better := self._worth(other)) > worth:
                 best, worth = other, better
         return best
+
+    def thinned(self, relays: Relays) -> Relays:
+        """What is left when every relay that percolation does not miss is given up, batteries first."""
+        left, need = relays, self._delivery(relays) - NOT_MISSED
+        order = sorted(relays & self.free)
+        self._random.shuffle(order)
+        for relay in sorted(order, key=lambda address: address not in self._model.battery):
+            if self._delivery(left - {relay}) >= need:
+                left -= {relay}
+        return left
 
     def swapped(self, relays: Relays) -> Relays:
         """One relay given for a node that it hears, at random."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.radio import RadioParameters, compilation, kernel, packing
+from common.radio import RadioParameters, compilation, packing
 from common.radio.play import _until_it_fits as until_it_fits
 from common.radio.propagation import links
+from common.radio.tables import World
 from common.radio.traffic import traffic
 from common.scenario import Flow
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
@@ -50,6 +51,7 @@ class Stage:
         self._who = packing.recipients(self._scenario, flows, self._index)
         weakest = packing.noise_floor_dbm(self._scenario, parameters) + parameters.interference_floor_db
         self._links = links(self._scenario, weakest)
+        self._members = packing.members(self._who, len(self._index))
         self._limited = [i for i, flow in enumerate(model.flows) if flow.limit_ms is not None]
         self._traffic = lru_cache(KEPT_TRAFFIC)(self._new_traffic)
 
@@ -58,26 +60,29 @@ class Stage:
         scenario = self._model.under(configuration, self._scenario)
         listens = packing.listeners(scenario, scenario.flows, self._index, self._who)
         messages, phases = self._traffic(seed, seconds)
-        site = packing.site(scenario, self._parameters, self._links, listens, self._who, phases)
+        fixed = {
+            **packing.network(scenario, self._links, listens, phases),
+            **messages,
+            "site": packing.site(scenario, self._parameters),
+            "members": self._members,
+        }
         cache = scenario.configuration.message_cache
-        state, log = until_it_fits(site, messages, self._parameters, cache, seed)
-        return self._counted(messages, state, log)
+        return self._counted(until_it_fits(fixed, cache, self._parameters.queue_length, seed))
 
-    def _new_traffic(self, seed: int, seconds: float) -> tuple[kernel.Traffic, Floats]:
+    def _new_traffic(self, seed: int, seconds: float) -> tuple[dict[str, NDArray[Any]], Floats]:
         rotation = 3 * self._scenario.configuration.scan_interval_ms
         phases = rotation * np.random.default_rng((seed, 1 << 32)).random(len(self._scenario.nodes))
         return traffic(self._scenario, self._flows, self._index, self._who, seconds, seed), phases
 
-    def _counted(self, messages: kernel.Traffic, state: kernel.State, log: kernel.Log) -> Played:
-        flow = messages.flow[messages.row_message]
-        counted = log.sent[messages.row_message] & (messages.source[flow] != messages.row_node)
-        arrived = ~np.isnan(log.one_way)
-        if len(log.round_trip):
-            arrived = np.where(messages.acknowledged[flow], ~np.isnan(log.round_trip), arrived)
-        count = len(self._flows)
+    def _counted(self, world: World) -> Played:
+        rows, flows, status = world.rows, world.flows, world.status[0]
+        flow = world.messages["flow"][rows["message"]]
+        counted = world.messages["sent"][rows["message"]] & (flows["source"][flow] != rows["node"])
+        arrived = ~np.isnan(np.where(flows["acknowledged"][flow], rows["round_trip"], rows["one_way"]))
+        count = len(flows)
         p95 = np.full(count, np.nan)
         for number in self._limited:
-            times = log.one_way[(flow == number) & counted]
+            times = rows["one_way"][(flow == number) & counted]
             times = times[~np.isnan(times)]
             if len(times):
                 p95[number] = np.percentile(times, 95)
@@ -85,6 +90,6 @@ class Stage:
             np.bincount(flow[counted], minlength=count).astype(np.float64),
             np.bincount(flow[counted & arrived], minlength=count).astype(np.float64),
             p95,
-            int(state.count[kernel.TRANSMISSIONS]),
-            float(state.clock[0]) / 1000,
+            int(status["transmissions"]),
+            float(status["clock"]) / 1000,
         )
