@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 from common.clock import Clock, SystemClock
-from common.errors import Misconfigured, NotSupported, TimedOut, Unavailable
-from common.mesh.addresses import check_unicast, show
+from common.errors import Misconfigured, NotSupported, Rejected, RejectReason, TimedOut, Unavailable
+from common.mesh.addresses import check_unicast, is_virtual, show
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration
 from common.recording import Recording
 from firmware_bridge.access.generic_onoff import OnOffStatus
@@ -66,6 +66,7 @@ class ReplayLink:
         self._queue = EventQueue(queue_limit)
         self._known = Neighbourhood()
         self._up = self._opened = False
+        self._ended = asyncio.Event()
         self._driver: asyncio.Task[None] | None = None
 
     @property
@@ -81,6 +82,7 @@ class ReplayLink:
         if self._queue.closed:
             self._queue = EventQueue(self._queue_limit)
         self._known = Neighbourhood()
+        self._ended = asyncio.Event()
         self._opened = self._up = True
         self._queue.put(LinkUp(self._clock.monotonic(), self.address))
         # Owned by the link from here to `close`: a task group cannot span two calls.
@@ -88,6 +90,7 @@ class ReplayLink:
 
     async def close(self) -> None:
         self._opened = self._up = False
+        self._ended.set()
         self._queue.close()
         if self._driver is not None:
             self._driver.cancel()
@@ -102,14 +105,15 @@ class ReplayLink:
         if change:
             raise NotSupported("a recorded site cannot be changed")
         found = self._known.configurations.get(address)
-        await self._clock.sleep(READ_S if found and self._lives(address) else TIMEOUT_S)
-        self._require_up()
+        await self._wait(READ_S if found and self._lives(address) else TIMEOUT_S)
         if found is None or not self._lives(address):
             raise TimedOut(f"{show(address)} did not tell its configuration when this was recorded")
         return found
 
     async def send(self, destination: int, payload: bytes) -> None:
         check_payload(payload)
+        if not 1 <= destination <= 0xFFFF or is_virtual(destination):
+            raise Rejected(RejectReason.OUT_OF_RANGE, f"{destination} is no address to send to")
         self._require_up()
 
     async def request(self, destination: int, payload: bytes, response: int, timeout: float) -> bytes:
@@ -119,11 +123,9 @@ class ReplayLink:
         answer = _ANSWERS.get(response)
         takes = self._known.round_trip_s.get(destination, USUAL_TRIP_S)
         if answer is None or takes >= timeout or not self._answers(destination):
-            await self._clock.sleep(timeout)
-            self._require_up()
+            await self._wait(timeout)
             raise TimedOut(f"{show(destination)} did not answer when this was recorded")
-        await self._clock.sleep(takes)
-        self._require_up()
+        await self._wait(takes)
         return answer
 
     async def restart(self, address: int) -> None:
@@ -141,7 +143,20 @@ class ReplayLink:
                 self._queue.put(_at(event, start))
         await self._clock.sleep(start + self._recording.seconds - self._clock.monotonic())
         self._up = False
+        self._ended.set()
         self._queue.put(LinkDown(self._clock.monotonic(), "the recording ends here"))
+
+    async def _wait(self, seconds: float) -> None:
+        """Let time pass. Raises Unavailable as soon as the replay ends."""
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        end = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait({sleep, end}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            end.cancel()
+            await asyncio.gather(sleep, end, return_exceptions=True)
+        self._require_up()
 
     def _lives(self, address: int) -> bool:
         return address not in self._known.dead

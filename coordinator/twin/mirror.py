@@ -144,7 +144,9 @@ class Mirror:
         held = self._sites.get(site)
         if held is None:
             raise Rejected(RejectReason.INVALID, f"site {site!r} has no twin: no measurement of it is stored")
-        return self._judge(held)
+        found = self._judged(self._gather(held))
+        self._keep(held, found)
+        return found
 
     async def _update(self) -> None:
         while True:
@@ -170,7 +172,15 @@ class Mirror:
 
     async def _try_to_judge(self, held: _Site) -> None:
         try:
-            await asyncio.to_thread(self._judge, held)
+            material = await asyncio.to_thread(self._gather, held)
+            if self._engine is None:
+                found = await asyncio.to_thread(judge, material)
+            else:
+                # Not waited for in a thread, which could not be left when the process ends.
+                found = await asyncio.wrap_future(self._engine.submit(judge, material))
+            self._keep(held, found)
+        except BrokenExecutor as error:
+            log.warning("twin-not-judged", site=held.state.site, reason=f"its worker died: {error}")
         except MeshtwinError as error:
             log.warning("twin-not-judged", site=held.state.site, reason=error)
 
@@ -209,17 +219,20 @@ class Mirror:
             held.state.gateways.update(gateways)
             self.tables += mirror_history.catch_up(self._repository, held.state, held.marks, t0, t1)
 
-    def _judge(self, held: _Site) -> Judgement:
+    def _gather(self, held: _Site) -> Material:
         now = self._clock.wall()
-        held.judged_at, held.judged_for = now, held.state.updated_at
         with held.lock:
-            material = _material(held.state, max(now, held.state.updated_at))
-        held.judged = found = self._judged(material)
+            held.judged_at, held.judged_for = now, held.state.updated_at
+            return _material(held.state, max(now, held.state.updated_at))
+
+    def _keep(self, held: _Site, found: Judgement) -> None:
+        """Keep a judgement, also when the site was built anew meanwhile."""
+        held = self._sites.get(held.state.site, held)
+        held.judged = found
         if held.verdict is not found.score.verdict:
             held.verdict = found.score.verdict
             log.info("twin-judged", site=held.state.site, verdict=found.score.verdict.value,
                      score=round(found.score.value, 3), reason=found.score.reason)  # fmt: skip
-        return found
 
     def _judged(self, material: Material) -> Judgement:
         if self._engine is None:

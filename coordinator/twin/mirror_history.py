@@ -6,7 +6,7 @@ mirror told then. The past beyond the memory of links and flows is not read: it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -97,7 +97,8 @@ def build(
     if early is not None:
         state.configured(early)
     found = marks.fresh(read(repository, site, since, t))
-    _feed(state, found, _snapshots(repository, state, since, t))
+    snapshots = snapshots_between(lambda at: snapshot_as_of(repository, site, at, known), since, t)
+    _feed(state, found, snapshots)
     _configure(state, marks, snapshot_as_of(repository, site, t, known))
     return state, marks
 
@@ -150,12 +151,10 @@ def snapshot_as_of(repository: Repository, site: str, t: float, gateways: Iterab
     return newest
 
 
-def _snapshots(repository: Repository, state: SiteState, t0: float, t1: float) -> list[Snapshot]:
-    """The snapshots that came into force within t0 < t <= t1, to the minute, oldest first."""
+def snapshots_between(at: Callable[[float], Snapshot | None], t0: float, t1: float) -> list[Snapshot]:
+    """The snapshots that came into force within t0 < t <= t1, to the minute, oldest first; `at` tells the
+    one in force at a time."""
     found: list[Snapshot] = []
-
-    def at(t: float) -> Snapshot | None:
-        return snapshot_as_of(repository, state.site, t, state.gateways)
 
     def look(start: float, before: Snapshot | None, end: float, after: Snapshot | None) -> None:
         if after is None or (before is not None and _identity(before) == _identity(after)):
@@ -170,6 +169,12 @@ def _snapshots(repository: Repository, state: SiteState, t0: float, t1: float) -
 
     look(t0, at(t0), t1, at(t1))
     return found
+
+
+def newest(kind: Kind, body: bytes) -> float | None:
+    """The newest time stamp of a stored measurement; None for one that is empty or unreadable."""
+    table = _table(kind, body)
+    return None if table is None else float(table["t"].max())
 
 
 def _feed(state: SiteState, found: list[Measured], snapshots: list[Snapshot]) -> None:
