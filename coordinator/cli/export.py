@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -11,16 +10,20 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from common.errors import Misconfigured
 from common.messages import Kind
 
+if TYPE_CHECKING:
+    from coordinator.client import Client
+
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _READ_TIMEOUT_S: Final = 120.0
+_MOST_NAMED: Final = 20
 
 
 class Subject(StrEnum):
@@ -70,7 +73,8 @@ def export(
         raise Misconfigured("the range ends before it begins", "give --from a time before --until")
     question = {"subject": subject.value, "since": t0, "until": t1, "site": site, "gateway": gateway}
     count = _export(state, output, form or _format(output), question)
-    print(f"{count} rows of {subject.value}s in {output}", file=sys.stderr)
+    place = "standard output" if str(output) == "-" else output
+    print(f"{count} rows of {subject.value}s in {place}", file=sys.stderr)
 
 
 def moment(text: str) -> float:
@@ -106,6 +110,8 @@ def _export(state: Path | None, output: Path, form: Format, question: dict[str, 
 
     with connect(state, _READ_TIMEOUT_S) as client:
         extent = client.get("observations/extent", **question)
+        if not extent["messages"]:
+            _check_known(client, site=question["site"], gateway=question["gateway"])
         count = 0
         with _writer(output, form, question["subject"], extent["columns"]) as writer:
             frames = read(client.stream("observations", **question))
@@ -118,32 +124,29 @@ def _export(state: Path | None, output: Path, form: Format, question: dict[str, 
 
 @contextmanager
 def _writer(output: Path, form: Format, subject: str, columns: dict[str, str]) -> Iterator[Any]:
-    """A writer on a file beside `output`, which takes its place when everything went well."""
+    """A writer into `output`."""
+    from coordinator.export.destination import opened
     from coordinator.export.writers import CsvWriter, ParquetWriter, ordered
 
+    if str(output) == "-" and form is not Format.CSV:
+        raise Misconfigured("only CSV goes to the output", "name a .parquet file")
     wanted = ordered(_KINDS[subject], columns)
-    if str(output) == "-":
-        if form is not Format.CSV:
-            raise Misconfigured("only CSV goes to the output", "name a .parquet file")
-        yield CsvWriter(sys.stdout, list(wanted))
-        return
-    part = output.with_name(f".{output.name}.part")
-    try:
-        if form is Format.CSV:
-            with part.open("w", newline="") as file:
-                yield CsvWriter(file, list(wanted))
-        else:
-            writer = ParquetWriter(part, wanted)
-            try:
-                yield writer
-            finally:
-                writer.close()
-        os.replace(part, output)
-    except OSError as error:
-        problem = error.strerror or str(error)
-        raise Misconfigured(f"{output} cannot be written: {problem}", "name a file elsewhere") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with opened(output) as stream:
+        writer = CsvWriter(stream, list(wanted)) if form is Format.CSV else ParquetWriter(stream, wanted)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+def _check_known(client: Client, **named: str | None) -> None:
+    """Raise Misconfigured for a site or a gateway that nobody knows; one that only told nothing is fine."""
+    found = client.get("gateways")
+    for what, name in named.items():
+        known = sorted({gateway[what] for gateway in found if gateway[what]})
+        if name is not None and name not in known:
+            listed = ", ".join(known[:_MOST_NAMED]) + (", …" if len(known) > _MOST_NAMED else "")
+            raise Misconfigured(f"{what} {name!r} is not known", f"name one of: {listed or '(none yet)'}")
 
 
 def _shown(frames: Iterator[Any], total: int) -> Iterator[Any]:

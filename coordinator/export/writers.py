@@ -10,11 +10,12 @@ import csv
 from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any, Final, Protocol, TextIO
+from typing import Any, Final, Protocol
 
 from common.codec import Table, rows
 from common.errors import Misconfigured
 from common.messages import KEY_COLUMNS, Kind
+from coordinator.export.destination import Sink
 
 ROWS_AT_ONCE: Final = 50_000
 """Rows of a Parquet row group: gathered before they are written."""
@@ -44,9 +45,9 @@ def ordered(kind: Kind, columns: Mapping[str, str]) -> dict[str, str]:
 class CsvWriter:
     """Comma-separated values with a header, RFC 4180 but for the line end."""
 
-    def __init__(self, out: TextIO, columns: Sequence[str]) -> None:
+    def __init__(self, out: Sink, columns: Sequence[str]) -> None:
         self._columns = columns
-        self._writer = csv.writer(out, lineterminator="\n")
+        self._writer = csv.writer(_Encoded(out), lineterminator="\n")
         self._writer.writerow(["site", "gateway", *columns])
 
     def write(self, site: str, gateway: str, table: Table) -> None:
@@ -58,10 +59,18 @@ class CsvWriter:
         """Nothing is held back."""
 
 
+class _Encoded:
+    def __init__(self, out: Sink) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        return self._out.write(text.encode())
+
+
 class ParquetWriter:
     """One Parquet file, compressed by zstd; `site` and `gateway` are dictionary columns."""
 
-    def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
+    def __init__(self, out: Path | Sink, columns: Mapping[str, str]) -> None:
         try:
             import pyarrow as pa
             import pyarrow.parquet as parquet
@@ -72,7 +81,7 @@ class ParquetWriter:
         fields = [("site", names), ("gateway", names)]
         fields += [(name, getattr(pa, _ARROW_TYPES[code])()) for name, code in columns.items()]
         self._schema = pa.schema(fields)
-        self._file = parquet.ParquetWriter(path, self._schema, compression="zstd")
+        self._file = parquet.ParquetWriter(out, self._schema, compression="zstd")
         self._waiting: list[Any] = []
         self._rows = 0
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import stat
+import subprocess
 import time
 from array import array
 from io import StringIO
@@ -16,6 +19,7 @@ from common.errors import Corrupt, Misconfigured
 from common.messages import Kind, encode_measurement
 from coordinator.cli.export import moment, span
 from coordinator.enrolment import enrol
+from coordinator.export.destination import opened
 from coordinator.export.frames import read, within
 from coordinator.export.writers import ParquetWriter, ordered
 from tests.coordinator.conftest import Serving, Site, command
@@ -76,25 +80,79 @@ def test_a_range_is_cut_to_its_time_and_site(site: Site, serving: Serving, tmp_p
         1_000_003.0,
         1_000_004.0,
     ]
-    code, output, _ = command("export", "-", *span_of_three, "--site", "nowhere", state=site.state)
+    code, output, errors = command("export", "-", *span_of_three, "--gateway", "gw-1", state=site.state)
+    assert "rows of links in standard output" in errors
+    code, output, _ = command("export", "-", "--last", "1s", "--site", "office", state=site.state)
     assert (code, output) == (0, "site,gateway,t,transmitter,receiver\n")
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize(
-    ("words", "fix"),
-    [
-        (["links.txt"], "--format csv"),
-        (["-", "--format", "parquet"], "name a .parquet file"),
-        (["-", "--last", "soon"], "24h"),
-        (["-", "--from", "2026-13-01"], "2026-03-01T08:00"),
-        (["-", "--from", "2026-03-02", "--until", "2026-03-01"], "before --until"),
-        (["/nonexistent/links.csv"], "name a file elsewhere"),
-    ],
+def test_only_regular_files_are_replaced_and_links_stay(site: Site, serving: Serving, tmp_path: Path) -> None:
+    with site.sender() as sender:
+        send_links(sender, time.time() - 60.0, 2)
+    target, link, pipe = tmp_path / "target.csv", tmp_path / "link.csv", tmp_path / "pipe"
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    assert command("export", str(link), state=site.state)[0] == 0
+    assert link.is_symlink()
+    assert (target.read_text().count("\n"), target.stat().st_mode & 0o777) == (11, 0o640)
+    for form, begins in (("csv", b"site,gateway"), ("parquet", b"PAR1")):
+        pipe.unlink(missing_ok=True)
+        os.mkfifo(pipe)
+        with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+            assert command("export", str(pipe), "--format", form, state=site.state)[0] == 0
+            assert reader.communicate(timeout=10)[0].startswith(begins)
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
+    code, output, _ = command("export", "/dev/stdout", "--format", "csv", state=site.state)
+    assert (code, output) == (0, target.read_text())
+    code, _, errors = command("export", "/dev/full", "--format", "csv", state=site.state)
+    assert (code, "/dev/full cannot be written: No space left" in errors) == (2, True), errors
+    assert all(stat.S_ISCHR(Path(device).stat().st_mode) for device in ("/dev/full", "/dev/null"))
+    assert sorted(tmp_path.glob(".*part")) == []
+
+
+def test_a_link_that_somebody_put_in_the_place_of_the_part_is_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    (tmp_path / f".links.csv.{os.getpid()}.part").symlink_to(precious)
+    with opened(tmp_path / "links.csv") as stream:
+        stream.write(b"new")
+    assert (precious.read_text(), (tmp_path / "links.csv").read_text()) == ("kept", "new")
+
+
+def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "links.csv"
+    path.write_text("old")
+
+    def export() -> None:
+        with opened(path) as stream:
+            stream.write(b"half")
+            raise Corrupt("the coordinator's answer is unreadable")
+
+    with pytest.raises(Corrupt):
+        export()
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("links.csv", "old")]
+
+
+WRONG = (
+    (["links.txt"], "--format csv"),
+    (["-", "--format", "parquet"], "name a .parquet file"),
+    (["-", "--last", "soon"], "24h"),
+    (["-", "--from", "2026-13-01"], "2026-03-01T08:00"),
+    (["-", "--from", "2026-03-02", "--until", "2026-03-01"], "before --until"),
+    (["/nonexistent/links.csv"], "name a file elsewhere"),
+    (["/dev", "--format", "csv"], "name a file elsewhere"),
+    (["-", "--site", "nowhere"], "name one of: office"),
+    (["-", "--gateway", "gw-9"], "name one of: gw-1"),
 )
-def test_a_wrong_export_names_the_fix(site: Site, serving: Serving, words: list[str], fix: str) -> None:
-    code, output, errors = command("export", *words, state=site.state)
-    assert (code, output, fix in errors) == (2, "", True), errors
+
+
+@pytest.mark.broker
+def test_a_wrong_export_names_the_fix(site: Site, serving: Serving) -> None:
+    for words, fix in WRONG:
+        code, output, errors = command("export", *words, state=site.state)
+        assert (code, output, fix in errors) == (2, "", True), errors
 
 
 def test_frames_are_read_wherever_the_stream_is_cut() -> None:
