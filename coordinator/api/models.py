@@ -20,6 +20,10 @@ class Health(BaseModel):
     refused: int
     batches: int
     store_failures: int
+    gateway_connections: int
+    """Open on the HTTPS port, those in their handshake included."""
+    gateway_connections_refused: int
+    """Since the start: too many in all, or from one address."""
 
 
 class Stream(BaseModel):

@@ -55,6 +55,9 @@ class Release(_Question):
 
 
 class Rollback(_Question):
+    """Undo the last release; `force`: also to what was found worse or refused."""
+
+    force: bool = False
     by: Said = ""
 
 
@@ -82,7 +85,7 @@ def _add_models(router: APIRouter, releases: Releases, announcer: Announcer) -> 
 
     @router.post("/models/rollback")
     async def rollback(said: Rollback) -> OutcomeView:
-        outcome = await asyncio.to_thread(releases.rollback, said.by)
+        outcome = await asyncio.to_thread(releases.rollback, said.by, said.force)
         announcer.announce()
         return views.outcome(outcome, announcer.reaches)
 

@@ -30,9 +30,24 @@ class ErrorsView(BaseModel):
 
 
 class GatewayView(BaseModel):
-    """What a gateway says of a bundle. `state`: fetching, trial, in-use, worse-than-naive or refused."""
+    """What a gateway says of a bundle. `state`: fetching, trial, in-use, worse-than-naive or refused;
+    `again_at` (Unix seconds): when it tries it again."""
 
     gateway: str
+    state: str
+    reason: str
+    error: float | None
+    naive_error: float | None
+    windows: int
+    again_at: float | None
+
+
+class VerdictView(BaseModel):
+    """The gravest that a site's gateways ever said of a bundle: refused or worse-than-naive, and since when
+    (Unix seconds)."""
+
+    gateway: str
+    at: float
     state: str
     reason: str
     error: float | None
@@ -50,6 +65,7 @@ class SiteView(BaseModel):
     wanted: int
     states: dict[str, int]
     gateways: list[GatewayView]
+    verdict: VerdictView | None
 
 
 class BundleView(BaseModel):
@@ -67,7 +83,8 @@ class BundleView(BaseModel):
 
 
 class ModelView(BaseModel):
-    """One version. `created` in Unix seconds; `rows` counts training rows by their source."""
+    """One version. `created` in Unix seconds; `rows` counts training rows by their source; `recovered`: known
+    from its bundles alone, after the registry was lost."""
 
     name: str
     version: int
@@ -75,6 +92,7 @@ class ModelView(BaseModel):
     created: float
     seconds: float
     rows: dict[str, int]
+    recovered: bool
     bundles: list[BundleView]
 
 
@@ -89,12 +107,14 @@ class MoveView(BaseModel):
 
 class OutcomeView(BaseModel):
     """What a release or rollback did. `announced`: the broker was told at once, and not only with its next
-    connection; `overruled`: reasons against it that were not heeded; `grounds`: what it was compared on."""
+    connection; `overruled`: reasons against it that were not heeded; `grounds`: what it was compared on;
+    `remarks`: what speaks against it and is no reason."""
 
     detail: str
     moved: list[MoveView]
     overruled: list[str]
     grounds: list[str]
+    remarks: list[str]
     announced: bool
 
 
@@ -135,6 +155,7 @@ def outcome(done: Outcome, announced: bool) -> OutcomeView:
         moved=moves,
         overruled=list(done.overruled),
         grounds=list(done.grounds),
+        remarks=list(done.remarks),
         announced=announced,
     )
 
@@ -165,6 +186,7 @@ def _model(
         created=version.created,
         seconds=version.seconds,
         rows=version.rows,
+        recovered=version.recovered,
         bundles=[
             _bundle(b, b.digest in released, b.precision == default, live, wanted.get(b.digest, {}))
             for b in version.bundles
@@ -178,7 +200,8 @@ def _bundle(
     told = of_bundle(live, bundle.digest)
     evaluations = {"held_out": bundle.held_out, "observed": bundle.observed}
     named = {e: found for e, found in evaluations.items() if found is not None}
-    sites = {*wanted, *(one.site for one in told), *(site for e in named.values() for site in e.sites)}
+    scored = {site for evaluation in named.values() for site in evaluation.sites}
+    sites = {*wanted, *(one.site for one in told), *scored, *bundle.verdicts}
     newest = bundle.observed or bundle.held_out or Evaluation()
     return BundleView(
         precision=bundle.precision,
@@ -211,9 +234,11 @@ def _site(site: str, bundle: Bundle, told: Iterable[Live], wanted: int) -> SiteV
                 error=one.error,
                 naive_error=one.naive_error,
                 windows=one.windows,
+                again_at=one.again_at,
             )
             for one in here
         ],
+        verdict=VerdictView(**verdict.model_dump()) if (verdict := bundle.verdicts.get(site)) else None,
     )
 
 

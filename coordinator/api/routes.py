@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from common.clock import Clock
 from common.errors import MeshtwinError, Rejected, Unavailable
 from coordinator.api import models, observations, views
+from coordinator.gateway_api.listener import Tally
 from coordinator.identity.fleet import Fleet
 from coordinator.ingest.ingest import Ingest
 from coordinator.repository.samples import Subject
@@ -35,6 +36,7 @@ class Sources:
     ingest: Ingest
     fleet: Callable[[], Fleet]
     clock: Clock
+    connections: Tally = field(default_factory=Tally)
 
 
 def make_app(sources: Sources) -> FastAPI:
@@ -147,6 +149,8 @@ def _health(sources: Sources) -> models.Health:
         refused=counters.refused,
         batches=counters.batches,
         store_failures=counters.store_failures,
+        gateway_connections=sources.connections.held().total(),
+        gateway_connections_refused=sources.connections.turned_away,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,10 @@ from common.errors import Misconfigured
 from common.logs import get_logger
 from coordinator.api.server import Server, serve_until_cancelled
 from coordinator.gateway_api.connection import Connection
-from coordinator.gateway_api.listener import BoundedListener
+from coordinator.gateway_api.listener import BoundedListener, Tally
 
 LOOK_EVERY_S: Final = 2.0
+HANDSHAKE_S: Final = 5.0
 MAX_HEADER_BYTES: Final = 16 * 1024
 
 _log = get_logger(__name__)
@@ -38,10 +40,52 @@ class ServerFiles:
     key: Path
 
 
-async def serve(app: ASGIApp, host: str, port: int, files: ServerFiles, clock: Clock) -> None:
-    """Serve `app` until cancelled. Raises Misconfigured when the port or the files cannot be used."""
+class _Server(Server):
+    """uvicorn's server, which gives a handshake less than asyncio's minute: a client that only connects holds
+    one of a bounded number of places meanwhile."""
+
+    def __init__(self, config: uvicorn.Config, handshake_s: float) -> None:
+        super().__init__(config)
+        self._handshake_s = handshake_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's for sockets that listen already; nobody asks for its lifespan protocol."""
+
+        def connection() -> Connection:
+            return Connection(self.config, self.server_state, self.lifespan.state)
+
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                connection,
+                sock=listener,
+                ssl=self.config.ssl,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=self._handshake_s,
+                ssl_shutdown_timeout=self._handshake_s,
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
+
+
+async def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    files: ServerFiles,
+    clock: Clock,
+    *,
+    tally: Tally | None = None,
+    handshake_s: float = HANDSHAKE_S,
+) -> None:
+    """Serve `app` until cancelled, with the connections counted in `tally`.
+
+    Raises Misconfigured when the port or the files cannot be used, Unavailable when the address is not there
+    (yet).
+    """
     context = server_context(files)
-    with BoundedListener(host, port) as listener:
+    with BoundedListener(host, port, tally=tally, clock=clock) as listener:
         config = uvicorn.Config(
             app,
             http=Connection,
@@ -62,7 +106,7 @@ async def serve(app: ASGIApp, host: str, port: int, files: ServerFiles, clock: C
         async with asyncio.TaskGroup() as group:
             follower = group.create_task(_follow(files, context, clock), name="gateway-api-certificate")
             try:
-                await serve_until_cancelled(Server(config), listener)
+                await serve_until_cancelled(_Server(config, handshake_s), listener)
             finally:
                 follower.cancel()
 

@@ -327,7 +327,7 @@ def test_connections_beyond_the_bound_are_closed_and_counted() -> None:
         first.close()
         clients.append(socket.create_connection(("127.0.0.1", port)))
         third = listener.accept()[0]
-        assert listener.turned_away == 1
+        assert listener.tally.turned_away == 1
         for one in (second, third, *clients):
             one.close()
 
