@@ -24,18 +24,27 @@ from common.files import make_folder
 from common.logs import get_logger
 from common.notify import Notifier, from_environment
 from coordinator.api import release as release_api
+from coordinator.api import twin as twin_api
 from coordinator.api.routes import Sources, make_app
 from coordinator.api.server import serve as serve_api
 from coordinator.client import Client
 from coordinator.config import CoordinatorConfig, StatePaths, load_config
 from coordinator.gateway_api import routes as gateway_routes
+from coordinator.gateway_api.listener import Tally
 from coordinator.gateway_api.server import ServerFiles
 from coordinator.gateway_api.server import serve as serve_gateways
-from coordinator.identity.fleet import FleetView
+from coordinator.identity.fleet import FleetView, RegistryLost
 from coordinator.identity.own import GATEWAY_API
 from coordinator.ingest.ingest import Ingest
 from coordinator.ingest.subscriber import Endpoint
 from coordinator.installation import refresh
+from coordinator.losses import tell_losses
+from coordinator.recipes.application import Book
+from coordinator.recipes.applications import Applications
+from coordinator.recipes.commanding import CommandDesk
+from coordinator.recipes.desk import TwinDesk
+from coordinator.recipes.shelf import Shelf
+from coordinator.recipes.site_hands import SiteHands
 from coordinator.release.desired import Announcer
 from coordinator.release.jobs import Jobs
 from coordinator.release.notices import ModelNotices
@@ -43,6 +52,7 @@ from coordinator.release.releases import Data, Releases
 from coordinator.release.store import ModelStore
 from coordinator.repository.store import Repository
 from coordinator.service.heartbeat import Heartbeat
+from coordinator.twin.mirror import Mirror
 from coordinator.version import meshtwin_version
 
 REFRESH_S: Final = 6 * 3600.0
@@ -58,7 +68,9 @@ def serve(state: Path) -> None:
     """
     paths, config = StatePaths(state.absolute()), load_config(state)
     logs.configure(config.log.level, config.log.style)
-    with _only_instance(paths), Repository(config.repository.url.get_secret_value()) as repository:
+    url = config.repository.url.get_secret_value()
+    with _only_instance(paths) as ran_before, Repository(url) as repository:
+        tell_losses(url, repository, FleetView(paths.fleet).current(), ran_before)
         try:
             asyncio.run(run(paths, config, repository, SystemClock(), from_environment()))
         except BaseExceptionGroup as group:
@@ -72,8 +84,9 @@ async def run(
     """Ingest and answer until a signal; the first part that fails ends the others, too. `notifier` leads to
     the service manager."""
     stopping = asyncio.Event()
-    await _refresh(paths.root)
+    await _refresh(paths.root, at_start=True)
     ingest = Ingest(_endpoint(paths, config), repository, FleetView(paths.fleet), clock)
+    connections = Tally()
     app = make_app(
         Sources(
             name=config.coordinator.name,
@@ -83,6 +96,7 @@ async def run(
             ingest=ingest,
             fleet=FleetView(paths.fleet).current,
             clock=clock,
+            connections=connections,
         )
     )
     heartbeat = Heartbeat(
@@ -90,6 +104,8 @@ async def run(
     )
     models = _models(paths, config, repository, ingest, clock)
     app.include_router(release_api.make_router(models.releases, models.announcer), prefix="/v1")
+    twins = _twins(paths, repository, ingest, clock)
+    app.include_router(twin_api.make_router(twins.desk, twins.applications), prefix="/v1")
     with _signals(stopping):
         async with asyncio.TaskGroup() as group:
             parts = [
@@ -98,8 +114,10 @@ async def run(
                 group.create_task(models.jobs.run(), name="jobs"),
                 group.create_task(models.announcer.run(), name="desired"),
                 group.create_task(models.notices.run(), name="model-notices"),
+                group.create_task(twins.mirror.run(), name="mirror"),
+                group.create_task(twins.applications.run(), name="applications"),
                 group.create_task(_keep_fresh(paths.root, config, clock), name="certificates"),
-                group.create_task(_serve_gateways(paths, config, clock), name="gateway-api"),
+                group.create_task(_serve_gateways(paths, config, clock, connections), name="gateway-api"),
                 group.create_task(heartbeat.run(), name="heartbeat"),
             ]
             log.info("coordinator-started", state=paths.root, socket=config.api.socket, pid=os.getpid())
@@ -138,20 +156,45 @@ class _Models:
 def _models(
     paths: StatePaths, config: CoordinatorConfig, repository: Repository, ingest: Ingest, clock: Clock
 ) -> _Models:
-    store, fleet = ModelStore(paths.models), FleetView(paths.fleet)
+    store, fleet = ModelStore(paths.models, clock), FleetView(paths.fleet)
     jobs = Jobs(paths.run / "jobs", clock)
     # Measured link traces to train on, for those who have some: `radio/*.k7.gz` below it.
     traces = os.environ.get("MESHTWIN_DATA")
     data = Data(config.repository.url, Path(traces) if traces else None)
+    releases = Releases(store, jobs, repository, data, fleet.current, clock)
     return _Models(
         jobs=jobs,
-        releases=Releases(store, jobs, repository, data, fleet.current, clock),
+        releases=releases,
         announcer=Announcer(ingest, lambda: store.registry, fleet.current, clock),
-        notices=ModelNotices(repository, clock),
+        notices=ModelNotices(repository, clock, releases.remember),
     )
 
 
-async def _serve_gateways(paths: StatePaths, config: CoordinatorConfig, clock: Clock) -> None:
+@dataclass(frozen=True, slots=True)
+class _Twins:
+    """What mirrors sites, answers questions about them, and applies plans."""
+
+    mirror: Mirror
+    desk: TwinDesk
+    applications: Applications
+
+
+def _twins(paths: StatePaths, repository: Repository, ingest: Ingest, clock: Clock) -> _Twins:
+    mirror, fleet = Mirror(repository, clock), FleetView(paths.fleet)
+    desk = TwinDesk(mirror, Shelf(paths.recipes), repository, clock)
+    commands = CommandDesk(ingest, repository, lambda gateway: fleet.current().site_of(gateway), clock)
+    applications = Applications(
+        Book(paths.plans),
+        lambda site, since: SiteHands(commands, site, since, clock),
+        desk.watched,
+        clock,
+    )
+    return _Twins(mirror, desk, applications)
+
+
+async def _serve_gateways(
+    paths: StatePaths, config: CoordinatorConfig, clock: Clock, connections: Tally
+) -> None:
     """Models and certificates over HTTPS, unless the configuration says port 0."""
     if not (port := config.gateways.port):
         await asyncio.Event().wait()
@@ -159,7 +202,8 @@ async def _serve_gateways(paths: StatePaths, config: CoordinatorConfig, clock: C
         paths.pki / "ca.crt", paths.pki / f"{GATEWAY_API}.crt", paths.pki / f"{GATEWAY_API}.key"
     )
     app = gateway_routes.make_app(gateway_routes.Sources(paths, FleetView(paths.fleet).current, clock))
-    await serve_gateways(app, config.gateways.host or config.broker.host, port, files, clock)
+    host = config.gateways.host or config.broker.host
+    await serve_gateways(app, host, port, files, clock, tally=connections)
 
 
 async def _keep_fresh(state: Path, config: CoordinatorConfig, clock: Clock) -> None:
@@ -170,12 +214,15 @@ async def _keep_fresh(state: Path, config: CoordinatorConfig, clock: Clock) -> N
         await _refresh(state)
 
 
-async def _refresh(state: Path) -> None:
-    """Renew what is due. A disk that refuses now is no reason to stop: there are weeks left."""
+async def _refresh(state: Path, *, at_start: bool = False) -> None:
+    """Renew what is due. A disk that refuses now is no reason to stop: there are weeks left. A registry that
+    is lost is one to refuse the start: every gateway would be turned away. Raises RegistryLost."""
     try:
         if renewed := await asyncio.to_thread(refresh, state):
             log.info("certificates-renewed", names=",".join(renewed))
     except MeshtwinError as error:
+        if at_start and isinstance(error, RegistryLost):
+            raise
         log.error("certificates-not-renewed", reason=error)
 
 
@@ -188,25 +235,29 @@ def _endpoint(paths: StatePaths, config: CoordinatorConfig) -> Endpoint:
 
 
 @contextmanager
-def _only_instance(paths: StatePaths) -> Iterator[None]:
-    """Hold the lock that a second coordinator of this folder would need. Raises Unavailable."""
+def _only_instance(paths: StatePaths) -> Iterator[bool]:
+    """Hold the lock that a second coordinator of this folder would need; true when one held it before.
+
+    Raises Unavailable.
+    """
     path = make_folder(paths.run) / "coordinator.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(descriptor, paths.root)
-        yield
+        yield _lock(descriptor, paths.root)
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, state: Path) -> None:
+def _lock(descriptor: int, state: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
         raise Unavailable(f"a coordinator of {state} runs already: process {holder}") from error
+    ran_before = os.fstat(descriptor).st_size > 0
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
+    return ran_before
 
 
 @contextmanager

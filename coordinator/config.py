@@ -151,6 +151,16 @@ class StatePaths:
         return self.root / "models"
 
     @property
+    def plans(self) -> Path:
+        """The plans that were applied, or are being applied, one file each."""
+        return self.root / "plans"
+
+    @property
+    def recipes(self) -> Path:
+        """An operator's own recipes, `*.yaml`; need not be there."""
+        return self.root / "recipes"
+
+    @property
     def pki(self) -> Path:
         """`ca`, `broker`, `coordinator` and `gateway-api`, each `.crt` and `.key`, and `crl.pem`."""
         return self.root / "pki"

@@ -228,11 +228,15 @@ def read_fleet(path: Path) -> Fleet:
         raise lost(path, "is damaged") from error
 
 
-def lost(path: Path, how: str) -> Corrupt:
+class RegistryLost(Corrupt):
+    """Who is enrolled is not known: nobody is let in or put out until that is mended."""
+
+
+def lost(path: Path, how: str) -> RegistryLost:
     """The error for a registry that cannot be read, or is gone, with what to do."""
-    return Corrupt(
-        f"{path} {how}\n  fix: coordinator init --rebuild-fleet --state {path.parent} (from its copy, or from "
-        "what else is there; it tells what it cannot know)"
+    return RegistryLost(
+        f"{path} {how}\n  fix: coordinator init --rebuild-fleet --state {path.parent} (from its copy, "
+        "or from what else is there; it tells what it cannot know)"
     )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, insert, inspect, make_url, select
@@ -85,12 +86,26 @@ def _engine(url: str) -> Engine:
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise Misconfigured(f"the repository's database driver is missing: {error}", _DRIVER_FIX) from error
     if engine.dialect.name == "sqlite":
+        database = engine.url.database
+        event.listen(engine, "connect", lambda *_: _close_to_others(database))
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
 
+_MODE = 0o600
 _URL_FIX = "set [repository] url to sqlite:////absolute/path.db or postgresql+psycopg://user@host/name"
 _DRIVER_FIX = "install it: pip install 'psycopg[binary]'"
+
+
+def _close_to_others(database: str | None) -> None:
+    """Take everybody's rights from the file, which SQLite makes as the umask says; its log is born with the
+    file's mode. A group that was given rights keeps them."""
+    for name in (database, f"{database}-wal", f"{database}-shm") if database else ():
+        # Not ours, or not in a file: `mode=memory`.
+        with suppress(OSError):
+            mode = stat.S_IMODE(os.stat(name).st_mode)
+            if mode & stat.S_IRWXO:
+                os.chmod(name, _MODE)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from common.errors import MeshtwinError, Misconfigured
+from common.command_errors import exit_code
+from common.errors import MeshtwinError
 from coordinator.broker.process import execute
 
 USAGE = "usage: python -m coordinator.service.broker FOLDER"
 
 
 def main(arguments: list[str]) -> int:
-    """Return only when it cannot become the broker: 2 for what the operator has to change, else 1."""
+    """Return only when it cannot become the broker: 2 for what only the operator mends, else 1."""
     if len(arguments) != 1:
         print(USAGE, file=sys.stderr)
         return 2
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
         execute(Path(arguments[0]))
     except MeshtwinError as error:
         print(f"meshtwin-broker: {error}", file=sys.stderr)
-        return 2 if isinstance(error, Misconfigured) else 1
+        return exit_code(error)
 
 
 if __name__ == "__main__":

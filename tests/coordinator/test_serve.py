@@ -162,14 +162,14 @@ def test_a_site_nobody_knows_is_a_clear_error(site: Site, serving: Serving) -> N
     assert "site 'nowhere' is not known" in errors
 
 
-def test_errors_are_one_line_with_the_fix_and_a_code(tmp_path: Path) -> None:
+def test_errors_have_the_fix_on_a_line_of_its_own_and_a_code(tmp_path: Path) -> None:
     code, _, errors = command("sites", state=tmp_path)
-    assert (code, len(errors.splitlines())) == (2, 1)
-    assert "coordinator init --state" in errors
+    assert (code, len(errors.splitlines())) == (2, 2)
+    assert "\n  fix: run: coordinator init --state" in errors
     initialise(tmp_path / "state")
     code, _, errors = command("sites", state=tmp_path / "state")
-    assert (code, len(errors.splitlines())) == (1, 1)
-    assert "coordinator serve" in errors
+    assert (code, len(errors.splitlines())) == (1, 2)
+    assert "\n  fix: start it with `coordinator serve`" in errors
 
 
 def test_gateways_are_let_in_and_out_without_a_running_coordinator(tmp_path: Path) -> None:
@@ -187,6 +187,6 @@ def test_gateways_are_let_in_and_out_without_a_running_coordinator(tmp_path: Pat
 def test_a_damaged_repository_ends_the_start_with_the_fix(site: Site) -> None:
     (site.state / "repository.db").write_bytes(b"nothing of the kind" * 100)
     code, _, errors = command("serve", state=site.state)
-    assert code == 1
+    assert code == 2
     assert "is damaged" in errors
     assert "fix: stop the coordinator and move" in errors
