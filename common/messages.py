@@ -166,10 +166,12 @@ class ModelReference(Message):
 
 class Desired(Message):
     """What the coordinator wants of a gateway; retained on `desired`. A name that is not listed under
-    `models` is not to be used: the naive forecast serves."""
+    `models` is not to be used: the naive forecast serves. `issue` counts how often these were released: a
+    release of the same again asks a gateway that refused it to try anew."""
 
     v: Literal[1] = SCHEMA_VERSION
     models: list[ModelReference] = Field(default_factory=list, max_length=16)
+    issue: Count = 0
 
 
 class ModelState(Message):
@@ -177,7 +179,7 @@ class ModelState(Message):
 
     `error` is the mean absolute error of the share of probes heard that it forecast for the next window,
     `naive_error` the naive forecast's over the same windows, `windows` how many were compared. `reason` says
-    why it is refused.
+    why it is refused or not there yet, `retry_s` in how many seconds from the status it is tried again.
     """
 
     name: Name
@@ -188,6 +190,7 @@ class ModelState(Message):
     error: float | None = None
     naive_error: float | None = None
     windows: Count = 0
+    retry_s: float | None = Field(default=None, ge=0, le=1e6)
 
 
 class Status(Message):

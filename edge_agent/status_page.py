@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.mesh.addresses import show
+from common.models.words import BY_MORE_THAN_CHANCE, UNLESS_WORSE
 
 Answer = Mapping[str, Any]
 
@@ -28,9 +29,9 @@ _STATE_STYLES = {"confirmed": GOOD, "failed": BAD, "rolled-back": BAD, "abandone
 _MODEL_STATES = {
     "fetching": ("being fetched", DOUBTFUL),
     "refused": ("refused", BAD),
-    "trial": ("on trial beside the naive forecast", ""),
-    "in-use": ("in use", GOOD),
-    "worse-than-naive": ("not used: worse than the naive forecast", DOUBTFUL),
+    "trial": (f"on trial, then used {UNLESS_WORSE}", ""),
+    "in-use": (f"in use, {UNLESS_WORSE}", GOOD),
+    "worse-than-naive": (f"not used: {BY_MORE_THAN_CHANCE}", DOUBTFUL),
 }
 _HOST = (
     ("cpu_percent", "CPU {:.0f} %"),
@@ -100,11 +101,8 @@ def _decisions(status: Answer) -> Text:
     if status.get("learned"):
         dry = "it knows the site, and only proposes: policy.dry_run is set"
         return _text(dry, DOUBTFUL) if status.get("dry_run") else _text("on: it knows the site")
-    nodes = status.get("nodes") or []
-    told = sum(node.get("relay") is not None for node in nodes)
-    return _text(
-        f"not yet: learning the site ({told} of {len(nodes)} nodes told whether they relay)", DOUBTFUL
-    )
+    waits = str(status.get("learning") or "")
+    return _text("not yet: learning the site" + (f", waiting for {waits}" if waits else ""), DOUBTFUL)
 
 
 def _pending(status: Answer) -> str:
@@ -114,9 +112,14 @@ def _pending(status: Answer) -> str:
 
 
 def _forecast(status: Answer) -> str:
-    errors = status.get("forecast_error") or {}
-    scores = [f"{name} {'not scored yet' if e is None else f'{e:.3f}'}" for name, e in errors.items()]
-    return f"{status.get('forecaster', '?')}; error in the share of probes heard: {', '.join(scores) or '?'}"
+    """Which one is used. Its error only where no model's line compares the two: over other windows it is
+    another figure."""
+    used = str(status.get("forecaster", "?"))
+    if any(model.get("naive_error") is not None for model in status.get("models") or []):
+        return used
+    error = (status.get("forecast_error") or {}).get("naive")
+    told = "not scored yet" if error is None else f"{error:.4f}"
+    return f"{used}; error of the naive forecast in the share of probes heard: {told}"
 
 
 def _model(model: Answer) -> Text:
@@ -127,7 +130,8 @@ def _model(model: Answer) -> Text:
         errors = f"error {model['error']:.4f}, naive {model['naive_error']:.4f}"
         scores = f"; {errors} over the same {model.get('windows', 0)} windows"
     head = f"{model.get('name', '?')} {model.get('version', '?')}: {told}"
-    return _text(head + (f"; {reason}" if reason else "") + scores, style)
+    again = "" if model.get("retry_s") is None else f"; tried again in {_span(float(model['retry_s']))}"
+    return _text(head + (f"; {reason}" if reason else "") + scores + again, style)
 
 
 def _broker(status: Answer, broker: str) -> str:

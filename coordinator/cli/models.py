@@ -60,16 +60,17 @@ def models_list(
     """Every version: how its error compares with the naive forecast's, by site, and who runs or refused it.
 
     Errors are mean absolute errors of the share of probes heard in the next window, on stored observations
-    (evaluated) and as gateways count them right now (live).
+    (evaluated) and as gateways count them right now (live). Gateways use a model unless it is worse than the
+    naive forecast by more than chance.
     """
-    from coordinator.cli import tables
+    from coordinator.cli import model_tables
 
     with _connect(state) as client:
         found = client.get("models")
     if as_json:
         print(json.dumps(found))
     else:
-        tables.models(found, everything)
+        model_tables.models(found, everything)
 
 
 @models.command(
@@ -129,13 +130,14 @@ def models_release(
         list[str] | None, typer.Option("--gateway", help="To this gateway first; repeatable.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Even if it is worse than the naive forecast.")
+        bool, typer.Option("--force", help="Even if it was found worse than the naive forecast, or refused.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Let gateways run a version: all of them, or some first.
 
-    One that was found worse than the naive forecast, overall or at any site, is not released without --force.
+    One that was found worse than the naive forecast, overall, at any site or by a gateway since, or that a
+    gateway refused, is not released without --force. The same again asks gateways that refused it to try.
     """
     said = {
         "version": version,
@@ -150,23 +152,32 @@ def models_release(
 
 
 @models.command("rollback", epilog="Example: coordinator models rollback")
-def models_rollback(state: State = None, as_json: AsJson = False) -> None:
-    """Undo the last release: gateways return to the one before, or to none, the naive forecast."""
+def models_rollback(
+    state: State = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="To the one before, even if it was found worse, or refused.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Undo the last release: gateways return to the one before, or to none, the naive forecast.
+
+    Models that were found worse than the naive forecast, or that a gateway refused, are passed over.
+    """
     with _connect(state) as client:
-        _tell(client.post("models/rollback", by=_user()), "rolled back", as_json)
+        _tell(client.post("models/rollback", by=_user(), force=force), "rolled back", as_json)
 
 
 @models.command("history", epilog="Example: coordinator models history")
 def models_history(state: State = None, as_json: AsJson = False) -> None:
-    """Who released and rolled back what, newest first."""
-    from coordinator.cli import tables
+    """Who released and rolled back what, newest first, and when that was lost."""
+    from coordinator.cli import model_tables
 
     with _connect(state) as client:
         found = client.get("models/changes")
     if as_json:
         print(json.dumps(found))
     else:
-        tables.model_changes(found)
+        model_tables.model_changes(found)
 
 
 @models.command("cancel", epilog="Example: coordinator models cancel train-1")
@@ -188,7 +199,7 @@ def _perform(state: Path | None, path: str, said: dict[str, Any], as_json: bool)
 
     Raises Unavailable when it fails.
     """
-    from coordinator.cli import tables
+    from coordinator.cli import model_tables
 
     with _connect(state) as client:
         job = client.post(path, **said)
@@ -207,7 +218,7 @@ def _perform(state: Path | None, path: str, said: dict[str, Any], as_json: bool)
     if as_json:
         print(json.dumps(made))
     else:
-        tables.models([made], True)
+        model_tables.models([made], True)
     return made
 
 
@@ -259,7 +270,7 @@ def _end(client: Client, number: str) -> dict[str, Any]:
 
 
 def _tell(outcome: dict[str, Any], done: str, as_json: bool) -> None:
-    from coordinator.cli import tables
+    from coordinator.cli import model_tables
 
     if as_json:
         print(json.dumps(outcome))
@@ -269,7 +280,9 @@ def _tell(outcome: dict[str, Any], done: str, as_json: bool) -> None:
     print(f"{done}: {outcome['detail']}")
     if outcome["grounds"]:
         print(f"compared with the naive forecast on: {', '.join(outcome['grounds'])}")
-    tables.model_moves(outcome["moved"])
+    for remark in outcome["remarks"]:
+        print(f"note: {remark}")
+    model_tables.model_moves(outcome["moved"])
     if outcome["moved"] and not outcome["announced"]:
         print("The broker is not connected; gateways are told as soon as it is.")
 

@@ -25,11 +25,11 @@ def sites(found: list[Answer]) -> None:
             s["acting"] or "-",
             f"{s['nodes_alive']}/{s['nodes_known']}",
             str(s["links"]),
-            _ago(s["last_seen"]),
+            ago(s["last_seen"]),
         )
         for s in found
     )
-    _print(("site", "gateways live", "acting", "nodes alive", "links", "last seen"), rows, "No sites yet.")
+    show(("site", "gateways live", "acting", "nodes alive", "links", "last seen"), rows, "No sites yet.")
 
 
 def gateways(found: list[Answer]) -> None:
@@ -38,7 +38,7 @@ def gateways(found: list[Answer]) -> None:
             g["gateway"] or "(unknown)",
             g["site"] or "-",
             _standing(g),
-            _ago(g["last_seen"]),
+            ago(g["last_seen"]),
             _stream(g["stream"]),
             str(g["queued"]),
             "\n".join(f"{reason} {n}" for reason, n in g["rejects"].items()) or "-",
@@ -46,7 +46,7 @@ def gateways(found: list[Answer]) -> None:
         for g in found
     )
     columns = ("gateway", "site", "state", "last seen", "stored", "outbox", "refused")
-    _print(
+    show(
         columns, rows, "No gateways yet. Enrol one: coordinator gateways enrol SITE GATEWAY", whole="refused"
     )
 
@@ -55,19 +55,19 @@ def topology(found: Answer) -> None:
     nodes = (
         (
             _address(n["address"]),
-            _plain(n["name"]),
+            plain(n["name"]),
             {True: "[green]alive[/]", False: "[red]dead[/]", None: "?"}[n["alive"]],
             _MARKS[n["relay"]],
             "?" if n["default_ttl"] is None else str(n["default_ttl"]),
             _transmit(n["network_transmit"]),
             _transmit(n["relay_retransmit"]),
-            _plain(n["home"] or "-"),
+            plain(n["home"] or "-"),
             "?" if n["hops"] is None else str(n["hops"]),
         )
         for n in found["nodes"]
     )
     columns = ("node", "name", "state", "relay", "TTL", "transmit", "retransmit", "home", "hops")
-    _print(columns, nodes, f"Site {found['site']} has told no configuration yet.")
+    show(columns, nodes, f"Site {found['site']} has told no configuration yet.")
     links(found["links"])
 
 
@@ -78,12 +78,12 @@ def links(found: list[Answer]) -> None:
             _address(link["transmitter"]),
             _address(link["receiver"]),
             "?" if link["pdr"] is None else f"{100 * link['pdr']:.1f} %",
-            _plain(", ".join(f"{k} {round(v, 3):g}" for k, v in _further(link))),
-            _ago(link["t"]),
+            plain(", ".join(f"{k} {round(v, 3):g}" for k, v in _further(link))),
+            ago(link["t"]),
         )
         for link in ordered
     )
-    _print(("from", "to", "PDR", "also", "measured"), rows, "No links measured in the last minutes.")
+    show(("from", "to", "PDR", "also", "measured"), rows, "No links measured in the last minutes.")
 
 
 def changes(found: list[Answer], limit: int) -> None:
@@ -95,110 +95,34 @@ def changes(found: list[Answer], limit: int) -> None:
 def actions(found: list[Answer], empty: str = "No actions yet.") -> None:
     rows = (
         (
-            _clock(a["steps"][0]["t"]),
+            clock(a["steps"][0]["t"]),
             a["site"],
             a["gateway"],
-            _plain(a["kind"]),
+            plain(a["kind"]),
             f"[bold]{a['state']}[/]",
-            _plain(a["cause"]),
+            plain(a["cause"]),
             _story(a["steps"]),
         )
         for a in found
     )
-    _print(("began", "site", "gateway", "action", "state", "cause", "steps"), rows, empty)
+    show(("began", "site", "gateway", "action", "state", "cause", "steps"), rows, empty)
 
 
 def events(found: list[Answer]) -> None:
     rows = (
         (
-            _clock(e["t"]),
+            clock(e["t"]),
             e["site"],
             e["gateway"],
-            _plain(e["name"]),
-            _plain(" ".join(f"{key}={value}" for key, value in e["fields"].items())),
+            plain(e["name"]),
+            plain(" ".join(f"{key}={value}" for key, value in e["fields"].items())),
         )
         for e in found
     )
-    _print(("time", "site", "gateway", "event", "fields"), rows, "No events in this time.")
+    show(("time", "site", "gateway", "event", "fields"), rows, "No events in this time.")
 
 
-def models(found: list[Answer], everything: bool = False) -> None:
-    """Versions, newest first; of each what is released, would be, or is told of by gateways."""
-    rows: list[tuple[str, ...]] = []
-    for model in found:
-        for bundle in model["bundles"]:
-            if everything or bundle["released"] or bundle["default"] or any(_told(bundle)):
-                rows += _bundle_rows(model, bundle)
-    columns = (
-        "model", "state", "bundle", "trained", "site", "evaluated / naive", "live / naive", "gateways",
-    )  # fmt: skip
-    _print(columns, rows, "No models yet. Train one: coordinator models train")
-
-
-def model_moves(found: list[Answer]) -> None:
-    """Who changes from what to what, a line for each site."""
-    grouped: dict[tuple[str, str, str], list[str]] = {}
-    for move in found:
-        key = (move["site"], move["before"] or "naive", move["after"] or "naive")
-        grouped.setdefault(key, []).append(move["gateway"])
-    rows = (
-        (_plain(site), _plain(before), _plain(after), _plain(", ".join(names)))
-        for (site, before, after), names in sorted(grouped.items())
-    )
-    _print(("site", "from", "to", "gateways"), rows, "No gateway changes its model.")
-
-
-def model_changes(found: list[Answer]) -> None:
-    rows = ((_clock(c["at"]), _plain(c["by"] or "?"), c["what"], _plain(c["detail"])) for c in found)
-    _print(("time", "by", "what", "models"), rows, "Nothing was released yet.")
-
-
-def _told(bundle: Answer) -> Iterable[Answer]:
-    return (gateway for site in bundle["sites"] for gateway in site["gateways"])
-
-
-def _bundle_rows(model: Answer, bundle: Answer) -> list[tuple[str, ...]]:
-    """All sites together, synthetic links where those prove too little, then each site."""
-    state = model["state"] if bundle["released"] or model["state"] != "released" else "-"
-    head = (
-        f"{_plain(model['name'])} {model['version']}",
-        f"[green]{state}[/]" if state == "released" else state,
-        f"{bundle['precision']}, {bundle['size'] / 1000:.1f} kB",
-        _ago(model["created"]),
-    )
-    lines = []
-    if overall := bundle["overall"]:
-        lines.append(("all sites", _errors(overall), "-", "-"))
-    if overall is None or not overall["enough"]:
-        lines.append(("(synthetic)", _errors(bundle["synthetic"]), "-", "-"))
-    for site in bundle["sites"]:
-        evaluated = _errors(site["observed"] or site["held_out"])
-        lines.append((_plain(site["site"]), evaluated, _errors(site["live"]), _runners(site)))
-    blank = ("",) * len(head)
-    return [(*(blank if number else head), *line) for number, line in enumerate(lines)]
-
-
-def _errors(found: Answer | None) -> str:
-    """Both errors, and over how many windows; red where the model's is the larger one, if that counts."""
-    if found is None:
-        return "-"
-    few = "" if found["enough"] else ", few"
-    text = f"{found['error']:.4f} / {found['naive_error']:.4f} ({found['windows']}{few})"
-    return f"[red]{text}[/]" if found["enough"] and found["error"] > found["naive_error"] else text
-
-
-def _runners(site: Answer) -> str:
-    """How many gateways are in which state, and why some refused."""
-    states = ", ".join(f"{count} {_plain(state)}" for state, count in sorted(site["states"].items()))
-    lines = [f"{states or 'none yet'} of {site['wanted']}" if site["wanted"] else states or "-"]
-    for gateway in site["gateways"]:
-        if gateway["reason"]:
-            name, reason = _plain(gateway["gateway"]), _plain(gateway["reason"])
-            lines.append(f"[red]{name} {_plain(gateway['state'])}: {reason}[/]")
-    return "\n".join(lines)
-
-
-def _print(
+def show(
     columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str, whole: str | None = None
 ) -> None:
     """A table as wide as the terminal at most. Where that is narrow, the column `whole` keeps its lines."""
@@ -218,7 +142,7 @@ def _further(link: Answer) -> list[tuple[str, float]]:
     return sorted((name, v) for name, v in values if name not in _FOR_PROGRAMS and v is not None)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text of a gateway as it is: neither our markup nor the terminal's control sequences."""
     return escape("".join(c if c.isprintable() else "�" for c in text))
 
@@ -254,11 +178,11 @@ def _address(value: int) -> str:
     return f"0x{value:04x}"
 
 
-def _clock(t: float) -> str:
+def clock(t: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t))
 
 
-def _ago(t: float | None) -> str:
+def ago(t: float | None) -> str:
     if t is None:
         return "never"
     seconds = max(0.0, time.time() - t)

@@ -37,15 +37,16 @@ class Line(Protocol):
 
 def desired_for(registry: Registry, site: str, gateway: str) -> Desired:
     """What a gateway is to run."""
-    references = []
+    references, issue = [], 0
     for course in registry.courses.values():
         digest = course.plan.digest_for(site, gateway)
         if digest is not None and (found := registry.holding(digest)) is not None:
             version, bundle = found
+            issue += course.issued.get(digest, 0)
             references.append(
                 ModelReference(name=version.name, version=version.version, digest=digest, size=bundle.size)
             )
-    return Desired(models=references)
+    return Desired(models=references, issue=issue)
 
 
 def messages(registry: Registry, fleet: Fleet) -> dict[str, bytes]:

@@ -1,20 +1,28 @@
-"""A line in the coordinator's log for every gateway that refuses a model or finds it worse than naive."""
+"""For every gateway that refuses a model or finds it worse than naive: a line in the coordinator's log, and
+a verdict in the registry, from events and statuses alike."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from common.clock import Clock
-from common.errors import Corrupt, Unavailable
+from common.errors import Corrupt, MeshtwinError, Unavailable
 from common.logs import get_logger
 from common.messages import Kind
+from common.tasks import together
+from coordinator.release.standing import EVENTS, Live, told_by
 from coordinator.repository.bus import Stored
 from coordinator.repository.history import Happening
 from coordinator.repository.store import Repository
 
-EVENTS: Final = frozenset({"model-refused", "model-worse-than-naive"})
+Remember = Callable[[Sequence[Live] | None], None]
+"""Keeps what gateways say; None: what their statuses say now."""
+
+# Statuses change every few seconds, verdicts once in a while.
+STATUSES_S: Final = 10.0
 # Events looked at for one piece of news, and those remembered so that none is told twice.
 _AT_ONCE: Final = 1000
 _REMEMBERED: Final = 4096
@@ -25,15 +33,37 @@ log = get_logger(__name__)
 
 
 class ModelNotices:
-    """Follows the stored events until cancelled."""
+    """Follows the stored events and statuses until cancelled."""
 
-    def __init__(self, repository: Repository, clock: Clock) -> None:
+    def __init__(self, repository: Repository, clock: Clock, remember: Remember) -> None:
         self._repository = repository
         self._clock = clock
+        self._remember = remember
+        self._failing = False
         self._told: deque[tuple[str, float, str]] = deque(maxlen=_REMEMBERED)
 
     async def run(self) -> None:
-        """Log until cancelled."""
+        """Log and remember until cancelled."""
+        async with together() as tasks:
+            tasks.create_task(self._follow_statuses())
+            await self._follow_events()
+
+    async def _follow_statuses(self) -> None:
+        while True:
+            await self._keep(None)
+            await self._clock.sleep(STATUSES_S)
+
+    async def _keep(self, said: Sequence[Live] | None) -> None:
+        """A disk or database that fails now is asked again, and a release asks it, too."""
+        try:
+            await asyncio.to_thread(self._remember, said)
+            self._failing = False
+        except MeshtwinError as error:
+            if not self._failing:
+                log.warning("verdicts-not-kept", reason=error)
+            self._failing = True
+
+    async def _follow_events(self) -> None:
         with self._repository.bus.subscribe() as news:
             async for one in news:
                 if isinstance(one, Stored) and one.kind is not Kind.EVENT:
@@ -51,9 +81,12 @@ class ModelNotices:
         except (Unavailable, Corrupt) as error:
             log.warning("events-unreadable", error=error)
             return
-        for event in reversed(found):
-            if event.name in EVENTS:
-                self._tell(event)
+        news = [event for event in reversed(found) if event.name in EVENTS]
+        for event in news:
+            self._tell(event)
+        said = [told_by(event.site, event.gateway, event.name, event.fields) for event in news]
+        if kept := [one for one in said if one is not None]:
+            await self._keep(kept)
 
     def _tell(self, event: Happening) -> None:
         key = (event.gateway, event.t, event.name)

@@ -7,14 +7,18 @@ a model is good enough: that is `coordinator.release.gate`'s.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field
 
 from common.errors import Rejected, RejectReason
 from common.models.metadata import MAX_BUNDLE_BYTES
+from coordinator.release.verdicts import Verdict, judged
 from coordinator.section import Section
 from coordinator.training.job import PRECISIONS, Evaluation, Precision
+
+if TYPE_CHECKING:
+    from coordinator.release.standing import Live
 
 # Versions kept of each name beside those that are released or may be returned to.
 KEPT_VERSIONS: Final = 20
@@ -28,13 +32,14 @@ Said = Annotated[str, Field(max_length=200)]
 
 class Bundle(Section):
     """One file: `held_out` is its evaluation by the training, on what it had not seen; `observed` the latest
-    one on stored observations, wherever it was asked for."""
+    one on stored observations, wherever it was asked for; `verdicts` the gravest of each site's gateways."""
 
     precision: Precision
     digest: Digest
     size: int = Field(ge=1, le=MAX_BUNDLE_BYTES)
     held_out: Evaluation | None = None
     observed: Evaluation | None = None
+    verdicts: dict[str, Verdict] = {}
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
@@ -43,13 +48,17 @@ class Bundle(Section):
 
 
 class Version(Section):
-    """One trained model in its precisions. `rows` counts training rows by where they came from."""
+    """One trained model in its precisions. `rows` counts training rows by where they came from.
+
+    `recovered`: known from its bundles alone, after the registry was lost.
+    """
 
     name: str
     version: int = Field(ge=1)
     created: float
     seconds: float = 0.0
     rows: dict[str, int] = {}
+    recovered: bool = False
     bundles: tuple[Bundle, ...]
 
     @property
@@ -100,22 +109,23 @@ class Plan(Section):
 
 
 class Change(Section):
-    """Who released or rolled back what, when (Unix seconds), for people to read."""
+    """Who released or rolled back what, when (Unix seconds), for people to read; or that it was lost."""
 
     at: float
     by: Said
-    what: Literal["release", "rollback"]
+    what: Literal["release", "rollback", "lost"]
     detail: Said
 
 
 class Course(Section):
     """What became of one name: the last version number given, the plan, the plans before it (newest last),
-    and every bundle that was ever in one."""
+    every bundle that was ever in one, and how often each was released."""
 
     last: int = 0
     plan: Plan = Plan()
     earlier: tuple[Plan, ...] = ()
     tried: frozenset[Digest] = frozenset()
+    issued: dict[Digest, int] = {}
     changes: tuple[Change, ...] = ()
 
 
@@ -160,8 +170,9 @@ class Registry(Section):
         return max((self.course(name).last, *(v.version for v in self.of(name)))) + 1
 
     def state_of(self, version: Version) -> State:
-        """Released while the plan names one of its bundles; retired when it once did; unknown when lost."""
-        if self.rebuilt:
+        """Released while the plan names one of its bundles; retired when it once did; unknown for those that
+        were there when that was lost."""
+        if self.rebuilt and version.recovered:
             return "unknown"
         course = self.course(version.name)
         if version.digests & course.plan.digests:
@@ -184,40 +195,66 @@ class Registry(Section):
 
     def with_observed(self, digest: str, evaluation: Evaluation) -> Registry:
         """The registry with a newer evaluation on stored observations; unchanged for an unknown digest."""
-        return self._with(
-            versions=tuple(
-                v.model_copy(
-                    update={
-                        "bundles": tuple(
-                            b.model_copy(update={"observed": evaluation}) if b.digest == digest else b
-                            for b in v.bundles
-                        )
-                    }
-                )
-                for v in self.versions
-            )
-        )
+        return self._with_bundle(digest, observed=evaluation)
 
-    def with_plan(self, name: str, plan: Plan, change: Change) -> Registry:
-        """The registry with another plan in force; the one before can be returned to."""
+    def with_said(self, said: Iterable[Live], at: float) -> Registry:
+        """The registry with what gateways said of its bundles taken to heart; itself when that is nothing
+        new."""
+        changed = self
+        for one in said:
+            if (found := changed.holding(one.digest)) is None:
+                continue
+            verdicts = judged(found[1].verdicts, one, at)
+            if verdicts != found[1].verdicts:
+                changed = changed._with_bundle(one.digest, verdicts=verdicts)
+        return changed
+
+    def with_plan(self, name: str, plan: Plan, change: Change, issued: str | None = None) -> Registry:
+        """The registry with another plan in force; the one before can be returned to. The same plan again
+        counts only where the digest `issued` is released anew."""
         course = self.course(name)
-        if plan == course.plan and not self.rebuilt:
+        earlier = course.earlier
+        if plan != course.plan or self.rebuilt:
+            earlier = (*earlier, course.plan)[-KEPT_PLANS:]
+        elif issued is None:
             return self
-        return self._with_course(name, course, plan, (*course.earlier, course.plan)[-KEPT_PLANS:], change)
+        if issued is not None:
+            counted = {**course.issued, issued: course.issued.get(issued, 0) + 1}
+            course = course.model_copy(update={"issued": counted})
+        return self._with_course(name, course, plan, earlier, change)
 
-    def without_latest_plan(self, name: str, change: Change) -> Registry:
-        """The registry with the plan before in force again; nothing released when there was none."""
+    def without_latest_plan(self, name: str, change: Change, skipped: int = 0) -> Registry:
+        """The registry with the plan before in force again, or one before that, `skipped` plans further back;
+        nothing released when there was none."""
         course = self.course(name)
-        before = course.earlier[-1] if course.earlier else Plan()
-        return self._with_course(name, course, before, course.earlier[:-1], change)
+        earlier = course.earlier[: max(0, len(course.earlier) - skipped)]
+        before = earlier[-1] if earlier else Plan()
+        return self._with_course(name, course, before, earlier[:-1], change)
 
     def _with_course(
         self, name: str, course: Course, plan: Plan, earlier: tuple[Plan, ...], change: Change
     ) -> Registry:
-        changes = (*course.changes, change)[-KEPT_CHANGES:]
-        tried = (course.tried | plan.digests) & self.digests
-        moved = Course(last=course.last, plan=plan, earlier=earlier, tried=tried, changes=changes)
+        known = self.digests
+        moved = Course(
+            last=course.last,
+            plan=plan,
+            earlier=earlier,
+            tried=(course.tried | plan.digests) & known,
+            issued={digest: count for digest, count in course.issued.items() if digest in known},
+            changes=(*course.changes, change)[-KEPT_CHANGES:],
+        )
         return self._with(courses={**self.courses, name: moved}, rebuilt=False)
+
+    def _with_bundle(self, digest: str, **changes: object) -> Registry:
+        def changed(bundle: Bundle) -> Bundle:
+            return bundle.model_copy(update=changes) if bundle.digest == digest else bundle
+
+        return self._with(
+            versions=tuple(
+                v.model_copy(update={"bundles": tuple(map(changed, v.bundles))}) if digest in v.digests else v
+                for v in self.versions
+            )
+        )
 
     def _with(self, **changes: object) -> Registry:
         return self.model_copy(update={**changes, "revision": self.revision + 1})

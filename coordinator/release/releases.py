@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import SecretStr
 
 from common.clock import Clock
-from common.errors import Rejected, RejectReason
+from common.errors import Corrupt, Rejected, RejectReason, Unavailable
 from common.logs import get_logger
-from common.models import link_forecast
 from coordinator.identity.fleet import Fleet
 from coordinator.release import gate
 from coordinator.release.jobs import Files, Job, Jobs, Work
+from coordinator.release.plans import NAME, UNKNOWN, Move, moved, planned, way_back
 from coordinator.release.registry import Change, Plan, Registry
 from coordinator.release.standing import Live, of_bundle, standings
 from coordinator.release.store import ModelStore
 from coordinator.repository.store import Repository
 from coordinator.training import job as training
-
-NAME: Final = link_forecast.NAME
-_UNKNOWN: Final = "unknown"
 
 log = get_logger(__name__)
 
@@ -49,13 +46,15 @@ class Target:
 class Outcome:
     """What a release or rollback changed. `moved`: (site, gateway, from, to) of every gateway that is to
     change its model, where from and to are like "link-forecast 3 int8", or None for the naive forecast.
-    `overruled` are the reasons against it that were not heeded, `grounds` what it was compared on.
+    `overruled` are the reasons against it that were not heeded, `grounds` what it was compared on, `remarks`
+    what speaks against it and is no reason, and what a rollback passed over.
     """
 
     detail: str
-    moved: tuple[tuple[str, str, str | None, str | None], ...]
+    moved: tuple[Move, ...]
     overruled: tuple[str, ...] = ()
     grounds: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class Releases:
@@ -84,6 +83,14 @@ class Releases:
     def live(self) -> list[Live]:
         """What gateways say of their models. Raises Unavailable, Corrupt."""
         return standings(self._repository.gateways(), self._fleet())
+
+    def remember(self, said: Iterable[Live] | None = None) -> None:
+        """Take to heart what gateways say of their models, by default in their statuses: these forget.
+
+        Raises Unavailable, Corrupt, Misconfigured.
+        """
+        found = list(self.live() if said is None else said)
+        self._store.change(lambda registry: registry.with_said(found, self._clock.wall()))
 
     def wanted(self) -> dict[str, dict[str, int]]:
         """How many gateways are to run a bundle, by digest and site."""
@@ -150,12 +157,13 @@ class Releases:
         for unknown versions, sites and gateways; Corrupt for a damaged file.
         """
         self._check_known(target)
+        self.remember()
         version = self.registry.version(NAME, number)
         bundle = version.bundle(precision or gate.default_precision(version))
         self._store.read(bundle.digest)
         fleet = self._fleet()
         concerned = [*target.sites, *(s for g in target.gateways if (s := fleet.site_of(g)) is not None)]
-        against = gate.objections(bundle, concerned, of_bundle(self.live(), bundle.digest))
+        against = gate.objections(bundle, concerned)
         if against and not force:
             raise Rejected(
                 RejectReason.INVALID,
@@ -166,33 +174,50 @@ class Releases:
 
         def step(registry: Registry) -> Registry:
             plan = registry.course(NAME).plan.with_bundle(bundle.digest, target.sites, target.gateways)
-            return registry.with_plan(NAME, plan, self._change("release", detail, by))
+            return registry.with_plan(NAME, plan, self._change("release", detail, by), bundle.digest)
 
-        grounds = gate.grounds(bundle, concerned)
         return replace(
-            self._apply(step, "model-released", detail), overruled=tuple(against), grounds=tuple(grounds)
+            self._apply(step, "model-released", detail),
+            overruled=tuple(against),
+            grounds=tuple(gate.grounds(bundle, concerned)),
+            remarks=tuple(gate.remarks(bundle, concerned, of_bundle(self.live(), bundle.digest))),
         )
 
-    def rollback(self, by: str) -> Outcome:
-        """Undo the last release that still stands. Raises Rejected(INVALID) when nothing is released."""
-        course = self.registry.course(NAME)
-        if course.plan == Plan() and not course.earlier and not self.registry.rebuilt:
+    def rollback(self, by: str, force: bool = False) -> Outcome:
+        """Undo the last release that still stands.
+
+        Passes over what was found worse than the naive forecast or refused, down to none, unless `force` is
+        given. Raises Rejected(INVALID) when nothing is released.
+        """
+        try:
+            self.remember()
+        except (Unavailable, Corrupt) as error:
+            # The way back must not depend on the database.
+            log.warning("statuses-unreadable", reason=error)
+        registry, course = self.registry, self.registry.course(NAME)
+        if course.plan == Plan() and not course.earlier and not registry.rebuilt:
             raise Rejected(RejectReason.INVALID, "no model is released, so there is nothing to roll back")
-        before = course.earlier[-1] if course.earlier else Plan()
-        was = _UNKNOWN if self.registry.rebuilt else _planned(self.registry, course.plan)
-        detail = f"{was} back to {_planned(self.registry, before)}"
+        skipped, against = way_back(registry, course.earlier, force)
+        before = course.earlier[-1 - skipped] if skipped < len(course.earlier) else Plan()
+        was = UNKNOWN if registry.rebuilt else planned(registry, course.plan)
+        detail = f"{was} back to {planned(registry, before)}"
 
         def step(registry: Registry) -> Registry:
-            return registry.without_latest_plan(NAME, self._change("rollback", detail, by))
+            return registry.without_latest_plan(NAME, self._change("rollback", detail, by), skipped)
 
-        return self._apply(step, "model-rolled-back", detail)
+        done = self._apply(step, "model-rolled-back", detail)
+        if force:
+            return replace(done, overruled=tuple(against))
+        return replace(
+            done, remarks=tuple(f"passed over {reason}; return to it with --force" for reason in against)
+        )
 
     def _apply(self, step: Callable[[Registry], Registry], event: str, detail: str) -> Outcome:
         before, after = self.registry, self._store.change(step)
-        moved = _moved(before, after, self._fleet())
+        moves = moved(before, after, self._fleet())
         if after is not before:
-            log.info(event, detail=detail, gateways=len(moved))
-        return Outcome(detail, moved)
+            log.info(event, detail=detail, gateways=len(moves))
+        return Outcome(detail, moves)
 
     def _change(self, what: Any, detail: str, by: str) -> Change:
         return Change(at=self._clock.wall(), by=by[:200], what=what, detail=detail[:200])
@@ -219,42 +244,6 @@ def evaluate_all(requests: list[training.EvaluationRequest]) -> list[training.Ev
     return [training.evaluate(request) for request in requests]
 
 
-def bundle_name(registry: Registry, digest: str | None) -> str | None:
-    """Like "link-forecast 3 int8"; None for none."""
-    if digest is None:
-        return None
-    found = registry.holding(digest)
-    return f"{found[0]} {found[1].precision}" if found else f"{digest[:12]} (no longer known)"
-
-
-def _moved(
-    before: Registry, after: Registry, fleet: Fleet
-) -> tuple[tuple[str, str, str | None, str | None], ...]:
-    """Every gateway whose bundle is another one now, as far as it is known what it was."""
-    old, new = before.course(NAME).plan, after.course(NAME).plan
-    if before.rebuilt:
-        return tuple(
-            (site, gateway, _UNKNOWN, bundle_name(after, new.digest_for(site, gateway)))
-            for gateway, site in fleet.active().items()
-        )
-    pairs = [
-        (site, gateway, old.digest_for(site, gateway), new.digest_for(site, gateway))
-        for gateway, site in fleet.active().items()
-    ]
-    return tuple(
-        (site, gateway, bundle_name(after, was), bundle_name(after, is_))
-        for site, gateway, was, is_ in pairs
-        if was != is_
-    )
-
-
 def _named(target: Target) -> str:
     named = [f"site {site}" for site in target.sites] + [f"gateway {name}" for name in target.gateways]
     return ", ".join(named) or "all gateways"
-
-
-def _planned(registry: Registry, plan: Plan) -> str:
-    """A plan in words."""
-    further = [f"{bundle_name(registry, d) or 'none'} at site {s}" for s, d in plan.sites.items()]
-    further += [f"{bundle_name(registry, d) or 'none'} at {g}" for g, d in plan.gateways.items()]
-    return ", ".join([bundle_name(registry, plan.everywhere) or "none", *further])

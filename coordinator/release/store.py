@@ -14,15 +14,20 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from common.clock import Clock, SystemClock
 from common.errors import Corrupt, Misconfigured, Rejected
 from common.files import make_folder, write_file
 from common.logs import get_logger
+from common.models import link_forecast
 from common.models.container import check_schema, read_metadata
 from common.models.metadata import MAX_BUNDLE_BYTES
-from coordinator.release.registry import Bundle, Registry, Version, in_order
+from coordinator.release.registry import Bundle, Change, Course, Registry, Version, in_order
 from coordinator.training.job import TrainingResult
 
 REGISTRY_NAME: Final = "models.json"
+FIX: Final = "coordinator models evaluate, then coordinator models release, or rollback for none"
+"""What to do once nobody knows what is released."""
+
 _SUFFIX: Final = ".tflite"
 _CONTENT: Final = re.compile(rb'\{"sha256": "([0-9a-f]{64})",\n"registry": (.*)\}\n', re.DOTALL)
 
@@ -32,11 +37,14 @@ log = get_logger(__name__)
 class ModelStore:
     """The models of a coordinator. Any thread may call; changes are made one after the other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         """Open `folder`, mending what a crash or a damaged disk left. Raises Misconfigured."""
         self._folder = make_folder(folder)
+        self._clock = clock or SystemClock()
         self._lock = Lock()
         self._registry = self._open()
+        if self._registry.rebuilt:
+            log.warning("model-releases-unknown", file=REGISTRY_NAME, fix=FIX)
         self._remove_unknown()
 
     @property
@@ -138,7 +146,7 @@ class ModelStore:
         self._write(registry)
 
     def _rebuild(self, reason: str) -> Registry:
-        """The registry as the bundles tell it: no evaluations, and nothing known of releases."""
+        """The registry as the bundles tell it: no evaluations, no verdicts, and nothing known of releases."""
         versions: dict[tuple[str, int], Version] = {}
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             if (told := self._told_by(path)) is not None:
@@ -148,9 +156,20 @@ class ModelStore:
             registry = registry.with_version(version)
         if not versions and reason == "missing":
             return registry
-        registry = registry.model_copy(update={"rebuilt": True})
-        log.warning("model-registry-rebuilt", reason=reason, versions=len(versions))
-        return registry
+        log.warning(
+            "model-registry-rebuilt",
+            reason=reason,
+            versions=len(versions),
+            lost="releases, evaluations, verdicts and history",
+        )
+        return registry.model_copy(update={"rebuilt": True, "courses": self._lost(registry, reason)})
+
+    def _lost(self, registry: Registry, reason: str) -> dict[str, Course]:
+        """The courses with a history that begins with the loss."""
+        detail = f"{REGISTRY_NAME} was {reason}: releases and evaluations before this are forgotten"
+        change = Change(at=self._clock.wall(), by="coordinator", what="lost", detail=detail)
+        names = {link_forecast.NAME, *registry.courses}
+        return {name: registry.course(name).model_copy(update={"changes": (change,)}) for name in names}
 
     def _told_by(self, path: Path) -> Version | None:
         """The version that a bundle says it is; None for a file that is none of ours."""
@@ -162,7 +181,11 @@ class ModelStore:
             return None
         bundle = Bundle(precision=metadata.precision, digest=path.stem, size=len(content))
         return Version(
-            name=metadata.name, version=metadata.version, created=metadata.created, bundles=(bundle,)
+            name=metadata.name,
+            version=metadata.version,
+            created=metadata.created,
+            recovered=True,
+            bundles=(bundle,),
         )
 
     def _remove_unknown(self) -> None:

@@ -77,7 +77,18 @@ def score(predict: Predict, tried: Trial) -> Score | None:
     }
     best = min(errors, key=lambda name: errors[name][0])
     least = tuple(min(each[at] for each in errors.values()) for at in range(contract.AHEAD))
-    return Score(ahead[0], errors[best][0], len(tried), best, ahead, least, coverage(outputs, tried.rows))
+    return Score(
+        error=ahead[0],
+        naive_error=errors[best][0],
+        windows=len(tried),
+        naive=best,
+        ahead=ahead,
+        naive_ahead=least,
+        coverage=coverage(outputs, tried.rows),
+        uncertainty=_uncertainty(
+            _errors(shares[:, 0], tried.rows, 0) - _errors(tried.naive[best], tried.rows, 0)
+        ),
+    )
 
 
 def expected_shares(outputs: NDArray[np.float32], rows: Rows) -> Floats:
@@ -88,14 +99,28 @@ def expected_shares(outputs: NDArray[np.float32], rows: Rows) -> Floats:
     return shares
 
 
+def _uncertainty(differences: Floats) -> float:
+    """Standard error of the mean difference of two forecasts' errors, as gateways reckon it too.
+
+    Windows of a link resemble each other, less so what two forecasts of them differ by: take it for the least
+    that it can be.
+    """
+    return float(differences.std() / np.sqrt(len(differences)))
+
+
 def _error(shares: Floats, rows: Rows, at: int) -> float:
-    """Mean absolute error `at + 1` windows ahead; that of nothing is 0.
+    """Mean absolute error `at + 1` windows ahead; that of nothing is 0."""
+    errors = _errors(shares, rows, at)
+    return float(errors.mean()) if len(errors) else 0.0
+
+
+def _errors(shares: Floats, rows: Rows, at: int) -> Floats:
+    """Absolute errors `at + 1` windows ahead, of the windows that are known.
 
     In whole probes, as gateways compare: of ten probes, an expected share of 0.99 is ten. With shares as they
     are, whoever claims more than is true of a good link would win every window.
     """
     known: Array = rows.expected[:, at] > 0
-    if not known.any():
-        return 0.0
     expected, heard = rows.expected[known, at], rows.heard[known, at]
-    return float((np.abs(np.round(expected * shares[known]) - heard) / expected).mean())
+    errors: Floats = np.abs(np.round(expected * shares[known]) - heard) / expected
+    return errors

@@ -73,7 +73,8 @@ class Score:
 
     Errors are mean absolute errors of the share of probes heard in the next window. `naive` names the best
     naive forecast; `ahead` and `naive_ahead` hold the errors 1, 2, 3 windows ahead (`ahead[0] == error`).
-    `coverage` is the share of next windows within the model's central 80 % interval.
+    `coverage` is the share of next windows within the model's central 80 % interval. `uncertainty` is the
+    standard error of `error - naive_error`, paired by window; None: not computed, in scores of old.
     """
 
     error: float
@@ -83,6 +84,7 @@ class Score:
     ahead: tuple[float, ...]
     naive_ahead: tuple[float, ...]
     coverage: float
+    uncertainty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Watch:
                 f"model-{standing.state.value}",
                 model=self.reference.name,
                 version=self.reference.version,
+                digest=self.reference.digest,
                 error=_rounded(standing.error),
                 naive_error=_rounded(standing.naive_error),
                 windows=standing.windows,

@@ -115,12 +115,8 @@ class ModelSupply:
         desired = wishes.read(value)
         if desired != self._desired:
             self._desired = desired
-            wanted = {reference.digest for reference in desired.models}
-            self._troubles = {
-                digest: trouble
-                for digest, trouble in self._troubles.items()
-                if digest in wanted and trouble.refused
-            }
+            # What was refused is tried anew as well: somebody released it again, or changed something else.
+            self._troubles = {}
             self._wake.set()
 
     async def run(self) -> None:
@@ -149,7 +145,12 @@ class ModelSupply:
             digest=reference.digest,
             state="refused" if trouble is not None and trouble.refused else "fetching",
             reason="" if trouble is None else trouble.reason[:200],
+            retry_s=None if trouble is None else self._until(trouble.again_at),
         )
+
+    def _until(self, again_at: float) -> float:
+        """Whole seconds from now."""
+        return float(round(max(0.0, again_at - self._clock.monotonic())))
 
     def _missing(self) -> list[ModelReference]:
         used = {name: one.watch.reference for name, one in self._loaded.items()}
@@ -230,7 +231,13 @@ class ModelSupply:
         again_at = self._clock.monotonic() + RETRY_REFUSED_S
         self._troubles[reference.digest] = _Trouble(reason, True, again_at, RETRY_FIRST_S)
         if before is None or before.reason != reason:
-            self._warn("model-refused", model=reference.name, version=reference.version, reason=reason[:200])
+            self._warn(
+                "model-refused",
+                model=reference.name,
+                version=reference.version,
+                digest=reference.digest,
+                reason=reason[:200],
+            )
             self._changed()
 
     def _postpone(self, reference: ModelReference, error: MeshtwinError) -> None:
@@ -254,7 +261,7 @@ class ModelSupply:
         try:
             self._store.keep([*used, *coming])
         except Misconfigured as error:
-            # Untidy and nothing worse: what is kept too long is a few hundred kilobytes.
+            # Nothing depends on it: what is kept too long is a few hundred kilobytes.
             _log.warning("models-not-tidied", reason=error)
 
     async def _watch(self) -> None:

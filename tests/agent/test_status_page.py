@@ -73,7 +73,7 @@ def test_the_head_says_who_it_is_and_how_it_stands() -> None:
     assert "up; 4 nodes, 1 of them dead; 12 links; 1.25 reports/s" in told
     assert "actor: acts for the whole site" in told
     assert "on: it knows the site" in told
-    assert "naive; error in the share of probes heard: naive 0.012, model not scored yet" in told
+    assert "naive; error of the naive forecast in the share of probes heard: 0.0123" in told
     assert "away; 31 messages wait, 900 were stored, 4 dropped for want of space" in told
     assert "gw-2 live, gw-3 gone" in told
     assert "CPU 12 %, 41 MiB" in told
@@ -97,8 +97,8 @@ def test_nodes_in_trouble_come_first() -> None:
 
 
 def test_an_agent_that_still_learns_calls_nobody_cut_off() -> None:
-    told = page(learned=False)
-    assert "not yet: learning the site (3 of 4 nodes told whether they relay)" in told
+    told = page(learned=False, learning="14 s more without a new link")
+    assert "not yet: learning the site, waiting for 14 s more without a new link" in told
     assert "cut off" not in "".join(rows(told))
 
 
@@ -131,11 +131,21 @@ def test_each_model_is_told_with_its_errors_or_with_why_it_is_not_used() -> None
     models = [
         {"name": "link-forecast", "version": 6, "state": "in-use", "error": 0.0212, "naive_error": 0.0341,
          "windows": 900},
-        {"name": "link-forecast", "version": 7, "state": "refused", "reason": "altered: digest 12…"},
+        {"name": "link-forecast", "version": 7, "state": "refused", "reason": "altered: digest 12…",
+         "retry_s": 3000.0},
     ]  # fmt: skip
-    told = page(models=models)
-    assert "link-forecast 6: in use; error 0.0212, naive 0.0341 over the same 900 windows" in told
-    assert "link-forecast 7: refused; altered: digest 12…" in told
+    told = " ".join(page(models=models).split())
+    rule = "unless it is worse than the naive forecast by more than chance"
+    assert f"link-forecast 6: in use, {rule}; error 0.0212, naive 0.0341 over the same 900 windows" in told
+    assert "link-forecast 7: refused; altered: digest 12…; tried again in 50 min" in told
+
+
+def test_one_comparison_is_shown_over_the_same_windows() -> None:
+    model = {"name": "link-forecast", "version": 1, "state": "trial", "error": 0.0412, "naive_error": 0.0395,
+             "windows": 19}  # fmt: skip
+    told = " ".join(page(models=[model], forecast_error={"naive": 0.049, "link-forecast": 0.041}).split())
+    assert "error 0.0412, naive 0.0395 over the same 19 windows" in told
+    assert "0.049" not in told
 
 
 def test_a_model_on_its_way_is_told_with_what_holds_it_up() -> None:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from hashlib import sha256
 
 from coordinator.release.registry import Bundle, Change, Plan, Registry, Version
+from coordinator.release.standing import Live
 from coordinator.training.job import Evaluation, Precision, Score
 
 NAME = "link-forecast"
 
 
-def score(error: float, naive: float = 0.04, windows: int = 5000) -> Score:
-    return Score(error, naive, windows, "ewma", (error,) * 3, (naive,) * 3, 0.8)
+def score(error: float, naive: float = 0.04, windows: int = 5000, uncertainty: float | None = None) -> Score:
+    return Score(error, naive, windows, "ewma", (error,) * 3, (naive,) * 3, 0.8, uncertainty)
+
+
+def live(state: str, reason: str = "", number: int = 1, windows: int = 300, gateway: str = "gw-1") -> Live:
+    """What a gateway of the office says of a version."""
+    return Live("office", gateway, NAME, number, digest(number), state, reason, 0.09, 0.04, windows)
 
 
 def digest(number: int, precision: Precision = "float32") -> str:
@@ -40,7 +46,7 @@ def change(what: str = "release") -> Change:
 
 def released(before: Registry, number: int, *sites: str) -> Registry:
     plan = before.course(NAME).plan.with_bundle(digest(number), sites)
-    return before.with_plan(NAME, plan, change())
+    return before.with_plan(NAME, plan, change(), digest(number))
 
 
 def plan_of(found: Registry) -> Plan:

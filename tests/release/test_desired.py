@@ -70,6 +70,17 @@ def test_every_gateway_is_told_once_and_only_changes_are_told_after_that() -> No
     assert stage.broker.versions(GW2) == [1]
 
 
+def test_a_release_of_the_same_again_is_told_to_those_that_are_to_run_it() -> None:
+    stage = Stage(released(released(registry(1, 2), 1), 2, "depot"))
+    stage.announcer.announce()
+    stage.registry = released(stage.registry, 1, "office")
+    assert stage.announcer.announce() == 1
+    before = stage.broker.retained[GW1]
+    stage.registry = released(stage.registry, 1, "office")
+    assert stage.announcer.announce() == 1
+    assert (stage.broker.versions(GW1), stage.broker.retained[GW1] != before) == ([1], True)
+
+
 def test_a_reference_names_the_file_that_was_released() -> None:
     stage = Stage(released(registry(1), 1))
     stage.announcer.announce()

@@ -6,18 +6,21 @@ import math
 
 import pytest
 
-from coordinator.release.gate import ENOUGH_WINDOWS, default_precision, objections
-from coordinator.release.standing import Live
+from coordinator.release.gate import default_precision, objections, remarks
+from coordinator.release.registry import Bundle
+from coordinator.release.verdicts import judged
 from coordinator.training.job import Evaluation, Score
-from tests.release.models import bundle, digest, score, version
+from tests.release.models import bundle, live, score, version
 
 GOOD = Evaluation(
     sites={"depot": score(0.02), "office": score(0.03)}, overall=score(0.025), synthetic=score(0.03)
 )
 
 
-def live(state: str, reason: str = "") -> Live:
-    return Live("office", "gw-1", "link-forecast", 1, digest(1), state, reason, 0.09, 0.04, 300)
+def told(state: str, reason: str = "") -> Bundle:
+    """A good bundle of which a gateway said this."""
+    verdicts = judged({}, live(state, reason), 1.0)
+    return bundle(1, "float32", GOOD).model_copy(update={"verdicts": verdicts})
 
 
 def with_office(found: Score) -> Evaluation:
@@ -25,7 +28,8 @@ def with_office(found: Score) -> Evaluation:
 
 
 def test_a_model_better_than_naive_everywhere_passes() -> None:
-    assert objections(bundle(1, "float32", GOOD), live=[live("in-use")]) == []
+    assert objections(told("in-use")) == []
+    assert remarks(told("in-use")) == []
 
 
 def test_a_model_worse_at_one_site_is_named_with_both_errors() -> None:
@@ -46,9 +50,47 @@ def test_a_model_worse_overall_is_refused_for_any_site() -> None:
     assert "overall" in objections(found, ["depot"])[0]
 
 
-def test_few_windows_decide_nothing() -> None:
-    found = with_office(score(0.05, windows=ENOUGH_WINDOWS - 1))
-    assert objections(bundle(1, "float32", found)) == []
+@pytest.mark.parametrize("uncertainty", [None, 0.006])
+def test_few_windows_decide_nothing_where_it_may_be_chance_but_are_told(uncertainty: float | None) -> None:
+    found = bundle(1, "float32", with_office(score(0.05, windows=147, uncertainty=uncertainty)))
+    assert objections(found) == []
+    assert remarks(found) == [
+        "site office: not enough windows to tell: error 0.0500, naive 0.0400 over 147 windows"
+    ]
+
+
+def test_a_model_that_is_worse_by_more_than_chance_is_refused_on_however_few_windows() -> None:
+    found = bundle(1, "float32", with_office(score(0.05, windows=40, uncertainty=0.004)))
+    (reason,) = objections(found)
+    assert reason.endswith("over 40 windows: few, but more than chance")
+    assert remarks(found) == []
+    assert objections(found, ["depot"]) == []
+
+
+def test_every_contrary_measurement_is_told_with_why_it_does_not_count() -> None:
+    worse = score(0.05)
+    found = bundle(
+        1,
+        "float32",
+        Evaluation(sites={"office": worse}, overall=score(0.01), traces={"lab": worse}, synthetic=worse),
+    )
+    (elsewhere, trace, synthetic) = remarks(found, ["depot"])
+    assert elsewhere.startswith("site office: worse than naive, but not to get it")
+    assert trace.startswith("trace lab: worse than naive, but sites were measured")
+    assert synthetic.startswith("synthetic links: worse")
+
+
+def test_what_gateways_measure_on_trial_is_told() -> None:
+    (remark,) = remarks(bundle(1, "float32", GOOD), live=[live("trial")])
+    assert remark.startswith(
+        "gw-1 of site office: worse than naive so far, not by more than chance: error 0.09"
+    )
+
+
+def test_a_file_damaged_on_the_way_says_nothing_of_the_model() -> None:
+    assert objections(told("refused", "altered: digest 12")) == []
+    (remark,) = remarks(bundle(1, "float32", GOOD), live=[live("refused", "altered: digest 12")])
+    assert "tries it again" in remark
 
 
 @pytest.mark.parametrize("evaluation", [None, Evaluation(), Evaluation(synthetic=score(0.01, windows=3))])
@@ -75,9 +117,8 @@ def test_a_later_evaluation_counts_beside_the_trainings_own() -> None:
 
 
 def test_what_gateways_found_speaks_against_a_wider_release() -> None:
-    found = bundle(1, "float32", GOOD)
-    assert "wrong-output" in objections(found, live=[live("refused", "wrong-output")])[0]
-    assert "0.0900" in objections(found, live=[live("worse-than-naive")])[0]
+    assert "wrong-output" in objections(told("refused", "wrong-output"))[0]
+    assert "0.0900" in objections(told("worse-than-naive"), ["depot"])[0]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -195,10 +196,53 @@ def test_what_gateways_say_of_a_model_is_listed_logged_and_heeded(site: Site) ->
         assert _live(site) == {"error": 0.09, "naive_error": 0.03, "windows": 400, "enough": False}
 
         _, text, _ = command("models", "list", state=site.state)
-        assert "0.0900 / 0.0300 (400, few)" in text
-        assert "gw-1 worse-than-naive: live error" in text
+        assert "0.0900/0.0300 (400 few)" in text
+        assert "found it worse than the naive forecast by more than chance" in " ".join(text.split())
         code, _, errors = command("models", "release", state=site.state)
-        assert (code, "gw-1 of site office finds it worse" in errors) == (1, True)
+        assert (code, "gw-1 of site office found it worse" in errors) == (1, True)
+
+
+def test_a_verdict_outlives_the_status_that_told_it_and_the_coordinator(site: Site) -> None:  # noqa: F811
+    with coordinator_with(site, GOOD, GOOD) as serving, site.sender() as sender:
+        command("models", "release", "1", state=site.state)
+        first, second = (
+            m["bundles"][0]["digest"] for m in reversed(command("models", "--json", state=site.state)[1])
+        )
+        worse = ModelState(
+            name=NAME, version=1, digest=first, state="worse-than-naive", error=0.09, naive_error=0.03
+        )
+        sender.tell(Status(site="office", gateway="gw-1", time=time.time(), online=True, models=[worse]))
+        wait_for(lambda: bool(_states(site)), "the status")
+        code, text, _ = command("models", "release", "2", state=site.state)
+        assert code == 0
+        sender.tell(Status(site="office", gateway="gw-1", time=time.time(), online=True, models=[]))
+        wait_for(lambda: not _states(site), "the status without it")
+        # An event tells it as well, and of what no status told.
+        fields = {"model": NAME, "version": 2, "digest": second, "reason": "wrong-output: golden vector 0"}
+        sender.send(envelope(1, "event", encode(Event(name="model-refused", fields=dict(fields)))))
+        wait_for(lambda: _verdicts(site) == ["refused", "worse-than-naive"], "the verdict from the event")
+        serving.end(signal.SIGKILL)
+        serving.start()
+        for version, told in (("1", "found it worse"), ("2", "refused it: wrong-output")):
+            code, _, errors = command("models", "release", version, state=site.state)
+            assert (code, told in errors) == (1, True), errors
+        code, text, _ = command("models", "rollback", state=site.state)
+        assert (code, f"{NAME} 2 float32 back to none" in text) == (0, True)
+        assert f"note: passed over {NAME} 1 float32: gw-1 of site office found it worse" in text
+
+
+def _states(found: Site) -> object:
+    return [said for m in command("models", "--json", state=found.state)[1] for said in _sites(m, "gateways")]
+
+
+def _verdicts(found: Site) -> object:
+    models = command("models", "--json", state=found.state)[1]
+    return [verdict["state"] for m in models for verdict in _sites(m, "verdict") if verdict]
+
+
+def _sites(model: dict[str, Any], key: str) -> list[Any]:
+    found = [where[key] for bundle in model["bundles"] for where in bundle["sites"]]
+    return [one for one in found if one]
 
 
 def _live(found: Site) -> object:

@@ -59,6 +59,17 @@ def _check_rebuilt(registry: Registry) -> None:
     assert [(v.version, v.created) for v in registry.of(NAME)] == [(1, 1001.0), (2, 1002.0)]
     assert registry.next_version(NAME) == 3
     assert registry.course(NAME).plan == Plan()
+    assert {registry.state_of(v) for v in registry.of(NAME)} == {"unknown"}
+    (lost,) = registry.course(NAME).changes
+    assert (lost.what, "are forgotten" in lost.detail) == ("lost", True)
+
+
+def test_what_is_trained_after_a_loss_is_no_unknown(folder: Path) -> None:
+    (folder / REGISTRY_NAME).write_bytes(b"")
+    store = ModelStore(folder)
+    store.add(trained(3), 1003.0)
+    again = ModelStore(folder).registry
+    assert [again.state_of(v) for v in again.of(NAME)] == ["unknown", "unknown", "candidate"]
 
 
 def test_an_empty_folder_is_a_new_registry(tmp_path: Path) -> None:
