@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.radio.outcome import FlowOutcome, Latency, Outcome, Totals
-from common.radio.parameters import RadioParameters
+from common.radio.parameters import DEFAULT, RadioParameters
 from common.scenario import Scenario
 
 __all__ = ["FlowOutcome", "Latency", "Outcome", "RadioParameters", "Totals", "simulate"]
@@ -20,7 +20,7 @@ __all__ = ["FlowOutcome", "Latency", "Outcome", "RadioParameters", "Totals", "si
 
 def simulate(
     scenario: Scenario,
-    parameters: RadioParameters = RadioParameters(),
+    parameters: RadioParameters = DEFAULT,
     *,
     seed: int | None = None,
     duration_s: float | None = None,

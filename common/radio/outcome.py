@@ -44,7 +44,7 @@ class FlowOutcome:
     round_trip_ms: Latency | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The form of `coordinator twin simulate --json`; the keys of an acknowledgement only where one is."""
+        """The form of `coordinator twin simulate --json`; of an acknowledgement only where there is one."""
         document = asdict(self)
         if self.answered is None:
             del document["answered"], document["round_trip_ms"]

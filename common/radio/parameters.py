@@ -22,7 +22,8 @@ class RadioParameters:
     `channel_gap_ms`: from the end of a packet on one advertising channel to the start of the next one.
     `detector_loss_db`: how much more signal the receiver needs than a noncoherent detector of orthogonal
         frequencies (bit error exp(-SNR/2)/2). With the scenario's noise figure it sets the sensitivity.
-    `sync_snr_db`: signal over noise and interference that a receiver needs to notice a packet at all.
+    `sync_snr_db`: signal over noise and interference that a receiver needs to notice a packet at all. At the
+        default, half of all access addresses (32 bits) come without an error.
     `receiver_lock`: a receiver stays with the packet it noticed first. Without it, one that is stronger by
         `capture_db` takes the receiver over.
     `interference_floor_db`: signals weaker than the noise floor plus this neither interfere nor arrive.
@@ -35,7 +36,7 @@ class RadioParameters:
     advertising_delay_ms: float = 10.0
     channel_gap_ms: float = 0.5
     detector_loss_db: float = 2.0
-    sync_snr_db: float = 5.0
+    sync_snr_db: float = 8.0
     receiver_lock: bool = True
     capture_db: float = 8.0
     interference_floor_db: float = 0.0
@@ -66,3 +67,6 @@ _LIMITS = {
     "burst_loss": (0.0, 1.0),
     "queue_length": (1, 4096),
 }
+
+DEFAULT = RadioParameters()
+"""Calibrated on a chain of ten nodes: docs/decisions/0020."""

@@ -1,0 +1,153 @@
+"""A scenario in arrays, as the kernel takes it. Nothing here depends on the seed but the scanning phases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.radio import tables, timing
+from common.radio.parameters import RadioParameters
+from common.radio.propagation import THERMAL_FLOOR_DBM, Links
+from common.scenario import Flow, NetworkConfiguration, Scenario
+
+
+def noise_floor_dbm(scenario: Scenario, parameters: RadioParameters) -> float:
+    """What a receiver hears when nobody sends."""
+    return THERMAL_FLOOR_DBM + scenario.radio.noise_figure_db + parameters.extra_noise_db
+
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """Destinations of flows as the kernel knows them: a node's index, or -1 - group for a group.
+
+    `members[group]` are indices, ascending.
+    """
+
+    destinations: list[int]
+    members: list[NDArray[np.int64]]
+
+    def of(self, flow: int, source: int) -> NDArray[np.int64]:
+        """Who shall get a flow's messages. A group's row for the source itself stays empty."""
+        destination = self.destinations[flow]
+        if destination < 0:
+            return self.members[-1 - destination]
+        return np.array([] if destination == source else [destination], dtype=np.int64)
+
+
+def recipients(scenario: Scenario, flows: Sequence[Flow], index: dict[int, int]) -> Recipients:
+    """Resolve every flow's destination."""
+    groups: dict[int, int] = {}
+    destinations: list[int] = []
+    members: list[NDArray[np.int64]] = []
+    for flow in flows:
+        if flow.destination in index:
+            destinations.append(index[flow.destination])
+            continue
+        if flow.destination not in groups:
+            groups[flow.destination] = len(members)
+            named = {index[address] for address in scenario.groups[flow.destination]}
+            members.append(np.array(sorted(named), dtype=np.int64))
+        destinations.append(-1 - groups[flow.destination])
+    return Recipients(destinations, members)
+
+
+def listeners(
+    scenario: Scenario, flows: Sequence[Flow], index: dict[int, int], who: Recipients
+) -> NDArray[np.bool_]:
+    """Nodes whose reception can matter: relays, recipients, and sources that wait for an answer."""
+    listens = np.array([node.relay for node in scenario.nodes])
+    for number, flow in enumerate(flows):
+        listens[who.of(number, index[flow.source])] = True
+        if flow.acknowledged or timing.segments(flow.payload_bytes) > 1:
+            listens[index[flow.source]] = True
+    return listens
+
+
+def network(
+    scenario: Scenario, links: Links, listens: NDArray[np.bool_], phases: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
+    """The tables of nodes and links. `phases` (ms) say where each node's scanning is when the play begins."""
+    size = len(scenario.nodes)
+    keep = np.flatnonzero(listens[links.receiver])
+    transmitter, receiver = links.transmitter[keep], links.receiver[keep]
+    rank = np.empty(size, np.int64)
+    rank[np.argsort(phases, kind="stable")] = np.arange(size)
+    order = np.argsort(transmitter.astype(np.int64) * size + rank[receiver])
+    table = np.zeros(len(keep), tables.LINK)
+    table["node"] = receiver[order]
+    table["power"] = 10 ** (links.received_dbm[keep][order] / 10)
+    table["phase"] = phases[table["node"]]
+    nodes = np.zeros(size + 1, tables.NODE)
+    nodes["first_link"] = np.searchsorted(transmitter, np.arange(size + 1))
+    nodes["relay"][:size] = [node.relay for node in scenario.nodes]
+    nodes["alive"] = True
+    return {"links": table, "nodes": nodes}
+
+
+def members(who: Recipients, size: int) -> NDArray[np.void]:
+    """The table of groups: at least one, as an empty table would have no columns."""
+    table = np.zeros((max(len(who.members), 1), size), tables.MEMBER)
+    for group, nodes in enumerate(who.members):
+        table["belongs"][group, nodes] = True
+        table["place"][group, nodes] = np.arange(len(nodes))
+    return table
+
+
+def site(scenario: Scenario, parameters: RadioParameters) -> NDArray[np.void]:
+    """All that holds for the whole site."""
+    configuration = scenario.configuration
+    values = _air(scenario, parameters) | _advertising(configuration) | _transport(configuration.ttl)
+    table = np.zeros(1, tables.SITE)
+    for name, value in (values | {"nodes": len(scenario.nodes)}).items():
+        table[name] = value
+    return table
+
+
+def _air(scenario: Scenario, parameters: RadioParameters) -> dict[str, float]:
+    return {
+        "noise": _ratio(noise_floor_dbm(scenario, parameters)),
+        "detector_loss": _ratio(parameters.detector_loss_db),
+        "sync_ratio": _ratio(parameters.sync_snr_db),
+        "capture_ratio": _ratio(parameters.capture_db),
+        "receiver_lock": parameters.receiver_lock,
+        "burst_loss": parameters.burst_loss,
+        "gap": parameters.channel_gap_ms,
+        "wait": parameters.advertising_wait_ms,
+        "delay": parameters.advertising_delay_ms,
+        "end_after": 3 * timing.BYTE_MS * timing.LONGEST_BYTES + 2 * parameters.channel_gap_ms,
+    }
+
+
+def _ratio(decibels: float) -> float:
+    return float(10 ** (decibels / 10))
+
+
+def _advertising(configuration: NetworkConfiguration) -> dict[str, float]:
+    return {
+        "scan_interval": configuration.scan_interval_ms,
+        "scan_window": configuration.scan_window_ms,
+        "ttl": configuration.ttl,
+        "own_count": configuration.network_transmit.count,
+        "own_interval": configuration.network_transmit.interval_ms,
+        "relay_count": configuration.relay_retransmit.count,
+        "relay_interval": configuration.relay_retransmit.interval_ms,
+        "sets": 1 + configuration.relay_sets,
+    }
+
+
+def _transport(ttl: int) -> dict[str, float]:
+    return {
+        "segment_interval": timing.SEGMENT_INTERVAL_MS,
+        "segment_retries": timing.SEGMENT_RETRIES,
+        "unicast_retry": timing.UNICAST_RETRY_MS + timing.UNICAST_RETRY_PER_HOP_MS * (ttl - 1),
+        "multicast_retry": timing.MULTICAST_RETRY_MS,
+        "acknowledge_after": timing.ACKNOWLEDGEMENT_SEGMENTS,
+        "group_response_from": timing.GROUP_RESPONSE_MS[0],
+        "group_response_to": timing.GROUP_RESPONSE_MS[1],
+        "full_bytes": timing.FULL_SEGMENT_BYTES,
+        "acknowledgement_bytes": timing.ACKNOWLEDGEMENT_BYTES,
+    }

@@ -1,0 +1,167 @@
+"""The kernel's tables: a record for each link, node, packet and so on. Times in ms, powers in mW.
+
+Nodes are indices into `scenario.nodes`. A packet is known by its serial number, and kept in the slot that the
+serial's low bits name: old packets are forgotten when their slot is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIGNALS = 3
+"""How many signals that were not received a receiver remembers, because they disturb what comes."""
+
+
+def _record(**fields: Any) -> np.dtype[np.void]:
+    return np.dtype(list(fields.items()), align=True)
+
+
+SITE = _record(
+    noise=np.float64,  # thermal and steady noise
+    detector_loss=np.float64,
+    sync_ratio=np.float64,
+    capture_ratio=np.float64,
+    burst_loss=np.float64,
+    scan_interval=np.float64,
+    scan_window=np.float64,
+    gap=np.float64,
+    wait=np.float64,
+    delay=np.float64,
+    end_after=np.float64,  # from the start of an advertising event until its receptions are judged
+    own_interval=np.float64,
+    relay_interval=np.float64,
+    segment_interval=np.float64,
+    unicast_retry=np.float64,
+    multicast_retry=np.float64,
+    acknowledge_after=np.float64,  # segments
+    group_response_from=np.float64,
+    group_response_to=np.float64,
+    nodes=np.int64,
+    sets=np.int64,  # advertising sets of a node: the first for its own messages, the others to relay
+    ttl=np.int64,
+    own_count=np.int64,
+    relay_count=np.int64,
+    segment_retries=np.int64,
+    full_bytes=np.int64,
+    acknowledgement_bytes=np.int64,
+    receiver_lock=np.bool_,
+)
+
+LINK = _record(power=np.float32, phase=np.float32, node=np.int32)
+"""Sorted by transmitter, then by the phase of the receiver's scanning."""
+
+NODE = _record(
+    first_link=np.int64,
+    sending_until=np.float64,
+    cache_next=np.int32,
+    relay=np.bool_,
+    alive=np.bool_,
+)
+
+EAR = _record(
+    busy=np.float64,  # until then it listens to `lock`, sends, or is dead
+    ends=(np.float64, (SIGNALS,)),
+    powers=(np.float32, (SIGNALS,)),
+    noise=np.float32,  # sum of what disturbs `lock`
+    overlap=np.float32,  # how long (ms)
+    lock=np.int32,  # a reception, or the last one: nobody's
+    oldest=np.int32,
+)
+"""What a receiver is at: 64 bytes, a line of the processor's cache."""
+
+ADVERTISING_SET = _record(due=np.float64, serial=np.int64, left=np.int32, ttl=np.int16, hops=np.int16)
+
+QUEUE = _record(first=np.int32, length=np.int32)
+"""Two a node: its own messages, and those to relay."""
+
+WAITING = _record(serial=np.int64, ttl=np.int16, hops=np.int16)
+
+PACKET = _record(
+    serial=np.int64,
+    row=np.int64,
+    mask=np.int64,  # of a segment acknowledgement
+    destination=np.int32,  # a node, or -1 - group
+    size=np.int32,  # bytes on air
+    kind=np.int16,
+    segment=np.int16,
+)
+
+ON_AIR = _record(end=np.float64, serial=np.int64, first_reception=np.int64, ttl=np.int32, hops=np.int32)
+
+RECEPTION = _record(
+    start=np.float64,
+    end=np.float64,
+    power=np.float64,
+    noise=np.float64,  # as in EAR, from where it comes when the reception is over
+    overlap=np.float64,
+    node=np.int32,
+    lost=np.bool_,
+)
+
+TIMER = _record(time=np.float64, what=np.int64)
+
+MEMBER = _record(belongs=np.bool_, place=np.int32)
+"""By group, then node: whether it belongs, and which row of a message is its."""
+
+FLOW = _record(
+    response_delay=np.float64,
+    source=np.int32,
+    destination=np.int32,
+    segments=(np.int32, (2,)),  # of the request and of the response
+    last_size=(np.int32, (2,)),  # bytes on air of the last segment
+    acknowledged=np.bool_,
+)
+
+MESSAGE = _record(time=np.float64, first_row=np.int64, flow=np.int32, sent=np.bool_)
+"""By time."""
+
+ROW = _record(one_way=np.float64, round_trip=np.float64, message=np.int64, node=np.int32, hops=np.int32)
+"""One for each recipient of a message; NaN where nothing came."""
+
+TRANSFER = _record(got=np.int64, acknowledged=np.int64, tries=np.int32, timed=np.bool_)
+"""Two a row, there and back: segments received, segments known to be, and the state of the timers."""
+
+FAILURE = _record(time=np.float64, node=np.int32, up=np.bool_)
+
+STATUS = _record(
+    random=np.uint64,
+    clock=np.float64,
+    events=np.int64,
+    transmissions=np.int64,
+    collisions=np.int64,
+    dropped=np.int64,
+    serial=np.int64,
+    timers=np.int64,
+    air_first=np.int64,
+    air_next=np.int64,
+    receptions=np.int64,
+    overflow=np.int64,
+)
+
+
+class World(NamedTuple):
+    """All that a play reads and writes."""
+
+    site: NDArray[np.void]
+    status: NDArray[np.void]
+    links: NDArray[np.void]
+    nodes: NDArray[np.void]
+    ears: NDArray[np.void]
+    sets: NDArray[np.void]
+    queues: NDArray[np.void]
+    waiting: NDArray[np.void]  # queue, place
+    packets: NDArray[np.void]
+    seen: NDArray[np.int32]  # packet slot, node: the serial that the node has in its cache
+    cache: NDArray[np.int32]  # node, place: serials, the oldest overwritten first
+    air: NDArray[np.void]
+    receptions: NDArray[np.void]
+    timers: NDArray[np.void]
+    members: NDArray[np.void]  # group, node
+    flows: NDArray[np.void]
+    messages: NDArray[np.void]  # and one after the last
+    rows: NDArray[np.void]
+    transfers: NDArray[np.void]  # row, direction
+    failures: NDArray[np.void]

@@ -1,0 +1,56 @@
+"""The tables that a play fills while it runs: sets, queues, caches, packets, the air."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.radio import tables
+
+_PACKETS_FOR_S: Final = 30
+"""Packets are told apart for as many seconds of traffic."""
+
+_RECEPTIONS: Final = 16
+"""For each advertising event on air; for dense sites, eight times the nodes."""
+
+
+def tables_of(
+    fixed: dict[str, NDArray[Any]], cache: int, queue: int, timers: int, air: int, seed: int
+) -> dict[str, NDArray[Any]]:
+    """Empty tables: `cache` and `queue` places a node, `timers` and `air` in all."""
+    nodes, sets = int(fixed["site"]["nodes"][0]), int(fixed["site"]["sets"][0])
+    receptions = max(air * _RECEPTIONS, 1 << (8 * nodes).bit_length())
+    packets = _packets(fixed["messages"], fixed["flows"])
+    ears = np.zeros(nodes, tables.EAR)
+    ears["lock"] = receptions
+    status = np.zeros(1, tables.STATUS)
+    status["random"] = seed
+    segmented = bool((fixed["flows"]["segments"] > 1).any())
+    return {
+        "status": status,
+        "ears": ears,
+        "sets": np.zeros(nodes * sets, tables.ADVERTISING_SET),
+        "queues": np.zeros(2 * nodes, tables.QUEUE),
+        "waiting": np.empty((2 * nodes, queue), tables.WAITING),
+        "packets": np.zeros(packets, tables.PACKET),
+        "seen": np.zeros(packets * nodes, np.int32),
+        "cache": np.zeros((nodes, min(cache, packets)), np.int32),
+        "air": np.zeros(air, tables.ON_AIR),
+        # One more than there are: nobody's, which takes what concerns no packet.
+        "receptions": np.zeros(receptions + 1, tables.RECEPTION),
+        "timers": np.zeros(timers, tables.TIMER),
+        "transfers": np.zeros((len(fixed["rows"]) if segmented else 1, 2), tables.TRANSFER),
+    }
+
+
+def _packets(messages: NDArray[np.void], flows: NDArray[np.void]) -> int:
+    """A power of two: how many packets are told apart at a time."""
+    if len(messages) < 2:
+        return 256
+    span_s = max((messages["time"][-2] - messages["time"][0]) / 1000, 1.0)
+    # Acknowledgements double what is sent at worst.
+    packets = 2 * int(flows["segments"].sum(axis=1)[messages["flow"][:-1]].sum())
+    wanted = min(packets, int(_PACKETS_FOR_S * packets / span_s))
+    return 1 << max(wanted, 256).bit_length()
