@@ -151,6 +151,12 @@ class Record:
 
     model_fields = _Fields()
 
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The fields that were given rather than defaults; of a copy, those of the original."""
+        given: set[str] = self.__pydantic_fields_set__  # type: ignore[attr-defined]
+        return given
+
     def model_dump(
         self, *, include: Collection[str] | None = None, exclude: Collection[str] = ()
     ) -> dict[str, Any]:
@@ -165,6 +171,7 @@ class Record:
         """A copy with some fields replaced, unchecked: for values of our own."""
         copy = object.__new__(type(self))
         object.__setattr__(copy, "__dict__", {**self.__dict__, **update})
+        object.__setattr__(copy, "__pydantic_fields_set__", self.model_fields_set)
         return copy
 
     @classmethod

@@ -121,16 +121,29 @@ class Installation:
 
     def check(self) -> None:
         """Raise Misconfigured unless the services could be installed and would find their interpreter."""
-        self._check_root()
-        if self._is_machine:
-            for path in (Path(self.python), Path(self.python).resolve(), _package_folder(self.package)):
+        for refusal in self.refusals():
+            raise refusal
+
+    def refusals(self) -> Iterator[Misconfigured]:
+        """Everything that keeps the services from being installed here, or from finding their interpreter."""
+        try:
+            self._check_root()
+        except Misconfigured as error:
+            yield error
+        paths = (Path(self.python), Path(self.python).resolve(), _package_folder(self.package))
+        # The interpreter and what it links to mostly lie in the same place: each problem once.
+        for path in dict.fromkeys(paths) if self._is_machine else ():
+            try:
                 _check_seen(path)
+            except Misconfigured as error:
+                yield error
 
     def _check_root(self) -> None:
+        words = [word for word in sys.argv[1:] if word != "--dry-run"]
         if self._is_machine and os.geteuid() != 0:
             raise Misconfigured(
                 "installing services takes root",
-                f"sudo {Path(sys.argv[0]).absolute()} {' '.join(sys.argv[1:])}, or look with --dry-run",
+                f"sudo {' '.join([str(Path(sys.argv[0]).absolute()), *words])}, or look with --dry-run",
             )
         if not self.root.is_dir():
             raise Misconfigured(f"{self.root} is no folder", "name the root of an image")
@@ -173,7 +186,7 @@ def _check_seen(path: Path) -> None:
                 "install meshtwin elsewhere: python3 -m venv /opt/meshtwin, and pip install it there",
             )
     for folder in path.parents:
-        if not folder.stat().st_mode & 0o001:
+        if folder.exists() and not folder.stat().st_mode & 0o001:
             raise Misconfigured(
                 f"services cannot reach {path}: {folder} is closed to other users", f"chmod o+x {folder}"
             )

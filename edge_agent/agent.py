@@ -214,6 +214,7 @@ class Agent:
             "mesh": "up" if self.site.mesh_up else f"down: {self.site.down_reason}",
             "role": self.loop.role.value,
             "learned": self.site.learned(self._clock.monotonic()),
+            "learning": self.site.learning(self._clock.monotonic()),
             "forecaster": self.forecasting.best,
             "forecast_error": scores,
             "actions_confirmed": self.diary.confirmed,

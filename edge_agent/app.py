@@ -1,4 +1,5 @@
-"""Builds the agent from its configuration: the only module here that names concrete links and transports."""
+"""Builds the agent from its configuration, and runs it. Only here and in `mesh_link` concrete links and
+transports are named."""
 
 from __future__ import annotations
 
@@ -6,29 +7,30 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from common import __version__, tls
+from common import tls
 from common.clock import Clock, SystemClock
 from common.errors import Unavailable
 from common.logs import get_logger
 from common.mesh.addresses import show
 from common.mesh.cdb import SiteFile
 from common.mesh.site_changes import SiteChanges
-from common.messages import Status
 from common.notify import Notifier, from_environment
 from common.topics import Channel
+from edge_agent.account import Account
 from edge_agent.agent import Agent
 from edge_agent.api import LocalApi
 from edge_agent.config import AgentConfig
 from edge_agent.identity import pair
 from edge_agent.identity.pair import Identity
 from edge_agent.identity.renewal import Renewal
+from edge_agent.mesh_link import make_link
 from edge_agent.models.errands import Errands
 from edge_agent.models.request import Source
 from edge_agent.models.store import Store
 from edge_agent.models.supply import ModelSupply
-from edge_agent.nodes.desk import Desk
+from edge_agent.nodes.reception import Reception
 from edge_agent.nodes.store import read_site, site_store
 from edge_agent.observe.host import Host, HostObserver
 from edge_agent.observe.site_file import SiteFileWatch
@@ -40,8 +42,10 @@ from edge_agent.share.outbox import Outbox
 from edge_agent.share.peers import SitePeers
 from edge_agent.share.session import Endpoint
 from edge_agent.supervisor import Supervisor, single_instance, stopped_by_signals
-from firmware_bridge.link import KeyKeeper, MeshLink
-from firmware_bridge.provisioning.administration import Administration
+from firmware_bridge.link import KeyKeeper
+
+if TYPE_CHECKING:
+    from edge_agent.nodes.desk import Desk
 
 log = get_logger(__name__)
 
@@ -52,7 +56,7 @@ CLOSE_LINK_S = 3.0
 async def run(config: AgentConfig, notifier: Notifier | None = None) -> None:
     """Be the agent until SIGTERM or SIGINT; `notifier` leads to the service manager.
 
-    Raises Misconfigured, PartFailed (an essential part ended).
+    Raises Misconfigured, Unavailable (another agent runs), PartFailed (an essential part ended).
     """
     clock = SystemClock()
     with single_instance(config.gateway.state_dir):
@@ -83,66 +87,97 @@ class _Running:
         self._config = config
         self._clock = clock
         self._outbox = outbox
-        self._site_file = site_file
+        self._store = site_store(config)
         self._link = make_link(config, site_file, clock)
-        meter = UplinkMeter()
-        identity = pair.current(config)
-        self._line = BrokerLine(
-            _endpoint(config, identity),
-            config.gateway.site,
-            outbox,
-            self._status,
-            config.status.period_s,
-            clock,
+        identity, meter = pair.current(config), UplinkMeter()
+        self._line = self._broker_line(identity, meter)
+        self._peers = SitePeers(config.gateway.site, config.gateway.id, self._line, clock)
+        self._host = self._host_observer(meter)
+        self._agent = Agent(config, self._link, site_file, outbox, self._peers, clock)
+        # One thread, which exists from the first model on.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._models = self._model_supply()
+        self._renewal = self._certificate_renewal(identity)
+        self._instructions = self._instructions_taken()
+        self._watch = None if site_file is None else self._site_watch(site_file)
+        self._nodes = Reception(self._open_desk)
+        self._account = self._own_account()
+        self._api = self._local_api()
+        self._heartbeat = Heartbeat(notifier, clock, self._api.serving.is_set, self._account.story)
+        self._connect()
+
+    def _connect(self) -> None:
+        """What a part tells one that is built after it."""
+        self._agent.on_action = self._line.publish_soon
+        self._agent.loop.on_turn = self._heartbeat.beat
+        self._line.complaints.hint = self._renewal.hint
+
+    def _broker_line(self, identity: Identity, meter: UplinkMeter) -> BrokerLine:
+        return BrokerLine(
+            _endpoint(self._config, identity),
+            self._config.gateway.site,
+            self._outbox,
+            # The account is the last to be built; nothing is sent before.
+            lambda: self._account.status(),
+            self._config.status.period_s,
+            self._clock,
             meter,
             Random(),
         )
-        self._peers = SitePeers(config.gateway.site, config.gateway.id, self._line, clock)
-        self._host = HostObserver(
-            Host(clock, config.gateway.state_dir, uplink=meter.metrics),
-            clock,
-            config.monitoring.host_period_s,
-            outbox.append,
+
+    def _host_observer(self, meter: UplinkMeter) -> HostObserver:
+        return HostObserver(
+            Host(self._clock, self._config.gateway.state_dir, uplink=meter.metrics),
+            self._clock,
+            self._config.monitoring.host_period_s,
+            self._outbox.append,
         )
-        self._agent = Agent(config, self._link, site_file, outbox, self._peers, clock)
-        self._agent.on_action = self._line.publish_soon
-        # One thread, which exists from the first model on.
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="model")
-        store = Store(config.gateway.state_dir / "models")
-        self._models = ModelSupply(
+
+    def _model_supply(self) -> ModelSupply:
+        store = Store(self._config.gateway.state_dir / "models")
+        return ModelSupply(
             store,
-            Errands(store, lambda: _model_source(config)),
+            Errands(store, lambda: _model_source(self._config)),
             self._agent.forecasting,
             self._worker,
-            clock,
+            self._clock,
             Random(),
             announce=self._agent.announce,
             warn=self._agent.warn,
             changed=self._line.publish_soon,
         )
-        self._renewal = Renewal(
-            config,
+
+    def _certificate_renewal(self, identity: Identity) -> Renewal:
+        return Renewal(
+            self._config,
             identity,
-            lambda changed: self._line.use(_endpoint(config, changed)),
-            clock,
+            lambda changed: self._line.use(_endpoint(self._config, changed)),
+            self._clock,
             Random(),
             announce=self._agent.announce,
             warn=self._agent.warn,
         )
-        self._line.complaints.hint = self._renewal.hint
-        self._instructions = Instructions(
-            self._line.instructions,
-            {Channel.DESIRED: self._models.want, Channel.COMMAND: self._agent.commands.take},
-            self._agent.warn,
-            clock,
+
+    def _instructions_taken(self) -> Instructions:
+        takers = {Channel.DESIRED: self._models.want, Channel.COMMAND: self._agent.commands.take}
+        return Instructions(self._line.instructions, takers, self._agent.warn, self._clock)
+
+    def _own_account(self) -> Account:
+        return Account(
+            self._config,
+            self._clock,
+            self._agent,
+            self._outbox,
+            self._line,
+            self._peers,
+            self._host,
+            self._models,
+            self._renewal,
         )
-        self._store = site_store(config)
-        self._watch = None if site_file is None else self._site_watch(site_file)
-        self._desk = self._node_desk()
-        questions = {"ping": self._ping, "relay": self._relay, **self._desk.questions()}
-        self._api = LocalApi(config.socket, {"status": self._summary}, questions=questions)
-        self._heartbeat = Heartbeat(notifier, clock, self._api.serving.is_set, self._story)
-        self._agent.loop.on_turn = self._heartbeat.beat
+
+    def _local_api(self) -> LocalApi:
+        questions = {"ping": self._ping, "relay": self._relay, **self._nodes.questions()}
+        return LocalApi(self._config.socket, {"status": self._account.summary}, questions=questions)
 
     def supervised(self) -> Supervisor:
         """A supervisor that owns every part. Essential are those without which nothing is healed."""
@@ -163,7 +198,7 @@ class _Running:
         supervisor.optional("host", self._host.run)
         if self._watch is not None:
             supervisor.optional("site-file", self._watch.run)
-        supervisor.optional("nodes", self._desk.run)
+        supervisor.optional("nodes", self._nodes.run)
         supervisor.optional("api", self._api.run)
         supervisor.optional("models", self._models.run)
         supervisor.optional("instructions", self._instructions.run)
@@ -183,19 +218,24 @@ class _Running:
             read=lambda _: store.read().site,
         )
 
-    def _node_desk(self) -> Desk:
-        async def nothing() -> None:
-            """A virtual site has no file to take over."""
+    def _open_desk(self) -> Desk:
+        # Late: see `Reception`.
+        from edge_agent.nodes.access import administration_of
+        from edge_agent.nodes.desk import Desk
 
-        refresh = nothing if self._watch is None else self._watch.look
         return Desk(
             self._config.gateway.address,
             self._store,
             administration_of(self._link, self._config),
-            refresh,
+            self._take_over_site,
             self._clock,
             self._agent.announce,
         )
+
+    async def _take_over_site(self) -> None:
+        # A virtual site has no file to take over.
+        if self._watch is not None:
+            await self._watch.look()
 
     async def _adopt(self, site_file: SiteFile, changes: SiteChanges) -> None:
         self._agent.adopt_site_file(site_file, changes)
@@ -226,70 +266,6 @@ class _Running:
                 await self._clock.sleep(RETRY_OPEN_S)
         await reader()
 
-    def _status(self) -> Status:
-        alive, known = self._agent.counts()
-        acting = self._agent.acting
-        homes: dict[str, list[int]] = {}
-        if acting:
-            for node, home in sorted(self._agent.decider.homes.items()):
-                homes.setdefault(home, []).append(node)
-        return Status(
-            site=self._config.gateway.site,
-            gateway=self._config.gateway.id,
-            time=self._clock.wall(),
-            online=True,
-            period_s=self._config.status.period_s,
-            version=__version__,
-            address=self._config.gateway.address,
-            link=self._config.mesh.link,
-            mesh_up=self._agent.site.mesh_up,
-            acting=acting,
-            epoch=self._outbox.epoch,
-            oldest=self._outbox.acked + 1,
-            queued=self._outbox.queued,
-            dropped=self._outbox.dropped,
-            nodes_alive=alive,
-            nodes_known=known,
-            cpu_percent=self._host.last.get("cpu_percent"),
-            memory_percent=self._host.last.get("memory_percent"),
-            probe_period_s=self._agent.monitoring.period_s,
-            forecaster=self._agent.forecasting.best,
-            models=self._models.states(),
-            homes=homes,
-            relays=sorted(self._agent.site.relays()),
-        )
-
-    def _summary(self) -> dict[str, Any]:
-        view = self._peers.view()
-        return {
-            **self._agent.summary(),
-            "models": [state.model_dump() for state in self._models.states()],
-            "version": __version__,
-            "broker": self._broker(),
-            "certificate": self._renewal.summary(),
-            "peers": {name: name in view.live for name in sorted(view.known)},
-            "outbox": {
-                "epoch": f"{self._outbox.epoch:016x}",
-                "queued": self._outbox.queued,
-                "acknowledged": self._outbox.acked,
-                "dropped": self._outbox.dropped,
-                "trouble": self._outbox.trouble,
-            },
-            "host": {name: round(value, 3) for name, value in self._host.last.items() if value == value},
-        }
-
-    def _story(self) -> str:
-        """One line for the service manager."""
-        alive, known = self._agent.counts()
-        mesh = f"{alive} of {known} nodes alive" if self._agent.site.mesh_up else "mesh down"
-        role = self._agent.loop.role.value
-        return f"{mesh}, {role}, broker {self._broker()}, {self._outbox.queued} messages waiting"
-
-    def _broker(self) -> str:
-        if not self._line.connected:
-            return f"away: {self._line.complaints.reason}" if self._line.complaints.reason else "away"
-        return "refuses this gateway (revoked? enrol it again)" if self._line.unwelcome else "connected"
-
     async def _ping(self, request: dict[str, Any]) -> dict[str, float]:
         seconds = await self._agent.operator.ping(request.get("node"), request.get("timeout_s", 1.0))
         return {"round_trip_s": round(seconds, 4)}
@@ -297,56 +273,6 @@ class _Running:
     async def _relay(self, request: dict[str, Any]) -> dict[str, Any]:
         configuration = await self._agent.operator.set_relay(request.get("node"), request.get("relay"))
         return {"node": show(configuration.address), "relay": configuration.relay}
-
-
-def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> MeshLink:
-    """The link that the configuration asks for; its code is loaded only then."""
-    mesh, gateway = config.mesh, config.gateway
-    if mesh.link == "virtual":
-        from common import scenario
-        from firmware_bridge.virtual import VirtualLink, VirtualSite, virtual_site
-
-        if mesh.scenario is not None:
-            site = VirtualSite.from_scenario(
-                scenario.read(mesh.scenario), loss=mesh.loss, gateways=[gateway.address]
-            )
-        else:
-            site = virtual_site(mesh.nodes, mesh.seed, loss=mesh.loss)
-        return VirtualLink(site, gateway.address, clock, control=mesh.control)
-    if mesh.link == "stack":
-        return _stack_link(config, site_file, clock)
-    from firmware_bridge.bluez.attachment import DaemonPlace
-    from firmware_bridge.bluez_mesh import BluezMeshLink, BluezSettings
-
-    assert site_file is not None  # `load_config` refuses a bluez link without one
-    place = DaemonPlace(mesh.bus_address, mesh.daemon_pid)
-    return BluezMeshLink(BluezSettings(site_file, gateway.address, gateway.state_dir, place), clock)
-
-
-def _stack_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> MeshLink:
-    from firmware_bridge.stack_mesh import StackMeshLink, StackSettings
-
-    assert site_file is not None  # `load_config` refuses a stack without one
-    mesh, gateway = config.mesh, config.gateway
-    settings = StackSettings(site_file, gateway.address, gateway.state_dir)
-    if mesh.bearer == "air":
-        from firmware_bridge.bearers.air import AirBearer, AirPlace
-
-        assert mesh.air is not None  # likewise
-        return StackMeshLink(settings, AirBearer(AirPlace(mesh.air, mesh.air_node), clock=clock), clock)
-    from firmware_bridge.bearers.gatt_proxy import GattProxySettings
-    from firmware_bridge.stack_link.over_proxy import link_over_proxy
-
-    return link_over_proxy(settings, GattProxySettings(adapter=mesh.adapter), clock)
-
-
-def administration_of(link: MeshLink, config: AgentConfig) -> Administration | None:
-    """What the operator may do with nodes over this link; None for a virtual site."""
-    if config.mesh.link == "virtual":
-        return None
-    from edge_agent.nodes.access import bluez_administration, stack_administration
-
-    return (stack_administration if config.mesh.link == "stack" else bluez_administration)(link, config)
 
 
 def main(config: AgentConfig) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from common.errors import MeshtwinError, NotSupported, Rejected, RejectReason, TimedOut, Unavailable
 from edge_agent.api import VERSION
+from edge_agent.state_folder import MACHINE
 
 MAX_ANSWER_BYTES: Final = 16 << 20
 _KINDS: Final = {kind.__name__: kind for kind in (TimedOut, Unavailable, NotSupported)}
@@ -29,10 +32,17 @@ def ask(path: Path, name: str, /, timeout: float = 5.0, **fields: Any) -> Any:
         except TimeoutError as error:
             raise TimedOut(f"the agent at {path} did not answer within {timeout:g} s") from error
         except OSError as error:
-            fix = "ask as its user" if isinstance(error, PermissionError) else "edge-agent run --config FILE"
-            told = f"no agent answers at {path}: {error.strerror or error}\n  fix: {fix}"
+            told = f"no agent answers at {path}: {error.strerror or error}\n  fix: {_fix(error)}"
             raise Unavailable(told) from error
     return _answer(line)
+
+
+def _fix(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "ask as its user"
+    start = "edge-agent run --config FILE"
+    # A service's folder is closed to users, whose own folder is looked into instead.
+    return f"{start}; or ask the service as root" if os.geteuid() != 0 and MACHINE.exists() else start
 
 
 def _read_line(connection: socket.socket) -> bytes:
@@ -53,12 +63,12 @@ def _answer(line: bytes) -> Any:
     if not isinstance(document, dict):
         raise Rejected(RejectReason.MALFORMED, "the agent's answer is no object")
     if "answer" not in document:
-        raise _error(document)
+        raise error_of(document)
     return document["answer"]
 
 
-def _error(document: dict[str, Any]) -> MeshtwinError:
-    """What went wrong there, as the error that it was."""
+def error_of(document: Mapping[str, Any]) -> MeshtwinError:
+    """What went wrong at the agent, as the error that it was there: `error` is its text, `kind` its class."""
     told = str(document.get("error") or "the agent's answer is empty")
     kind = _KINDS.get(document.get("kind", ""))
     if kind is not None:

@@ -16,6 +16,7 @@ from common.config import Section
 from common.errors import Misconfigured, Rejected
 from common.mesh import addresses, cdb
 from common.record import AfterValidator, BeforeValidator, Field
+from edge_agent.state_folder import MACHINE, default_state
 
 MAX_PATH: Final = 1024
 SEALED_SITE: Final = "site.sealed"
@@ -62,8 +63,10 @@ class GatewaySection(Section):
     """Its id, unique over the fleet; its certificate carries the same name."""
     address: Unicast
     """Its own unicast address in the mesh, such as `"0x0001"`."""
-    state_dir: FilePath = Path("/var/lib/meshtwin/agent")
-    """Outbox, open actions, models and the Unix socket of `edge-agent status`."""
+    state_dir: FilePath = MACHINE
+    """Outbox, open actions, models and the Unix socket of `edge-agent status`. That default is for root
+    and the service's account; other users' is `~/.local/state/meshtwin/agent/<id>`. `$MESHTWIN_AGENT_STATE`
+    names another default for all."""
 
 
 class MeshSection(Section):
@@ -236,7 +239,11 @@ def load_config(path: Path) -> AgentConfig:
 
 def read_config(path: Path) -> AgentConfig:
     """Like `load_config`, for an agent whose site file is still to come. Raises Misconfigured."""
-    return _anchored(toml.load(AgentConfig, path), path.resolve().parent)
+    config = toml.load(AgentConfig, path)
+    gateway = config.gateway
+    if "state_dir" not in gateway.model_fields_set:
+        gateway = gateway.model_copy({"state_dir": default_state(gateway.id)})
+    return _anchored(config.model_copy({"gateway": gateway}), path.resolve().parent)
 
 
 def check_files(config: AgentConfig) -> list[str]:

@@ -81,6 +81,12 @@ def _check_state_dir(config: AgentConfig) -> None:
         raise Misconfigured(
             f"gateway.state_dir: {present} is a file", "name a folder, or one that can be made"
         )
+    if not os.access(present, os.W_OK | os.X_OK):
+        raise Misconfigured(
+            f"gateway.state_dir: {present} cannot be written by this user"
+            + (f", for {state}" if present != state else ""),
+            "name a folder of yours, or run this as the account that the agent runs as",
+        )
     if (length := len(os.fsencode(config.socket))) > MAX_SOCKET_PATH:
         raise Misconfigured(
             f"gateway.state_dir: the socket {config.socket} in it has {length} bytes, "

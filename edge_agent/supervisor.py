@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from common.clock import Clock
-from common.errors import MeshtwinError, Misconfigured
+from common.errors import MeshtwinError, Misconfigured, Unavailable
 from common.logs import get_logger
 from common.tasks import uncancelled
 
@@ -174,7 +174,8 @@ def stopped_by_signals(supervisor: Supervisor) -> Iterator[None]:
 
 @contextmanager
 def single_instance(state_dir: Path) -> Iterator[None]:
-    """Hold the lock of a state folder. Raises Misconfigured when another agent holds it."""
+    """Hold the lock of a state folder. Raises Unavailable while another agent holds it, and Misconfigured
+    where it cannot be made."""
     path = state_dir / "agent.lock"
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -199,7 +200,7 @@ def _lock(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
-        raise Misconfigured(
-            f"another agent (process {holder[:20]}) uses {path.parent}",
-            "stop it, or give this one its own gateway.state_dir",
+        raise Unavailable(
+            f"another agent runs already: process {holder[:20]} uses {path.parent}\n"
+            "  fix: stop it, or give this one its own gateway.state_dir"
         ) from error

@@ -6,6 +6,19 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $1"; [ -n "${2:-}" ] && say "  fix: $2"; exit 2; }
 
+# quietly COMMAND...: what it says goes to a file, of which a failure shows the end.
+quietly() {
+    local log code=0; log=$(mktemp)
+    "$@" >"$log" 2>&1 || code=$?
+    if [ "$code" -eq 0 ]; then
+        rm -f "$log"
+    else
+        tail -n 20 "$log" >&2
+        say "  all of it: $log"
+    fi
+    return "$code"
+}
+
 # package:what it is for
 system_packages=(
     "python3-venv:the Python environment"
@@ -37,13 +50,9 @@ install_system_packages() {
             "as root: apt-get install ${missing[*]}"
         as_root=(sudo)
     fi
-    local log; log=$(mktemp)
-    if ! { "${as_root[@]}" apt-get update && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
-        tail -n 20 "$log" >&2
-        fail "apt-get could not install ${missing[*]}" "the last lines above say why; see $log"
-    fi
-    rm -f "$log"
+    { quietly "${as_root[@]}" apt-get update && quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${missing[@]}"; } ||
+        fail "apt-get could not install ${missing[*]}" "the lines above say why"
 }
 
 find_python() {
@@ -71,9 +80,9 @@ make_environment() {
     [ -e "$stamp" ] && return 0
     say "making the Python environment ${venv#"$root"/} (once, about a minute)"
     [ -x "$python" ] || "$base" -m venv "$venv" || fail "python -m venv failed" "apt-get install python3-venv"
-    "$python" -m pip install --quiet --disable-pip-version-check -c "$root/tools/constraints.txt" \
-        -e "$root[edge,virtual,coordinator,dev]" >&2 || fail "pip could not install the packages" \
-        "is a package index within reach? try again, the finished part is kept"
+    quietly "$python" -m pip install --quiet --disable-pip-version-check -c "$root/tools/constraints.txt" \
+        -e "$root[edge,virtual,coordinator,dev]" || fail "pip could not install the packages" \
+        "the lines above say why; is a package index within reach? try again, the finished part is kept"
     rm -f "$venv"/.meshtwin-*
     : >"$stamp"
 }
@@ -86,8 +95,8 @@ make_tflite_runtime_environment() {
     stamp="$venv/.meshtwin-$wanted"
     [ -e "$stamp" ] && return 0
     say "making the Python environment ${venv#"$root"/}, for the TFLite runtime of old (once)"
-    { [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"; } && "$venv/bin/python" -m pip install --quiet \
-        --disable-pip-version-check -r "$root/tools/tflite-runtime.txt" >&2 || {
+    { [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"; } && quietly "$venv/bin/python" -m pip install \
+        --quiet --disable-pip-version-check -r "$root/tools/tflite-runtime.txt" || {
         say "note: tflite-runtime could not be installed; the test that compares it with LiteRT is skipped"
         return 0
     }

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
-from common.errors import MeshtwinError, Misconfigured
+from common.command_errors import enter
 
 
 def main() -> None:
-    """Run `coordinator`. Exit codes: 0 done, 2 misconfigured or wrong usage, 1 any other failure."""
+    """Run `coordinator`. Exit codes: `common.command_errors`."""
+    sys.exit(enter("coordinator", _load))
+
+
+def _load() -> Callable[[], Any]:
     from coordinator.cli.commands import app
 
-    try:
-        app()
-    except MeshtwinError as error:
-        print(f"coordinator: {one_line(error)}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, Misconfigured) else 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output, such as `head`, has seen enough.
-        sys.stderr.close()
-        sys.exit(1)
-
-
-def one_line(error: MeshtwinError) -> str:
-    """The error and its fix on a single line."""
-    return " · ".join(part.strip() for part in str(error).splitlines() if part.strip())
+    return app

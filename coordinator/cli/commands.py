@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from common.command_errors import EXIT_CODES
 from coordinator.cli.export import export
 from coordinator.cli.models import models
 from coordinator.config import StatePaths, default_state, load_config
@@ -24,10 +25,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     help="Central part of meshtwin: keeps what gateways report, and shows it.",
-    epilog="First steps: [bold]coordinator init[/], [bold]coordinator broker run[/] (a second terminal), "
-    "[bold]coordinator serve[/] (a third), [bold]coordinator gateways enrol SITE GATEWAY[/].",
+    epilog="First steps: coordinator init; coordinator broker run (a second terminal); coordinator serve (a "
+    f"third); coordinator gateways enrol SITE GATEWAY. {EXIT_CODES}",
 )
 broker = typer.Typer(no_args_is_help=True, help="The MQTT broker that gateways connect to.")
 gateways = typer.Typer(invoke_without_command=True, help="Gateways: how they are, who may connect.")
@@ -46,6 +47,21 @@ State = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table.")]
 _MOST = 10_000
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=_MOST, help="At most this many.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What may stand before a command."""
 
 
 @app.command(epilog="Example: coordinator init --host 0.0.0.0 --name-of-broker mesh.example.org")
@@ -102,6 +118,8 @@ def install_service(
     from coordinator.service.install import NEXT, installation
 
     made = installation(root, python)
+    for refusal in made.refusals() if dry_run else ():
+        print(f"warning: this would be refused: {refusal}", file=sys.stderr)
     for line in made.preview() if dry_run else made.uninstall() if uninstall else made.install():
         print(line)
     if not dry_run and not uninstall:

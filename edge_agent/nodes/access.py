@@ -1,4 +1,4 @@
-"""What each kind of link lets the operator do with nodes. Loaded by `app` for the one configured."""
+"""What each kind of link lets the operator do with nodes. Loaded with the first question about them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from edge_agent.config import AgentConfig
 from firmware_bridge.link import MeshLink
 from firmware_bridge.provisioning.administration import Administration, NetworkState
 from firmware_bridge.provisioning.bearer import ProvisioningBearer
+
+
+def administration_of(link: MeshLink, config: AgentConfig) -> Administration | None:
+    """What the operator may do with nodes over this link; None for a virtual site."""
+    if config.mesh.link == "virtual":
+        return None
+    return (stack_administration if config.mesh.link == "stack" else bluez_administration)(link, config)
 
 
 def bluez_administration(link: MeshLink, config: AgentConfig) -> Administration:

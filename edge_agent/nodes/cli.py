@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.errors import Misconfigured, Rejected, RejectReason, Unavailable
+from common.errors import Misconfigured, Rejected, RejectReason
 from common.files import write_file
 from common.mesh.addresses import show
 from common.mesh.cdb import permissions_warning
 from common.mesh.cdb_document import SiteDocument
 from common.owner import become_owner
-from edge_agent.client import ask
+from edge_agent.client import ask, error_of
 from edge_agent.config import AgentConfig, read_config
 from edge_agent.nodes.job import FOLLOW_S
 from edge_agent.nodes.store import SealedSite, SiteStore, site_store
@@ -45,16 +45,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 _DEFAULT: Final = Path("/etc/meshtwin/agent.toml")
 
 
-@nodes.command()
+@nodes.command(epilog="Examples: edge-agent nodes scan; edge-agent nodes scan --seconds 20 --json")
 def scan(
     seconds: Annotated[float, typer.Option(min=1, max=60, help="How long to listen.")] = 5.0,
     config: ConfigOption = _DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Listen for devices that wait to be provisioned.
-
-    Examples: edge-agent nodes scan · edge-agent nodes scan --seconds 20 --json
-    """
+    """Listen for devices that wait to be provisioned."""
     socket = read_config(config).socket
     if not as_json:
         print(f"listening for {seconds:g} s …", file=sys.stderr)
@@ -69,7 +66,10 @@ def scan(
     Console().print(table if devices else "no device waits to be provisioned here")
 
 
-@nodes.command()
+@nodes.command(
+    epilog="Examples: edge-agent nodes add 70cf7c97-32a3-45b6-9149-4810d2e9cbf4 --name 'Hall 3'; edge-agent "
+    "nodes add 70cf7c9732a345b691494810d2e9cbf4 --static-oob label.txt --relay --json"
+)
 def add(
     uuid: Annotated[str, typer.Argument(metavar="UUID", help="The device, as `scan` shows it.")],
     name: Annotated[str, typer.Option(help="What people call it.")] = "",
@@ -89,9 +89,6 @@ def add(
 
     The strongest authentication that the device has is used; you are asked for what it shows. Secrets are
     never taken from the command line, where others could read them.
-
-    Examples: edge-agent nodes add 70cf7c97-32a3-45b6-9149-4810d2e9cbf4 --name "Hall 3" · edge-agent nodes
-    add 70cf7c9732a345b691494810d2e9cbf4 --static-oob label.txt --relay --json
     """
     asked: dict[str, Any] = {"uuid": uuid, "name": name, "provisioner": provisioner, "relay": relay}
     asked |= {} if auth is None else {"method": auth}
@@ -104,10 +101,12 @@ def add(
     elif last["step"] == "done":
         print(f"{last['node']}: added")
     if last["step"] != "done":
-        raise Unavailable(last["error"])
+        raise error_of(last)
 
 
-@nodes.command()
+@nodes.command(
+    epilog="Examples: edge-agent nodes remove 0x0105; edge-agent nodes remove --forget 0x0105 --yes --json"
+)
 def remove(
     node: Annotated[str, typer.Argument(metavar="NODE", help="Unicast address, such as 0x0105 or 261.")],
     forget: Annotated[
@@ -117,10 +116,7 @@ def remove(
     config: ConfigOption = _DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Expel a node: it forgets the network's keys, and has to be added again to come back.
-
-    Examples: edge-agent nodes remove 0x0105 · edge-agent nodes remove --forget 0x0105 --yes --json
-    """
+    """Expel a node: it forgets the network's keys, and has to be added again to come back."""
     if not yes and not typer.confirm(f"Expel {node} from its network?"):
         raise typer.Exit(1)
     told = ask(read_config(config).socket, "nodes-remove", REMOVE_S, node=node, forget=forget)
@@ -132,12 +128,9 @@ def remove(
         print(f"warning: {told['advice']}", file=sys.stderr)
 
 
-@nodes.command("list")
+@nodes.command("list", epilog="Examples: edge-agent nodes list; edge-agent nodes list --json | jq '.[].node'")
 def list_nodes(config: ConfigOption = _DEFAULT, as_json: JsonOption = False) -> None:
-    """Show the nodes of the site file. Works without a running agent.
-
-    Examples: edge-agent nodes list · edge-agent nodes list --json | jq '.[].node'
-    """
+    """Show the nodes of the site file. Works without a running agent."""
     rows: list[dict[str, Any]] = [
         {
             "node": show(node.unicast_address),
@@ -158,17 +151,17 @@ def list_nodes(config: ConfigOption = _DEFAULT, as_json: JsonOption = False) -> 
     Console().print(table)
 
 
-@nodes.command("import")
+@nodes.command(
+    "import",
+    epilog="Examples: edge-agent nodes import site.json; edge-agent nodes import --replace site.json",
+)
 def import_site(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Mesh Configuration Database JSON.")],
     replace: Annotated[bool, typer.Option("--replace", help="Replace a site that is there.")] = False,
     config: ConfigOption = _DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a site file over from a commissioning app, encrypted from then on. A running agent notices.
-
-    Examples: edge-agent nodes import site.json · edge-agent nodes import --replace site.json
-    """
+    """Take a site file over from a commissioning app, encrypted from then on. A running agent notices."""
     loaded = read_config(config)
     _refuse_plain(loaded)
     document = SiteDocument.read(file)
@@ -187,16 +180,13 @@ def import_site(
     print(f"{file} still holds the keys: delete it, or keep it where only you can read it", file=sys.stderr)
 
 
-@nodes.command()
+@nodes.command(epilog="Example: edge-agent nodes export site.json")
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")],
     replace: Annotated[bool, typer.Option("--replace", help="Replace a file that is there.")] = False,
     config: ConfigOption = _DEFAULT,
 ) -> None:
-    """Write the site file in the clear, for a commissioning app, with all that the app put into it.
-
-    Example: edge-agent nodes export site.json
-    """
+    """Write the site file in the clear, for a commissioning app, with all that the app put into it."""
     text = _store(config).read().text()
     if file.exists() and not replace:
         raise Misconfigured(f"{file} is there already", "name another file, or say --replace")

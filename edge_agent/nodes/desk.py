@@ -50,6 +50,8 @@ class Desk:
         self._announce = announce
         self._randomness = randomness
         self._tasks: asyncio.TaskGroup | None = None
+        self.ready = asyncio.Event()
+        """Set while `run` owns the jobs."""
         self._job: Job | None = None
         self._numbered = 0
 
@@ -67,8 +69,10 @@ class Desk:
         """Own the jobs until cancelled."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
+                self.ready.set()
                 await asyncio.Event().wait()
         finally:
+            self.ready.clear()
             self._tasks = None
 
     async def scan(self, asked: Fields) -> Fields:

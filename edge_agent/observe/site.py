@@ -87,18 +87,30 @@ class SiteView:
         know yet: good links stopped turning up, and every node that is heard told whether it relays."""
         if not self._has_learned and self.mesh_up:
             waited = now - self.up_since
-            settled = (
-                waited >= WARM_UP_S and now - self._grew_at >= SETTLED_S and self._configurations_known()
-            )
+            settled = waited >= WARM_UP_S and now - self._grew_at >= SETTLED_S and not self._untold()
             self._has_learned = settled or waited > PATIENCE_S
         return self._has_learned and self.mesh_up
 
-    def _configurations_known(self) -> bool:
+    def learning(self, now: float) -> str:
+        """What `learned` waits for, in words for people; empty once it is true."""
+        if self.learned(now):
+            return ""
+        if not self.mesh_up:
+            return "the mesh to come up"
+        listens = max(WARM_UP_S - (now - self.up_since), SETTLED_S - (now - self._grew_at))
+        if listens > 0:
+            return f"{listens:.0f} s more without a new link"
+        untold = len(self._untold())
+        return f"{untold} node{'' if untold == 1 else 's'} to tell relay and TTL"
+
+    def _untold(self) -> list[int]:
+        """Nodes that are heard and whose configuration is not known."""
         heard = self.graphs()[0].nodes
-        return all(
-            address not in heard or None not in (record.configuration.relay, record.configuration.default_ttl)
+        return [
+            address
             for address, record in self.nodes.items()
-        )
+            if address in heard and None in (record.configuration.relay, record.configuration.default_ttl)
+        ]
 
     def flooding(self, relays: frozenset[int]) -> Flooding:
         """Flooding over `relays` with the site's usual repeats."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,15 @@ def test_a_state_folder_that_is_or_lies_below_a_file_is_told(folder: Path) -> No
     (folder / "state").write_text("")
     assert "state is a file" in problem(configured(folder))
     assert "state is a file" in problem(configured(folder, ('"state"', '"state/below"')))
+
+
+def test_a_state_folder_that_this_user_cannot_write_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever runs the tests may be root, whom nothing is denied.
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.R_OK and allowed(path, mode))
+    assert f"gateway.state_dir: {folder} cannot be written by this user" in problem(configured(folder))
 
 
 def test_a_socket_path_has_to_fit_its_address(folder: Path) -> None:

@@ -130,11 +130,13 @@ def test_the_dead_are_no_listeners_and_do_not_relay() -> None:
 def test_nothing_is_concluded_before_the_site_is_known() -> None:
     view = SiteView(GATEWAY, None, 0.0)
     told(view, 1.0)
+    assert view.learning(1000.0) == "the mesh to come up"
     assert not view.learned(1000.0)  # Not attached: nothing that was heard is of now.
     view.apply(LinkUp(2.0, GATEWAY))
     told(view, 3.0)
     assert not view.learned(2.0 + WARM_UP_S - 0.1)
     assert view.learned(2.0 + WARM_UP_S)
+    assert view.learning(2.0 + WARM_UP_S) == ""
     view.apply(LinkDown(30.0, "the daemon is gone"))
     assert not view.learned(30.0)
     view.apply(LinkUp(31.0, GATEWAY))
@@ -146,6 +148,7 @@ def test_good_links_that_still_turn_up_put_decisions_off() -> None:
     view.apply(report(WARM_UP_S, 5, (2, 5, 5)))
     view.apply(NodeStatus(WARM_UP_S, NodeConfiguration(5, relay=False, default_ttl=7)))
     assert not view.learned(WARM_UP_S + SETTLED_S - 0.1)
+    assert view.learning(WARM_UP_S + SETTLED_S - 3.0) == "3 s more without a new link"
     assert view.learned(WARM_UP_S + SETTLED_S)
 
 
@@ -154,6 +157,7 @@ def test_a_node_that_keeps_its_configuration_to_itself_holds_up_decisions_for_a_
     view.apply(report(11.0, 6, (2, 5, 5)))
     assert not view.learned(100.0)
     assert not view.learned(PATIENCE_S)
+    assert view.learning(PATIENCE_S) == "1 node to tell relay and TTL"
     assert view.learned(PATIENCE_S + 0.1)
 
 

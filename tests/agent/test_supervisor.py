@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from common.clock import ManualClock, SystemClock
-from common.errors import Misconfigured, Unavailable
+from common.errors import Unavailable
 from edge_agent.supervisor import (
     GRACE_S,
     HEALTHY_S,
@@ -153,7 +153,7 @@ async def test_a_termination_signal_ends_it_cleanly() -> None:
 
 def test_a_state_folder_has_one_agent(tmp_path: Path) -> None:
     with single_instance(tmp_path / "state"):
-        with pytest.raises(Misconfigured) as caught, single_instance(tmp_path / "state"):
+        with pytest.raises(Unavailable) as caught, single_instance(tmp_path / "state"):
             pass
         assert f"process {os.getpid()}" in str(caught.value)
     with single_instance(tmp_path / "state"):

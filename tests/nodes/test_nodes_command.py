@@ -12,9 +12,10 @@ from typer.testing import CliRunner, Result
 from common.clock import SystemClock
 from common.errors import MeshtwinError, Misconfigured
 from edge_agent.api import LocalApi
-from edge_agent.app import administration_of, make_link
-from edge_agent.cli import app
+from edge_agent.cli.commands import app
 from edge_agent.config import check_files, load_config
+from edge_agent.mesh_link import make_link
+from edge_agent.nodes.access import administration_of
 from edge_agent.nodes.store import read_site, site_store
 from firmware_bridge.bluez_mesh import BluezMeshLink
 from firmware_bridge.provisioning.pdus import Capabilities

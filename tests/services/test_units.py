@@ -139,6 +139,15 @@ def test_an_interpreter_that_services_cannot_see_is_refused(
     assert "/opt/meshtwin" in caught.value.fix
 
 
+def test_a_preview_can_tell_everything_that_would_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(sys, "argv", ["edge-agent", "install-service", "--dry-run"])
+    root, hidden = list(agent.installation(python="/home/somebody/venv/bin/python").refusals())[:2]
+    assert root.problem == "installing services takes root"
+    assert root.fix.startswith(f"sudo {Path('edge-agent').absolute()} install-service, or look")
+    assert "services cannot see /home/somebody/venv/bin/python" in hidden.problem
+
+
 @pytest.mark.parametrize("program", ["edge_agent.cli", "coordinator.cli.__main__"])
 def test_both_command_lines_show_what_they_would_install(program: str) -> None:
     code = f"import sys; from {program} import main; sys.argv[0] = 'x'; main()"

@@ -10,8 +10,8 @@ import pytest
 from common.clock import SystemClock
 from common.errors import Misconfigured, Unavailable
 from common.mesh import cdb
-from edge_agent.app import make_link
 from edge_agent.config import load_config
+from edge_agent.mesh_link import make_link
 from firmware_bridge.stack_mesh import StackMeshLink
 from tests.agent.test_config import TEXT, write
 from tests.bridge.real_site import site_document

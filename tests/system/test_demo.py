@@ -15,7 +15,7 @@ pytestmark = pytest.mark.alone
 def play(*arguments: str) -> dict[str, Any]:
     """Run the demo; its summary."""
     ended = subprocess.run(
-        [sys.executable, "-m", "tools.stage.demo", "--once", *arguments],
+        [sys.executable, "-m", "tools.stage", "--once", *arguments],
         capture_output=True,
         text=True,
         timeout=220,

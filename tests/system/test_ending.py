@@ -40,7 +40,7 @@ def short_folder() -> Iterator[Path]:
 def test_a_demo_that_is_told_to_end_leaves_no_process(told: signal.Signals, short_folder: Path) -> None:
     mark = f"TMPDIR={short_folder}"
     demo = subprocess.Popen(
-        [sys.executable, "-m", "tools.stage.demo", "--once", "--virtual", "25"],
+        [sys.executable, "-m", "tools.stage", "--once", "--virtual", "25"],
         env={**os.environ, "TMPDIR": str(short_folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

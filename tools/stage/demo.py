@@ -1,14 +1,12 @@
-"""The main job, told in a dozen lines: relays die, and both sites mend themselves, with the coordinator,
-without it, and without the broker."""
+"""The main job, told in two minutes: a forecaster of links is trained and loaded; relays die, and the site
+mends itself, with the coordinator, without it, and without the broker; a link fades, and is left in time."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-import shutil
 import sys
-import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +18,7 @@ from common.errors import MeshtwinError, TimedOut
 from common.mesh.addresses import show
 from tools.stage import corridors, decay, ending, foresight
 from tools.stage.fleet import Fleet, command
+from tools.stage.folder import demo_folder
 from tools.stage.healing import Healed, measure
 from tools.stage.lamps import LampStage
 from tools.stage.patient import Patient, Victim, pinger, until, victims_of
@@ -55,26 +54,23 @@ class Demo:
 
 async def play(options: argparse.Namespace) -> dict[str, Any]:
     """Play the demo once; its summary. Raises MeshtwinError when a step does not come about."""
-    folder = Path(tempfile.mkdtemp(prefix="meshtwin-demo-"))
     story = Story()
-    try:
-        async with AsyncExitStack() as stack:
-            demo = Demo(await stack.enter_async_context(Fleet(folder)), story)
-            await _set_up(demo, stack, options, folder)
-            await _first_look(demo)
-            learnt = await _learn(demo)
-            await _injure(demo, "with_everything", "A relay dies", alone=False)
-            await _without_coordinator(demo)
-            await _without_broker(demo)
-            summary = await _everything_returns(demo)
-            summary |= {"model": learnt, "foresight": await _foresee(demo)}
-            summary["seconds"] = round(story.seconds, 1)
-            story.plain("")
-            if not options.once:
-                await _stay(demo)
-        return summary
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(demo_folder())
+        demo = Demo(await stack.enter_async_context(Fleet(folder)), story)
+        await _set_up(demo, stack, options, folder)
+        await _first_look(demo)
+        learnt = await _learn(demo)
+        await _injure(demo, "with_everything", "A relay dies", alone=False)
+        await _without_coordinator(demo)
+        await _without_broker(demo)
+        summary = await _everything_returns(demo)
+        summary |= {"model": learnt, "foresight": await _foresee(demo)}
+        summary["seconds"] = round(story.seconds, 1)
+        story.plain("")
+        if not options.once:
+            await _stay(demo)
+    return summary
 
 
 async def _set_up(demo: Demo, stack: AsyncExitStack, options: argparse.Namespace, folder: Path) -> None:
@@ -290,8 +286,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tools/demo",
-        description="Relays of a mesh site die, and its gateways mend it: with the coordinator, without it, "
-        "and without the broker. Takes about a minute.",
+        description="A forecaster of links is trained, released, and loaded by every gateway. Relays of a "
+        "mesh site die, and its gateways mend it: with the coordinator, without it, and without the broker. "
+        "A link fades, and the relays change before anybody notices. Takes about two minutes.",
         epilog="examples: tools/demo --once; tools/demo --virtual 60; "
         "tools/demo --once | tail -n 1 | python3 -m json.tool",
     )

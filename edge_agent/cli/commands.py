@@ -1,4 +1,4 @@
-"""The command line `edge-agent`, for people and scripts. The daemon itself never imports this.
+"""The commands of `edge-agent`.
 
 `run` and `node` check their arguments and then *become* the daemon, so that what draws tables here takes no
 memory there.
@@ -22,7 +22,8 @@ from rich.live import Live
 from rich.text import Text
 
 from common import __version__
-from common.errors import MeshtwinError, Misconfigured, TimedOut, Unavailable
+from common.command_errors import EXIT_CODES
+from common.errors import Misconfigured, TimedOut, Unavailable
 from common.mesh.addresses import show
 from edge_agent.client import ask
 from edge_agent.config import AgentConfig, check_files, load_config
@@ -44,9 +45,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog=EXIT_CODES,
 )
-
-
 app.add_typer(nodes)
 
 
@@ -70,31 +70,31 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Unicast address, such as 0x0105 or 261.")]
 
 
-def main() -> None:
-    """Entry point. Exit codes: 2 for what the operator has to change, 1 for anything else that failed."""
-    try:
-        app()
-    except MeshtwinError as error:
-        print(f"edge-agent: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, Misconfigured) else 1)
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"edge-agent {__version__}")
+        raise typer.Exit
 
 
-@app.command()
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What may stand before a command."""
+
+
+@app.command(epilog="Example: edge-agent run --config /etc/meshtwin/agent.toml")
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Run the agent in the foreground until it is stopped.
-
-    Example: edge-agent run --config /etc/meshtwin/agent.toml
-    """
+    """Run the agent in the foreground until it is stopped."""
     check_files(load_config(config))
     _become("edge_agent", "--config", str(config))
 
 
-@app.command("check-config")
+@app.command("check-config", epilog="Example: edge-agent check-config -c agent.toml")
 def check_config(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Check a configuration and the files it names. Runs nothing.
-
-    Example: edge-agent check-config -c agent.toml
-    """
+    """Check a configuration and the files it names. Runs nothing."""
     from edge_agent.preflight import examine  # It takes a while to import, and nothing else needs it.
 
     loaded = load_config(config)
@@ -108,17 +108,16 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
     print(f"{config} is good: {told}")
 
 
-@app.command()
+@app.command(
+    epilog="Examples: edge-agent status; edge-agent status --watch; edge-agent status --json | jq .role"
+)
 def status(
     config: ConfigOption = DEFAULT_CONFIG,
     socket: SocketOption = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every two seconds.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a running agent knows and does.
-
-    Examples: edge-agent status · edge-agent status --watch · edge-agent status --json | jq .role
-    """
+    """Show what a running agent knows and does."""
     path = _socket(config, socket)
     if not watch:
         answer = ask(path, "status")
@@ -134,7 +133,9 @@ def status(
         pass
 
 
-@app.command()
+@app.command(
+    epilog="Examples: edge-agent ping 0x0105; edge-agent ping 0x0105 --count 20 --json | jq .answered"
+)
 def ping(
     node: NodeArgument,
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=10_000, help="Questions to ask.")] = 3,
@@ -145,10 +146,7 @@ def ping(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a node over the mesh, and time its answers. Exit code 1 when none came.
-
-    Examples: edge-agent ping 0x0105 · edge-agent ping 0x0105 --count 20 --json | jq .answered
-    """
+    """Ask a node over the mesh, and time its answers. Exit code 1 when none came."""
     path = _socket(config, socket)
     times: list[float | None] = []
     for number in range(1, count + 1):
@@ -168,7 +166,7 @@ def ping(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Examples: edge-agent relay 0x0105 on; edge-agent relay 0x0105 off --json")
 def relay(
     node: NodeArgument,
     state: Annotated[OnOff, typer.Argument(metavar="on|off", help="What the node's relay feature shall be.")],
@@ -176,15 +174,15 @@ def relay(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Switch a node's relay feature by hand. Should service suffer, the agent may switch relays on again.
-
-    Examples: edge-agent relay 0x0105 on · edge-agent relay 0x0105 off --json
-    """
+    """Switch a node's relay feature by hand. Should service suffer, the agent may switch relays on again."""
     answer = ask(_socket(config, socket), "relay", CONFIGURE_S, node=node, relay=state is OnOff.ON)
     print(json.dumps(answer) if as_json else f"{answer['node']}: relay {'on' if answer['relay'] else 'off'}")
 
 
-@app.command("install-service")
+@app.command(
+    "install-service",
+    epilog="Examples: edge-agent install-service --dry-run; edge-agent install-service --uninstall",
+)
 def install_service(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     uninstall: Annotated[bool, typer.Option("--uninstall", help="Undo it. State and accounts stay.")] = False,
@@ -195,30 +193,28 @@ def install_service(
         str, typer.Option(metavar="PATH", help="The interpreter to start; by default this one.")
     ] = sys.executable,
 ) -> None:
-    """Install the agent as a systemd service, with an account of its own. Needs root; safe to repeat.
-
-    Examples: edge-agent install-service --dry-run · edge-agent install-service --uninstall
-    """
+    """Install the agent as a systemd service, with an account of its own. Needs root; safe to repeat."""
     from edge_agent.service.install import NEXT, installation
 
     made = installation(root, python)
+    for refusal in made.refusals() if dry_run else ():
+        print(f"warning: this would be refused: {refusal}", file=sys.stderr)
     for line in made.preview() if dry_run else made.uninstall() if uninstall else made.install():
         print(line)
     if not dry_run and not uninstall:
         print(NEXT)
 
 
-@app.command()
+@app.command(epilog="Example: edge-agent version --json")
 def version(as_json: JsonOption = False) -> None:
-    """Show the versions of meshtwin and Python.
-
-    Example: edge-agent version --json
-    """
+    """Show the versions of meshtwin and Python."""
     versions = {"meshtwin": __version__, "python": platform.python_version()}
     print(json.dumps(versions) if as_json else " ".join(f"{k} {v}" for k, v in versions.items()))
 
 
-@app.command()
+@app.command(
+    epilog="Example: edge-agent node --site-file site.json --state-dir /var/lib/meshtwin/node 0x0105"
+)
 def node(
     nodes: Annotated[list[str], typer.Argument(metavar="NODE[=PID]…", help="Unicast addresses.")],
     site_file: Annotated[Path, typer.Option(metavar="FILE", help="Mesh Configuration Database JSON.")],
@@ -228,10 +224,7 @@ def node(
     ] = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
 ) -> None:
-    """Be mesh nodes over bluetooth-meshd. They monitor their links and serve a light switch.
-
-    Example: edge-agent node --site-file site.json --state-dir /var/lib/meshtwin/node 0x0105
-    """
+    """Be mesh nodes over bluetooth-meshd. They monitor their links and serve a light switch."""
     if not os.access(site_file, os.R_OK):
         raise Misconfigured(f"site file {site_file} cannot be read", "export it from the commissioning app")
     bus = ["--bus-address", bus_address] if bus_address else []
@@ -251,6 +244,7 @@ def _essence(config: AgentConfig) -> dict[str, str]:
         "address": show(config.gateway.address),
         "mesh": config.mesh.link,
         "broker": f"{config.broker.host}:{config.broker.port}",
+        "state": str(config.gateway.state_dir),
     }
 
 

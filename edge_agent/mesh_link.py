@@ -1,0 +1,49 @@
+"""Makes the link that a configuration asks for. Its code is loaded only then: a gateway has one of three."""
+
+from __future__ import annotations
+
+from common.clock import Clock
+from common.mesh.cdb import SiteFile
+from edge_agent.config import AgentConfig
+from firmware_bridge.link import MeshLink
+
+
+def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> MeshLink:
+    """The link that the configuration asks for; its code is loaded only then."""
+    mesh, gateway = config.mesh, config.gateway
+    if mesh.link == "virtual":
+        from common import scenario
+        from firmware_bridge.virtual import VirtualLink, VirtualSite, virtual_site
+
+        if mesh.scenario is not None:
+            site = VirtualSite.from_scenario(
+                scenario.read(mesh.scenario), loss=mesh.loss, gateways=[gateway.address]
+            )
+        else:
+            site = virtual_site(mesh.nodes, mesh.seed, loss=mesh.loss)
+        return VirtualLink(site, gateway.address, clock, control=mesh.control)
+    if mesh.link == "stack":
+        return _stack_link(config, site_file, clock)
+    from firmware_bridge.bluez.attachment import DaemonPlace
+    from firmware_bridge.bluez_mesh import BluezMeshLink, BluezSettings
+
+    assert site_file is not None  # `load_config` refuses a bluez link without one
+    place = DaemonPlace(mesh.bus_address, mesh.daemon_pid)
+    return BluezMeshLink(BluezSettings(site_file, gateway.address, gateway.state_dir, place), clock)
+
+
+def _stack_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> MeshLink:
+    from firmware_bridge.stack_mesh import StackMeshLink, StackSettings
+
+    assert site_file is not None  # `load_config` refuses a stack without one
+    mesh, gateway = config.mesh, config.gateway
+    settings = StackSettings(site_file, gateway.address, gateway.state_dir)
+    if mesh.bearer == "air":
+        from firmware_bridge.bearers.air import AirBearer, AirPlace
+
+        assert mesh.air is not None  # likewise
+        return StackMeshLink(settings, AirBearer(AirPlace(mesh.air, mesh.air_node), clock=clock), clock)
+    from firmware_bridge.bearers.gatt_proxy import GattProxySettings
+    from firmware_bridge.stack_link.over_proxy import link_over_proxy
+
+    return link_over_proxy(settings, GattProxySettings(adapter=mesh.adapter), clock)
