@@ -15,6 +15,7 @@ import typer
 from common.command_errors import EXIT_CODES
 from coordinator.cli.export import export
 from coordinator.cli.models import models
+from coordinator.cli.twin import recipes, twin, whatif
 from coordinator.config import StatePaths, default_state, load_config
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ gateways = typer.Typer(invoke_without_command=True, help="Gateways: how they are
 app.add_typer(broker, name="broker")
 app.add_typer(gateways, name="gateways")
 app.add_typer(models, name="models")
+app.add_typer(twin, name="twin")
+app.add_typer(recipes, name="recipes")
+app.command(
+    epilog="Examples: coordinator whatif office --fail 0x0105; "
+    "coordinator whatif office --relay-off 0x0103,0x0104 --times"
+)(whatif)
 app.command(
     epilog="Examples: coordinator export links.parquet --site office --last 7d; "
     "coordinator export - --subject host --from 2026-03-01 --until 2026-03-02"
@@ -77,13 +84,19 @@ def init(
         int | None,
         typer.Option(min=0, max=65535, help="Port of HTTPS for gateways: models and renewals; 0: none."),
     ] = None,
+    rebuild_fleet: Annotated[
+        bool, typer.Option("--rebuild-fleet", help="Make a lost or damaged registry (fleet.json) again.")
+    ] = False,
 ) -> None:
     """Make the authority, certificates, broker configuration and access list. Safe to repeat."""
     from coordinator.installation import InitOptions, initialise
 
     options = InitOptions(name=name, host=host, port=port, names=tuple(names) if names else None,
                           gateways_port=gateways_port)  # fmt: skip
-    print(initialise(_own_folder(state), options))
+    done = initialise(_own_folder(state), options, rebuild=rebuild_fleet)
+    for note in done.notes:
+        typer.echo(note, err=True)
+    print(done)
 
 
 @broker.command("run", epilog="Example: coordinator broker run --state /srv/meshtwin")

@@ -85,6 +85,8 @@ class Applier:
         self._clock = clock
         self._keep = keep
         self._patience = patience
+        self.stopped = False
+        """Set to have everything put back, as soon as the order that is under way has ended."""
 
     async def carry_on(self, application: Application) -> Application:
         """Apply, or go on with what an earlier run began, to the end. Raises Misconfigured (disk)."""
@@ -114,6 +116,8 @@ class Applier:
         return now
 
     async def _forward(self, now: Application) -> Application:
+        if self.stopped:
+            return self._turn_back(now, now.taken, "the operator wants it put back")
         if (step := now.step) is None:
             return self._then(now, "applied", state="applied")
         ordered, now = await self._order(now, step.changes, step.expects, step.title)

@@ -1,70 +1,47 @@
 """What a configuration is predicted to do to each flow, and what each stage on the way to it does.
 
-Flows are played by the event simulator, before and after with the same randomness. How far links may differ
-from what is believed comes from draws of their posteriors. Stages are percolated, which takes no time, with
-the fewer transmissions of what was and what will be: a stage is between the two.
+Flows are the what-if's. Stages are percolated, which takes no time: most of them lie between two
+configurations whose flows were played.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import sqrt
-from typing import Final
 
 import numpy as np
 
 from common.mesh.configuration import Transmit
 from coordinator.recipes.plan import FlowForecast
 from coordinator.recipes.service import Floats, NodeService
-from coordinator.recipes.timing_questions import play
-from coordinator.twin.percolation import Percolation
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
-
-MESSAGES: Final = 40
-DRAWS: Final = 12
-DRAW_WORDS: Final = 2
-NINE_IN_TEN: Final = 1.645
+from coordinator.twin.whatif import whatif
+from coordinator.twin.whatif_change import Change
+from coordinator.twin.whatif_effect import FlowEffect
 
 
 def forecast(model: SiteModel, wanted: SiteConfiguration, seed: int = 1) -> tuple[FlowForecast, ...]:
-    """Every flow before and after, in the site's order; none for a site without flows."""
-    if not model.flows:
-        return ()
-    after = model.with_configuration(wanted)
-    was, will = play(model, MESSAGES, seed), play(after, MESSAGES, seed)
-    spread = _spread(after, seed)
-    found = []
-    for before, then, doubt in zip(was.flows, will.flows, spread, strict=True):
-        chance = then.pdr * (1.0 - then.pdr) / max(then.sent, 1)
-        half = NINE_IN_TEN * sqrt(doubt * doubt + chance)
-        found.append(
-            FlowForecast(
-                source=then.source,
-                destination=then.destination,
-                before=before.pdr,
-                after=then.pdr,
-                low=max(0.0, then.pdr - half),
-                high=min(1.0, then.pdr + half),
-                p95_ms=None if then.one_way_ms is None else round(then.one_way_ms.p95, 2),
-            )
-        )
-    return tuple(found)
+    """Every flow before and after, with times; and reach to and from the gateway where nothing is sent."""
+    change = Change(configuration=wanted, latency_matters=True)
+    return tuple(_forecast(flow) for flow in whatif(model, change, seed=seed).flows)
 
 
-def _spread(model: SiteModel, seed: int) -> Floats:
-    """[F] standard deviation of delivery over draws of the links' posteriors."""
-    random = np.random.default_rng((seed, 2))
-    keys = list(model.links)
-    alpha = np.maximum([model.links[key].alpha for key in keys], 1e-9)
-    beta = np.maximum([model.links[key].beta for key in keys], 1e-9)
-    drawn = []
-    for _ in range(DRAWS):
-        pdr = dict(zip(keys, random.beta(alpha, beta).tolist(), strict=True))
-        worlds = Percolation(model, words=DRAW_WORDS, seed=seed, pdr=pdr)
-        drawn.append(worlds.delivery(model.configuration))
-    deviation: Floats = np.std(drawn, axis=0)
-    return deviation
+def _forecast(effect: FlowEffect) -> FlowForecast:
+    latency = effect.latency_after_ms
+    return FlowForecast(
+        source=effect.source,
+        destination=effect.destination,
+        before=_share(effect.before.mean),
+        after=_share(effect.after.mean),
+        low=_share(effect.after.low),
+        high=_share(effect.after.high),
+        effect=effect.effect.value,
+        p95_ms=None if latency is None else round(latency[1], 2),
+    )
+
+
+def _share(value: float) -> float:
+    return min(1.0, max(0.0, value))
 
 
 class StageForecast:

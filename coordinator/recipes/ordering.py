@@ -40,7 +40,8 @@ def stages(
     of all) to `wanted`. Nodes that are so already are left alone."""
     now = present_of(model, present or {})
     near = distances(model, model.relays | wanted.relays)
-    outwards = sorted(model.addresses, key=lambda a: (near.get(a, len(near)), a))
+    nodes = frozenset(model.addresses) - untouchable(model)
+    outwards = sorted(nodes, key=lambda a: (near.get(a, len(near)), a))
     inwards = outwards[::-1]
     more, less = _times(now, outwards, wanted), _times(now, inwards, wanted, less=True)
     on = [(a, ConfigurationChange(relay=True)) for a in outwards if a in wanted.relays and not now[a].relay]
@@ -51,6 +52,11 @@ def stages(
         *_pack("relays off", off, OFF_TOGETHER),
         *_pack("lower TTL and repetitions", less, TIMES_TOGETHER),
     ]
+
+
+def untouchable(model: SiteModel) -> frozenset[int]:
+    """Gateways at a site of several: each configures itself, and none can configure another."""
+    return frozenset(model.gateways) if len(model.gateways) > 1 else frozenset()
 
 
 def present_of(model: SiteModel, present: Mapping[int, NodeConfiguration]) -> dict[int, NodeConfiguration]:

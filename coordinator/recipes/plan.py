@@ -90,8 +90,9 @@ class NodeSetting(Section):
 
 
 class FlowForecast(Section):
-    """A flow's delivery before and after, with the range in which the latter lies nine times in ten; and the
-    latency (ms) that 95 % of its messages keep afterwards, where it was simulated."""
+    """A flow's delivery before and after, with the range in which the latter lies nine times in ten; what is
+    to be expected of it (`harmless`, `better`, `worse`, `undecided`, `ended`); and the latency (ms) that 95 %
+    of its messages keep afterwards, where it was simulated."""
 
     source: Address
     destination: Annotated[int, Field(ge=1, le=0xFFFF)]
@@ -99,6 +100,7 @@ class FlowForecast(Section):
     after: Share
     low: Share
     high: Share
+    effect: str = Field("", max_length=16)
     p95_ms: float | None = None
 
 

@@ -119,7 +119,8 @@ def _figures(basis: Basis, flows: tuple[FlowForecast, ...]) -> dict[str, float |
     return {
         "delivery_before": mean([flow.before for flow in flows]) if flows else None,
         "delivery_after": mean([flow.after for flow in flows]) if flows else None,
-        "worst_change": min((flow.after - flow.before for flow in flows), default=None),
+        "flows_worse": float(sum(flow.effect in ("worse", "ended") for flow in flows)),
+        "flows_undecided": float(sum(flow.effect == "undecided" for flow in flows)),
         "relays_before": float(len(basis.model.relays)),
         "relays_after": float(len(basis.wanted.relays)),
     }

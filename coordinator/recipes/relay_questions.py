@@ -23,8 +23,13 @@ def thinning(case: Case) -> Answer:
         flows, nodes = base - service.worlds.delivery(configuration), served - service.of(configuration)
         return _is_bearable(flows, mean_loss, flow_loss) and _is_bearable(nodes, mean_loss, flow_loss)
 
-    kept = _without(case, sorted(model.relays - set(case.nodes("keep"))), service, bearable)
+    kept = _without(case, sorted(_removable(case)), service, bearable)
     return _fewer(case, "relay-thinning", kept, service, "are not needed")
+
+
+def _removable(case: Case) -> frozenset[int]:
+    """Relays that may go: gateways are on the mains, and everything ends at them."""
+    return case.model.relays - set(case.nodes("keep")) - set(case.model.gateways)
 
 
 def _is_bearable(lost: Floats, mean: float, most: float) -> bool:
@@ -38,7 +43,7 @@ def sleepers(case: Case) -> Answer:
     served = service.of(model.configuration)
     floor = np.minimum(need, served - MARGIN / 2)
     battery = frozenset(case.nodes("battery")) or model.battery
-    order = sorted(model.relays - set(case.nodes("keep")), key=lambda a: (a not in battery, a))
+    order = sorted(_removable(case), key=lambda a: (a not in battery, a))
 
     def bearable(configuration: SiteConfiguration) -> bool:
         return bool((service.of(configuration) >= floor).all())
@@ -117,7 +122,7 @@ def redundancy(case: Case) -> Answer:
     return Answer(
         recipe="redundancy",
         summary=f"{len(added)} more relays give {len(ways) - len(short)} of {len(ways)} nodes {k} ways to a "
-        f"gateway that share no relay; links allow no more for the others.",
+        f"gateway that share no relay{'; links allow no more for the others' if short else ''}.",
         columns=("node", "what"),
         rows=(
             *((show(node), "relay on") for node in sorted(added)),

@@ -13,7 +13,7 @@ from coordinator.recipes.service import NodeService
 from coordinator.recipes.timing_questions import Timed, played
 from coordinator.twin.reception import NOMINAL
 from coordinator.twin.search import search
-from coordinator.twin.search_goals import Goals
+from coordinator.twin.search_goals import Freedom, Goals
 from coordinator.twin.search_plays import Budget, Candidate, Plays
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
 
@@ -33,7 +33,8 @@ def retransmits(case: Case) -> Answer:
     tried = [now, *(_counted(now, a, b) for a, b in product((1, 2, 3, 4), (1, 2, 3)))]
     best = plays.race(dict.fromkeys(tried), [(1, 6), (4, 3), (12, 2)])
     plays.play(now, 12)
-    ranked = [Candidate(c, plays.scores[c], plays.worth(c)) for c in plays.ranked([*best, now])]
+    left = plays.ranked(dict.fromkeys([*best, now]))
+    ranked = [Candidate(c, plays.scores[c], plays.worth(c)) for c in left]
     present = next(one for one in ranked if one.configuration == now)
     return _proposal(case, "retransmit-tuning", ranked, present)
 
@@ -96,10 +97,11 @@ def _searched(case: Case, model: SiteModel, goals: Goals) -> tuple[list[Candidat
         model,
         goals,
         Budget(case.whole("plays")),
+        freedom=Freedom(fixed=frozenset(model.gateways)),
         seed=case.seed,
         progress=lambda share, best: case.tell(share, _told(best)),
     )
-    return list(found.candidates), found.now
+    return list(dict.fromkeys(found.candidates)), found.now
 
 
 def _told(best: Candidate | None) -> str:

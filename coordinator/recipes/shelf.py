@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from common.errors import Misconfigured, Rejected, RejectReason
+from common.logs import get_logger
 from coordinator.recipes import recipe as recipes
 from coordinator.recipes.questions import QUESTIONS
 from coordinator.recipes.recipe import Recipe
@@ -13,20 +16,35 @@ from coordinator.recipes.recipe import Recipe
 OURS: Final = Path(__file__).with_name("files")
 MOST: Final = 500
 
+log = get_logger(__name__)
+
 
 class Shelf:
-    """Recipes by name. An operator's own replaces one of ours that has its name."""
+    """Recipes by name. An operator's own replaces one of ours that has its name; one that is wrong is left
+    out, and said: a slip in it must not keep a coordinator from starting. `problems` are these."""
 
     def __init__(self, own: Path | None = None) -> None:
-        """Read and check every recipe. Raises Misconfigured for the first one that is wrong."""
-        self._recipes = {}
+        """Read and check every recipe."""
+        self._recipes: dict[str, Recipe] = {}
+        self.problems: list[str] = []
         for folder in (OURS, own):
             if folder is not None and folder.is_dir():
-                for path in sorted(folder.glob("*.yaml"))[:MOST]:
-                    found = recipes.read(path)
-                    self._recipes[found.name] = found
-        for found in self._recipes.values():
-            _check(found, self._recipes)
+                self._take(sorted(folder.glob("*.yaml"))[:MOST])
+
+    def _take(self, paths: list[Path]) -> None:
+        read = [found for path in paths if (found := self._usable(partial(recipes.read, path)))]
+        # Pipelines last: they name the others.
+        for one in sorted(read, key=lambda found: found.kind == "pipeline"):
+            if (found := self._usable(partial(_checked, one, self._recipes))) is not None:
+                self._recipes[found.name] = found
+
+    def _usable(self, make: Callable[[], Recipe]) -> Recipe | None:
+        try:
+            return make()
+        except Misconfigured as error:
+            log.warning("recipe-unusable", reason=error)
+            self.problems.append(" · ".join(line.strip() for line in str(error).splitlines()))
+            return None
 
     def all(self) -> list[Recipe]:
         """Questions first, then optimisations, then pipelines; by name."""
@@ -41,8 +59,8 @@ class Shelf:
         return found
 
 
-def _check(found: Recipe, shelf: dict[str, Recipe]) -> None:
-    """A recipe against what it names. Raises Misconfigured."""
+def _checked(found: Recipe, shelf: dict[str, Recipe]) -> Recipe:
+    """A recipe that fits what it names. Raises Misconfigured."""
     try:
         if found.question is not None:
             _check_question(found)
@@ -55,6 +73,7 @@ def _check(found: Recipe, shelf: dict[str, Recipe]) -> None:
                 raise Rejected(RejectReason.INVALID, f"recipes: {stage.recipe} has no {min(strange)!r}")
     except Rejected as error:
         raise Misconfigured(f"recipe {found.name}: {error.detail}", "edit its file") from error
+    return found
 
 
 def _check_question(found: Recipe) -> None:
