@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import NormalDist
 from typing import Final
 
 from coordinator.release.registry import Bundle, Version
@@ -15,6 +16,7 @@ ENOUGH_WINDOWS: Final = 500
 
 # Standard errors: a model that is worse by more is worse, on however few windows. Gateways judge alike.
 CLEAR: Final = 2.0
+_NORMAL: Final = NormalDist()
 
 # int8 is released while its error is at most this much above float32's, relatively: it is half the size.
 INT8_TOLERANCE: Final = 0.02
@@ -113,12 +115,19 @@ def _evidence(evaluation: Evaluation, sites: frozenset[str]) -> dict[str, Score]
 
 
 def _clearly_worse(evaluation: Evaluation, sites: frozenset[str]) -> dict[str, Score]:
-    """Comparisons with sites on few windows, where the model is worse all the same."""
+    """Comparisons with sites where the model is worse on however few windows."""
+    compared = _observed(evaluation, sites)
+    limit = _clear_among(len(compared))
     return {
         name: score
-        for name, score in _observed(evaluation, sites).items()
-        if score.uncertainty is not None and score.error - score.naive_error > CLEAR * score.uncertainty
+        for name, score in compared.items()
+        if score.uncertainty is not None and score.error - score.naive_error > limit * score.uncertainty
     }
+
+
+def _clear_among(comparisons: int) -> float:
+    """`CLEAR` for one of so many: of a hundred sites, two or three are that far off by chance."""
+    return _NORMAL.inv_cdf(1 - _NORMAL.cdf(-CLEAR) / max(1, comparisons))
 
 
 def _comparisons(evaluation: Evaluation, sites: frozenset[str]) -> dict[str, Score]:

@@ -36,3 +36,10 @@ def test_a_flow_falls_below_need_when_its_only_link_has_lost_enough() -> None:
     assert seconds is not None
     assert 42 < seconds < 58
     assert decay.hurts_after(site(0.99), RELAYS, decay.Plan((2, 3), (1, 5)), 0.5) is None
+
+
+def test_a_relay_bypasses_the_link_when_the_flow_gets_through_without_it() -> None:
+    plan = decay.Plan((2, 3), (1, 5))
+    assert decay.bypassed(site(0.99), RELAYS, plan) == 0.0
+    assert decay.bypassed(site(0.99), RELAYS | {5}, plan) == 0.0
+    assert decay.bypassed(site(0.99), RELAYS | {6}, plan) > 0.9

@@ -82,9 +82,9 @@ class Supplied:
         for bundle in bundles:
             self.shelf.files[bundle.reference.digest] = bundle.content
 
-    def want(self, *bundles: Bundle) -> None:
+    def want(self, *bundles: Bundle, issue: int = 1) -> None:
         references = [bundle.reference for bundle in bundles]
-        self.supply.want(Desired(models=references).model_dump())
+        self.supply.want(Desired(models=references, issue=issue).model_dump())
 
     async def release(self, bundle: Bundle) -> None:
         """Serve and want a bundle, and see it used."""

@@ -134,6 +134,25 @@ async def test_what_was_refused_is_tried_again_after_an_hour_and_told_once(
         assert Counter(agent.events()) == {"model-refused": 1, "model-loaded": 1}
 
 
+async def test_a_release_of_the_same_again_tries_at_once_what_was_refused(
+    tmp_path: Path, state: Path, shelf: Shelf
+) -> None:
+    bad, served = altered(1)
+    async with supplied(tmp_path, state, shelf) as agent:
+        shelf.files[bad.reference.digest] = served
+        agent.want(bad)
+        await agent.until(lambda: "model-refused" in agent.events())
+        await agent.clock.advance(600.0)
+        (told,) = agent.states().values()
+        assert told.retry_s == RETRY_REFUSED_S - 600.0
+        shelf.files[bad.reference.digest] = bad.content
+        agent.want(bad)
+        await agent.clock.advance(10.0)
+        assert not agent.used()
+        agent.want(bad, issue=2)
+        await agent.until(lambda: agent.used() == [bad.reference])
+
+
 async def test_a_better_version_takes_the_old_ones_place(tmp_path: Path, state: Path, shelf: Shelf) -> None:
     async with supplied(tmp_path, state, shelf) as agent:
         await agent.release(ONE)

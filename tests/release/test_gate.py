@@ -60,11 +60,22 @@ def test_few_windows_decide_nothing_where_it_may_be_chance_but_are_told(uncertai
 
 
 def test_a_model_that_is_worse_by_more_than_chance_is_refused_on_however_few_windows() -> None:
-    found = bundle(1, "float32", with_office(score(0.05, windows=40, uncertainty=0.004)))
+    found = bundle(1, "float32", with_office(score(0.05, windows=40, uncertainty=0.003)))
     (reason,) = objections(found)
     assert reason.endswith("over 40 windows: few, but more than chance")
     assert remarks(found) == []
     assert objections(found, ["depot"]) == []
+
+
+def test_of_many_sites_one_may_be_off_by_chance() -> None:
+    off = score(0.05, windows=40, uncertainty=0.0045)
+    alone = Evaluation(sites={"office": off}, synthetic=score(0.01))
+    assert objections(bundle(1, "float32", alone))
+    many = Evaluation(
+        sites={"office": off, **{f"s{n}": score(0.03, windows=40) for n in range(99)}}, synthetic=score(0.01)
+    )
+    assert objections(bundle(1, "float32", many)) == []
+    assert len(remarks(bundle(1, "float32", many))) == 1
 
 
 def test_every_contrary_measurement_is_told_with_why_it_does_not_count() -> None:

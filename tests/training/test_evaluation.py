@@ -52,6 +52,19 @@ def test_the_error_is_the_one_that_gateways_count() -> None:
     assert abs(found.error - wanted) < 1e-6
 
 
+def test_the_uncertainty_is_that_of_the_paired_difference() -> None:
+    tried = trial(STABLE)
+    found = score(says(0.0, 0.5), tried)
+    assert found is not None
+    heard, expected = tried.rows.heard[:, 0], tried.rows.expected[:, 0]
+    model = evaluation.expected_shares(says(0.0, 0.5)(tried.rows.inputs), tried.rows)[:, 0]
+    errors = [np.abs(np.round(expected * s) - heard) / expected for s in (model, tried.naive[found.naive])]
+    difference = errors[0] - errors[1]
+    assert abs(difference.mean() - (found.error - found.naive_error)) < 1e-9
+    assert found.uncertainty is not None
+    assert abs(found.uncertainty - difference.std() / np.sqrt(len(tried))) < 1e-9
+
+
 def test_only_what_is_held_out_is_scored_where_asked() -> None:
     whole, part = trial(STABLE), trial(STABLE, evaluation.held_out(STABLE))
     assert len(part) < 0.35 * len(whole)

@@ -87,13 +87,22 @@ async def begin(stage: VirtualStage, plan: Plan) -> float:
     return time.monotonic()
 
 
-async def changed_after(
-    stage: VirtualStage, before: frozenset[int], begun: float, patience_s: float
+def bypassed(graph: SiteGraph, relays: Collection[int], plan: Plan) -> float:
+    """What the flow gets over these relays without the link at all: `CUT_OFF` and more is a bypass."""
+    gone = _links(graph) | {plan.link: 0.0, plan.link[::-1]: 0.0}
+    return delivery(gone, relays, plan.flow)
+
+
+async def bypassed_after(
+    stage: VirtualStage, before: frozenset[int], plan: Plan, begun: float, patience_s: float
 ) -> float | None:
-    """Seconds from `begun` until another relay is on than before; None when that takes too long."""
+    """Seconds from `begun` until relays are on that bypass the link; None when that takes too long."""
+    graph, seen = await stage.graph(), before
     while (passed := time.monotonic() - begun) < patience_s:
-        if await stage.relays() - before:
+        relays = await stage.relays()
+        if relays - before and relays != seen and bypassed(graph, relays, plan) >= CUT_OFF:
             return passed
+        seen = relays
         await asyncio.sleep(POLL_S)
     return None
 
