@@ -22,7 +22,7 @@ from coordinator.twin.site_model import LinkBelief, SiteModel
 SLOPE_DB: Final = 2.0
 """Width of the curve from lost to received, as small-scale fading leaves it: dB per logit of the PDR."""
 
-OFFSETS_DB: Final = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
+OFFSETS_DB: Final = (-3.0, -2.0, -1.5, -1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 OFFSET_PRIOR_DB: Final = 0.7
 """Probes and data use one radio: large offsets need strong evidence."""
 

@@ -85,14 +85,20 @@ def _calibrate(
     told = [flows[i] for i in chosen]
     offset = fitting.fit_offset(
         material.model,
-        [_outcomes(observed[i]) for i in chosen],
+        _outcomes([observed[i] for i in chosen]),
         lambda model: [one.delivery for one in foretell(model, told, states=1)],
     )
     return Calibration(offset, interference, sensitivity)
 
 
-def _outcomes(flow: ObservedFlow) -> Outcomes:
-    return Outcomes(flow.certainty, flow.certainty * flow.successes / flow.trials)
+def _outcomes(flows: Sequence[ObservedFlow]) -> list[Outcomes]:
+    """What is systematic is so for all flows alike: together they tell no more than one of them."""
+    shared = max(1, sum(1 for flow in flows if flow.systematic > 0))
+    found = []
+    for flow in flows:
+        trials = flow.certainty / (shared if flow.systematic > 0 else 1)
+        found.append(Outcomes(trials, trials * flow.successes / flow.trials))
+    return found
 
 
 def _with_times(

@@ -38,6 +38,9 @@ LEAST_EVIDENCE: Final = 4.0
 MAX_LINKS: Final = 400_000
 """Of one gateway. Links beyond are refused and counted."""
 
+ENOUGH: Final = 20
+"""Probes of a link, and links, from which a site's drift can be told."""
+
 _MEMORIES: Final = len(HALF_LIVES_S)
 _SURE: Final = 1e-3
 """No memory is so sure of a share that one probe could refute it for ever."""
@@ -114,6 +117,7 @@ class GatewayLinks:
         heard = np.sum(self._heard * weight, axis=1)
         missed = np.sum(self._missed * weight, axis=1)
         life = np.sum(weight * np.array(HALF_LIVES_S), axis=1)
+        heard, missed = _widened(heard, missed, self._drift())
         for key, row in self._index.items():
             seen, transmissions, rssi = (float(v) for v in self._plain[row])
             if not 0.0 <= t - seen + 60.0 <= FORGET_S:
@@ -121,6 +125,21 @@ class GatewayLinks:
             h, m = _aged(float(heard[row]), float(missed[row]), max(0.0, t - seen) / float(life[row]))
             known = None if np.isnan(rssi) else rssi
             yield key >> 16, key & 0xFFFF, LinkRow(h, m, int(transmissions), known, seen)
+
+    def _drift(self) -> float:
+        """Variance (of the log odds of a probe) by which this site's links wander: how much more the middle
+        and the long memory differ than counting explains, over all links."""
+        n_middle = self._heard[:, 1] + self._missed[:, 1]
+        n_long = self._heard[:, 2] + self._missed[:, 2]
+        share = (self._heard[:, 2] + PRIOR_HEARD) / (n_long + PRIOR_HEARD + PRIOR_MISSED)
+        telling = (n_middle > ENOUGH) & (n_long > 1.5 * n_middle) & (share > 0.05) & (share < 0.95)
+        if np.count_nonzero(telling) < ENOUGH:
+            return 0.0
+        share, n_middle, n_long = share[telling], n_middle[telling], n_long[telling]
+        middle = (self._heard[telling, 1] + PRIOR_HEARD) / (n_middle + PRIOR_HEARD + PRIOR_MISSED)
+        noise = share * (1.0 - share) * (1.0 / n_middle - 1.0 / n_long)
+        excess = ((middle - share) ** 2 - noise) / (share * (1.0 - share)) ** 2
+        return max(0.0, float(np.mean(excess)))
 
     def _judge(self, rows: NDArray[np.int64], heard: Array, missed: Array, gap: Array) -> None:
         """How likely each memory held what came now."""
@@ -210,6 +229,14 @@ def _weights(fit: Array) -> Array:
     best = fit.max(axis=1, keepdims=True) if len(fit) else fit
     weight: Array = np.exp(fit - best)
     return weight / weight.sum(axis=1, keepdims=True) if len(fit) else weight
+
+
+def _widened(heard: Array, missed: Array, drift: float) -> tuple[Array, Array]:
+    """Evidence that is worth less because links wander: no count makes surer of a link than that."""
+    total = np.maximum(heard + missed, 1e-9)
+    share = (heard + PRIOR_HEARD) / (total + PRIOR_HEARD + PRIOR_MISSED)
+    kept = 1.0 / (1.0 + total * share * (1.0 - share) * drift)
+    return heard * kept, missed * kept
 
 
 def _aged(heard: float, missed: float, half_lives: float) -> tuple[float, float]:

@@ -28,6 +28,9 @@ DEFAULT_GOALS: Final = Goals()
 DEFAULT_BUDGET: Final = Budget()
 EVERY_FREEDOM: Final = Freedom()
 
+SMALLEST: Final = 0.3
+"""However small the budget, a search keeps this share of its populations."""
+
 Progress = Callable[[float, Candidate | None], None]
 """(share of the budget used, the best so far)."""
 
@@ -79,7 +82,7 @@ def search(
 
 @dataclass
 class _Hunt:
-    """One search. Populations and lengths grow with the root of the budget, both."""
+    """One search. Populations and lengths grow with the root of what the budget is good for, both."""
 
     model: SiteModel
     plays: Plays
@@ -89,7 +92,6 @@ class _Hunt:
     progress: Progress | None
 
     def __post_init__(self) -> None:
-        self._scale = max(0.3, (self.plays.budget.plays / DEFAULT_BUDGET.plays) ** 0.5)
         self._random = np.random.default_rng((self.seed, 1))
 
     def run(self) -> list[SiteConfiguration]:
@@ -106,13 +108,13 @@ class _Hunt:
         return self.plays.ranked(dict.fromkeys([*best, now]))
 
     def _race(self, candidates: list[SiteConfiguration], kept: int) -> list[SiteConfiguration]:
-        """One message per flow for all, three for the better, more for the best."""
+        """One round for all, three for the better."""
         one, three = max(1, self._many(1)), max(2, self._many(3))
         best = self.plays.race(candidates, [(one, self._many(10)), (three, self._many(kept))])
         if self.progress is not None:
             first = best[0]
             found = Candidate(first, self.plays.scores[first], self.plays.worth(first))
-            self.progress(min(1.0, self.plays.played / self.plays.budget.plays), found)
+            self.progress(self.plays.spent, found)
         return best
 
     def _with_sets(self, now: SiteConfiguration) -> Iterator[SiteConfiguration]:
@@ -160,7 +162,8 @@ class _Hunt:
         return _counted(configuration, *counts)
 
     def _many(self, number: int) -> int:
-        return max(1, round(number * float(self._scale)))
+        scale = (self.plays.affordable / DEFAULT_BUDGET.plays) ** 0.5
+        return max(1, round(number * max(SMALLEST, float(scale))))
 
 
 def _counted(configuration: SiteConfiguration, network: int, relay: int) -> SiteConfiguration:

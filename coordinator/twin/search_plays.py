@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from common.radio import RadioParameters
 from coordinator.twin.reception import NOMINAL
@@ -12,14 +13,20 @@ from coordinator.twin.search_goals import Goals, Judge, Score
 from coordinator.twin.search_stage import Stage
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
 
+ROUND: Final = 250
+"""A round of play is the time in which a flow sends one message on average; on bigger sites, the time in
+which so many messages are sent in all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a search may cost. `plays`: simulated messages per flow, over all candidates. `cpu_s` stops it
+    """What a search may cost. `plays`: rounds simulated, over all candidates; `transmissions`:
+    what goes on air in them, which is what simulating costs on busy sites. `cpu_s` stops it
     early, and then the same seed need not give the same answer. A candidate whose delivery is known to a
     standard error of `error` is not played on."""
 
     plays: int = 250
+    transmissions: int = 6_000_000
     cpu_s: float | None = None
     error: float = 0.002
 
@@ -35,8 +42,8 @@ class Candidate:
 
 @dataclass
 class Plays:
-    """Plays of one site's candidates. A candidate's score grows with every play; whoever is asked to have had
-    n messages per flow has had the same ones as all others that were."""
+    """Plays of one site's candidates. A candidate's score grows with every play; whoever has had n rounds
+    has had the same ones as all others that were."""
 
     model: SiteModel
     goals: Goals
@@ -44,6 +51,7 @@ class Plays:
     seed: int
     parameters: RadioParameters = NOMINAL
     played: int = 0
+    transmissions: int = 0
     scores: dict[SiteConfiguration, Score] = field(default_factory=dict)
     _lengths: dict[SiteConfiguration, int] = field(default_factory=dict)
 
@@ -51,41 +59,57 @@ class Plays:
         self._judge = Judge(self.model)
         self._stage = Stage(self.model, self.parameters)
         rate = sum(1.0 / flow.period_s for flow in self.model.flows)
-        self._message_s = len(self.model.flows) / rate if rate else 1.0
+        self._round_s = min(len(self.model.flows), ROUND) / rate if rate else 1.0
         self._begun = time.process_time()
 
     @property
     def over(self) -> bool:
         """Whether nothing more may be played."""
         late = self.budget.cpu_s is not None and time.process_time() - self._begun > self.budget.cpu_s
-        return late or self.played >= self.budget.plays
+        spent = self.played >= self.budget.plays or self.transmissions >= self.budget.transmissions
+        return late or spent
+
+    @property
+    def affordable(self) -> float:
+        """Rounds that the whole budget is good for, as far as one can tell by what was played."""
+        if not self.transmissions:
+            return float(self.budget.plays)
+        busy = self.budget.transmissions * self.played / self.transmissions
+        return min(float(self.budget.plays), busy)
+
+    @property
+    def spent(self) -> float:
+        """Share of the budget that is used, 0 to 1."""
+        used = self.played / self.budget.plays, self.transmissions / self.budget.transmissions
+        return min(1.0, max(used))
 
     def race(
         self, candidates: Iterable[SiteConfiguration], lengths: Sequence[tuple[int, int]]
     ) -> list[SiteConfiguration]:
-        """Play all for the first length (messages per flow), keep so many, and play on; best first."""
+        """Play all for the first length (in rounds), keep so many, and play on; best first."""
         left = list(dict.fromkeys(candidates))
-        for messages, kept in lengths:
+        for rounds, kept in lengths:
             for configuration in left:
-                self.play(configuration, messages)
+                self.play(configuration, rounds)
             left = self.ranked(left)[:kept]
         return left
 
-    def play(self, configuration: SiteConfiguration, messages: int) -> None:
-        """Bring a candidate to so many messages per flow, unless the budget is used up. The first candidate
+    def play(self, configuration: SiteConfiguration, rounds: int) -> None:
+        """Bring a candidate to so many rounds, unless the budget is used up. The first candidate
         of all is played in any case."""
         had = self._lengths.get(configuration, 0)
         known = had and self.scores[configuration].error <= self.budget.error
-        if had >= messages or known or (self.over and self.scores):
+        if had >= rounds or known or (self.over and self.scores):
             return
-        more = messages - had
-        # What comes after `had` messages is one play with its own seed: common to all that get there alike.
-        played = self._stage.play(configuration, self.seed * 4096 + had, more * self._message_s)
+        more = rounds - had
+        # What comes after `had` rounds is one play with its own seed: common to all that get there alike.
+        played = self._stage.play(configuration, self.seed * 4096 + had, more * self._round_s)
         score = self._judge.score(played, configuration)
         before = self.scores.get(configuration)
         self.scores[configuration] = before.joined(score) if before else score
-        self._lengths[configuration] = messages
+        self._lengths[configuration] = rounds
         self.played += more
+        self.transmissions += played.transmissions
 
     def ranked(self, candidates: Iterable[SiteConfiguration] | None = None) -> list[SiteConfiguration]:
         """Those that were played, best first. Ties keep their order."""
@@ -97,5 +121,5 @@ class Plays:
         return self.scores[configuration].worth(self.goals)
 
     def length(self, configuration: SiteConfiguration) -> int:
-        """Messages per flow that a candidate has had."""
+        """Rounds that a candidate has had."""
         return self._lengths.get(configuration, 0)

@@ -22,6 +22,9 @@ COVERS: Final = (1, 2, 3, 4, 6, 8)
 LOWEST_SURVIVAL: Final = 0.3
 SWAPS_PER_RELAY: Final = 5
 
+PERCOLATION_WORDS: Final = 4
+"""256 worlds, the same for all sets: enough to tell them apart by averages over all flows."""
+
 NOT_MISSED: Final = 0.002
 """Delivery that giving up relays may cost in all."""
 
@@ -42,7 +45,7 @@ class RelaySets:
         self._seed = seed
         self._judge = Judge(model)
         self._weights = np.array([flow.weight for flow in model.flows])
-        self._percolation = Percolation(model, seed=seed)
+        self._percolation = Percolation(model, words=PERCOLATION_WORDS, seed=seed)
         self.tried = 0
 
     def settle(self, delivery: float) -> float:

@@ -18,8 +18,9 @@ from common.radio.play import _until_it_fits as until_it_fits
 from common.radio.propagation import links
 from common.radio.tables import World
 from common.radio.traffic import traffic
-from common.scenario import Flow
+from common.scenario import Flow, Scenario
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
+from coordinator.twin.site_scenario import configured_times, nodes_of
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +49,8 @@ class Stage:
         self._flows: list[tuple[int, Flow]] = list(enumerate(self._scenario.flows))
         self._index = {address: place for place, address in enumerate(model.addresses)}
         flows = self._scenario.flows
+        none, every = (nodes_of(model.with_relays(on)) for on in ((), model.addresses))
+        self._nodes = {False: none, True: every}
         self._who = packing.recipients(self._scenario, flows, self._index)
         weakest = packing.noise_floor_dbm(self._scenario, parameters) + parameters.interference_floor_db
         self._links = links(self._scenario, weakest)
@@ -57,7 +60,7 @@ class Stage:
 
     def play(self, configuration: SiteConfiguration, seed: int, seconds: float) -> Played:
         """Equal arguments give equal results."""
-        scenario = self._model.under(configuration, self._scenario)
+        scenario = self._under(configuration)
         listens = packing.listeners(scenario, scenario.flows, self._index, self._who)
         messages, phases = self._traffic(seed, seconds)
         fixed = {
@@ -68,6 +71,12 @@ class Stage:
         }
         cache = scenario.configuration.message_cache
         return self._counted(until_it_fits(fixed, cache, self._parameters.queue_length, seed))
+
+    def _under(self, configuration: SiteConfiguration) -> Scenario:
+        """The same site with other settings, of nodes made once."""
+        times = configured_times(self._model.with_configuration(configuration))
+        nodes = [self._nodes[address in configuration.relays][i] for address, i in self._index.items()]
+        return self._scenario.model_copy(update={"nodes": nodes, "configuration": times})
 
     def _new_traffic(self, seed: int, seconds: float) -> tuple[dict[str, NDArray[Any]], Floats]:
         rotation = 3 * self._scenario.configuration.scan_interval_ms

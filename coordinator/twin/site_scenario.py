@@ -21,11 +21,11 @@ def scenario_of(model: SiteModel, duration_s: float = 60.0, seed: int = 1) -> Sc
     The parts come from a model, which is not an outside input, and are not validated again.
     """
     return Scenario.model_construct(
-        nodes=[_node(model, address) for address in model.addresses],
+        nodes=nodes_of(model),
         links=_links(model),
         attenuation_db=None,
         radio=Radio.model_construct(noise_figure_db=model.stack.noise_figure_db),
-        configuration=_configuration(model),
+        configuration=configured_times(model),
         flows=[_flow(flow) for flow in model.flows],
         groups={group: list(members) for group, members in model.groups.items()},
         duration_s=duration_s,
@@ -35,8 +35,12 @@ def scenario_of(model: SiteModel, duration_s: float = 60.0, seed: int = 1) -> Sc
 
 def configured(model: SiteModel, scenario: Scenario) -> Scenario:
     """The scenario with the model's configuration in place of its own, the rest shared."""
-    nodes = [_node(model, address) for address in model.addresses]
-    return scenario.model_copy(update={"nodes": nodes, "configuration": _configuration(model)})
+    return scenario.model_copy(update={"nodes": nodes_of(model), "configuration": configured_times(model)})
+
+
+def nodes_of(model: SiteModel) -> list[Node]:
+    """The nodes, relaying as the model's configuration says."""
+    return [_node(model, address) for address in model.addresses]
 
 
 def site_of(scenario: Scenario) -> SiteModel:
@@ -93,7 +97,8 @@ def _links(model: SiteModel) -> list[tuple[int, int, float]]:
     ]
 
 
-def _configuration(model: SiteModel) -> NetworkConfiguration:
+def configured_times(model: SiteModel) -> NetworkConfiguration:
+    """TTL and retransmits of the model's configuration, and what nodes are built with."""
     chosen, stack = model.configuration, model.stack
     return NetworkConfiguration.model_construct(
         ttl=chosen.ttl,

@@ -37,6 +37,7 @@ SITES: Final = ("speed_100.json.gz", "speed_500.json.gz")
 STRAIN_DB: Final = 6.0
 STRAIN_TRAFFIC: Final = 5.0
 DELIVERY: Final = Goals(delivery=1.0, latency=0.0, occupancy=0.0, energy=0.0, changes=0.0)
+BOUNDLESS: Final = Budget(plays=1 << 40, transmissions=1 << 60, error=0.0)
 RANDOM_SETS: Final = 1000
 QUICK_RANDOM_SETS: Final = 100
 LONGER: Final = 100
@@ -88,7 +89,7 @@ def strained(site: Scenario) -> Scenario:
 def _judged(model: SiteModel, name: str, options: argparse.Namespace) -> dict[str, Any]:
     search(model, DELIVERY, Budget(plays=1), seed=options.seed)  # Compiles.
     begun = time.process_time()
-    found = search(model, DELIVERY, Budget(options.plays), seed=options.seed)
+    found = search(model, DELIVERY, _budget(options.plays), seed=options.seed)
     cpu_s = time.process_time() - begun
     print(f"{name}: found {_shown(found.best.configuration)} in {cpu_s:.2f} s", file=sys.stderr)
     ours = found.best.configuration
@@ -117,7 +118,7 @@ class _Rivals:
         named |= dict(self._covers(ours))
         named |= self._lucky(ours, QUICK_RANDOM_SETS if quick else RANDOM_SETS)
         longer = self.options.longer or (QUICK_LONGER if quick else LONGER)
-        budget = Budget(self.options.plays * longer)
+        budget = _budget(self.options.plays * longer)
         long = search(self.model, DELIVERY, budget, seed=self.options.seed + 1)
         print(f"long: {_shown(long.best.configuration)} in {long.cpu_s:.0f} s", file=sys.stderr)
         named["longer search"] = long.best.configuration
@@ -144,15 +145,21 @@ class _Rivals:
             size = random.randint(smallest, max(smallest, len(self.model.capable) // 2))
             relays = connected_sample(shape, self.model.capable, size, i, linked)
             candidates.append(replace(ours if i % 2 else self.model.configuration, relays=relays))
-        plays = Plays(self.model, DELIVERY, Budget(1 << 40), self.options.seed + FRESH)
+        plays = Plays(self.model, DELIVERY, BOUNDLESS, self.options.seed + FRESH)
         best = plays.race(candidates, [(1, max(10, number // 20)), (5, 10), (20, 3)])
         return {f"random {i + 1}": configuration for i, configuration in enumerate(best)}
 
     def _scored(self, named: dict[str, SiteConfiguration], messages: int, seed: int) -> dict[str, float]:
-        plays = Plays(self.model, DELIVERY, Budget(1 << 40), seed)
+        plays = Plays(self.model, DELIVERY, BOUNDLESS, seed)
         for configuration in named.values():
             plays.play(configuration, messages)
         return {name: plays.scores[configuration].delivery for name, configuration in named.items()}
+
+
+def _budget(plays: int) -> Budget:
+    """The default one, in proportion; known well enough is whatever is known to a root of it better."""
+    share = plays / DEFAULT_BUDGET.plays
+    return Budget(plays, round(DEFAULT_BUDGET.transmissions * share), error=DEFAULT_BUDGET.error / share**0.5)
 
 
 def _shown(configuration: SiteConfiguration) -> str:
