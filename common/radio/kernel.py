@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numba import njit
 
-from common.radio.tables import SIGNALS, World
+from common.radio.tables import FAR_MS, SIGNALS, World
 
 ADVERTISE, SEGMENT, RETRY, RESPOND, ACKNOWLEDGE = 0, 1, 2, 3, 4
 """Kinds of timers."""
@@ -236,18 +236,19 @@ def _enqueue(world: World, node: int, relayed: int, serial: int, ttl: int, hops:
 @_compiled
 def _fail(world: World, node: int, up: bool) -> None:
     """A node dies, or comes back with nothing in mind."""
-    nobody = world.receptions.size - 1
     world.nodes[node].alive = up
-    world.receptions[world.ears[node].lock].lost = True
-    world.ears[node].lock = nobody
-    world.ears[node].busy = 0.0 if up else math.inf
     for number in range(node * world.site[0].sets, (node + 1) * world.site[0].sets):
         world.sets[number].left = 0
         world.sets[number].due = -1.0
     world.queues[2 * node].length = 0
     world.queues[2 * node + 1].length = 0
-    for place in range(world.cache.shape[1]):
-        _forget(world, node, place)
+    ear = world.nodes[node].ear
+    if ear >= 0:
+        world.receptions[world.ears[ear].lock].lost = True
+        _leave(world, ear)
+        world.ears[ear].busy = 0.0 if up else math.inf
+        for place in range(world.cache.shape[1]):
+            _forget(world, ear, place)
 
 
 # ---- the air
@@ -271,31 +272,35 @@ def _transmit(world: World, node: int, number: int, now: float) -> float:
     oldest = world.air[status.air_first & (world.air.size - 1)].first_reception
     if (
         status.air_next - status.air_first >= world.air.size
-        or status.receptions - oldest + 2 * site.nodes >= world.receptions.size - 1
+        or status.receptions - oldest + 2 * world.ears.size >= world.receptions.size - 1
     ):
         status.overflow = AIR_FULL
     else:
         _sound(world, node, serial, now, airtime)
+        if site.far:
+            _murmur(world, node, now)
     return float(until)
 
 
 @_inlined
 def _deafen(world: World, node: int, now: float, until: float) -> None:
     """A node that sends does not hear: what it is receiving is lost."""
+    ear = world.nodes[node].ear
     world.nodes[node].sending_until = until
-    if world.ears[node].busy > now:
-        world.receptions[world.ears[node].lock].lost = True
-    _leave(world, node)
-    world.ears[node].busy = until
+    if ear >= 0:
+        if world.ears[ear].busy > now:
+            world.receptions[world.ears[ear].lock].lost = True
+        _leave(world, ear)
+        world.ears[ear].busy = until
 
 
 @_inlined
-def _leave(world: World, node: int) -> None:
+def _leave(world: World, ear: int) -> None:
     """Note in a reception what has disturbed it so far, as the receiver turns to something else."""
     ears, receptions = world.ears, world.receptions
-    receptions[ears[node].lock].noise = ears[node].noise
-    receptions[ears[node].lock].overlap = ears[node].overlap
-    ears[node].lock = receptions.size - 1
+    receptions[ears[ear].lock].noise = ears[ear].noise
+    receptions[ears[ear].lock].overlap = ears[ear].overlap
+    ears[ear].lock = receptions.size - 1
 
 
 @_inlined
@@ -339,82 +344,98 @@ def _from_phase(world: World, low: int, high: int, phase: float) -> int:
 
 
 @_inlined
-def _arrive(world: World, link: int, last: int, phase: float, serial: int, start: float, stop: float) -> int:
+def _arrive(
+    world: World, link: int, last: int, phase: float, serial: int, start: float, stop: float
+) -> int:
     """A packet's start at the receivers below a phase: each begins to receive it, or is disturbed by it.
 
-    Half of the decisions could go either way, which costs a processor more than a needless sum: what is
-    certain is worked out without branches, and one decision is left.
+    Half of the decisions could go either way, which costs a processor more than a needless sum: what can be
+    is worked out without branches, and one decision is left.
     """
     links, ears, site = world.links, world.ears, world.site[0]
-    row = (serial & (world.packets.size - 1)) * site.nodes
     thermal = site.noise * site.detector_loss
+    lock, ratio = site.receiver_lock, site.sync_ratio
+    row = (serial & (world.packets.size - 1)) * ears.size
     while link < last and links[link].phase < phase:
-        node, power = links[link].node, links[link].power
+        ear, power = links[link].ear, links[link].power
         link += 1
-        noise, overlap = 0.0, 0.0
-        for place in range(SIGNALS):
-            left = ears[node].ends[place] - start
-            noise += ears[node].powers[place] if left > 0.0 else 0.0
-            overlap = max(overlap, left)
-        left = ears[node].busy - start
+        noise = ears[ear].powers[0] * np.float32(ears[ear].ends[0] > start)
+        noise += ears[ear].powers[1] * np.float32(ears[ear].ends[1] > start)
+        noise += ears[ear].powers[2] * np.float32(ears[ear].ends[2] > start)
+        left = ears[ear].busy - start
         free = left <= 0.0
-        if not site.receiver_lock and not free:
-            free = _taken_over(world, node, power, left)
-            noise += world.receptions[ears[node].lock].power if free else 0.0
-        if free & (power >= site.sync_ratio * (thermal + noise)):
-            _lock(world, node, serial, world.seen[row + node] == serial, power, noise, overlap, start, stop)
+        if not lock and not free:
+            free = _taken_over(world, ear, power, left)
+            noise += world.receptions[ears[ear].lock].power * np.float32(free)
+        floor = thermal + world.far_now[ear]
+        if free & (power >= ratio * (floor + noise)):
+            known = world.seen[row + ear] == serial
+            _lock(world, ear, known, power, noise, floor, start, stop)
         else:
-            ears[node].noise += power
-            ears[node].overlap += max(left, 0.0)
-            _disturb(ears, node, power, stop)
+            ears[ear].noise += power
+            ears[ear].overlap += np.float32(left) * np.float32(left > 0.0)
+            _disturb(ears, ear, power, stop)
     return link
 
 
 @_inlined
 def _lock(
     world: World,
-    node: int,
-    serial: int,
+    ear: int,
     known: bool,
     power: float,
     noise: float,
-    overlap: float,
+    floor: float,
     start: float,
     stop: float,
 ) -> None:
     """Receive. A packet that the node has in its cache keeps it busy as well, but need not be judged."""
     ears, receptions = world.ears, world.receptions
-    _leave(world, node)
-    ears[node].busy = stop
+    _leave(world, ear)
+    ears[ear].busy = stop
     if not (known and world.site[0].receiver_lock):
+        overlap = 0.0
+        for place in range(SIGNALS):
+            overlap = max(overlap, ears[ear].ends[place] - start)
         reception = world.status[0].receptions & (receptions.size - 2)
         world.status[0].receptions += 1
-        ears[node].lock, ears[node].noise, ears[node].overlap = reception, noise, overlap
+        ears[ear].lock, ears[ear].noise, ears[ear].overlap = reception, noise, overlap
         receptions[reception].start, receptions[reception].end = start, stop
-        receptions[reception].power = power
-        receptions[reception].node, receptions[reception].lost = node, False
+        receptions[reception].power, receptions[reception].floor = power, floor
+        receptions[reception].ear, receptions[reception].lost = ear, False
 
 
 @_inlined
-def _taken_over(world: World, node: int, power: float, left: float) -> bool:
+def _taken_over(world: World, ear: int, power: float, left: float) -> bool:
     """Whether a packet is so strong that the receiver leaves the one that it is at."""
-    locked, nobody = world.ears[node].lock, world.receptions.size - 1
+    locked, nobody = world.ears[ear].lock, world.receptions.size - 1
     taken = False
     if locked != nobody and power >= world.site[0].capture_ratio * world.receptions[locked].power:
         taken = True
         world.receptions[locked].lost = True
         world.status[0].collisions += 1
-        _disturb(world.ears, node, world.receptions[locked].power, world.ears[node].busy)
+        _disturb(world.ears, ear, world.receptions[locked].power, world.ears[ear].busy)
     return taken
 
 
 @_inlined
-def _disturb(ears: Any, node: int, power: float, stop: float) -> None:
+def _disturb(ears: Any, ear: int, power: float, stop: float) -> None:
     """Remember a signal that is not received, in place of the oldest."""
-    place = ears[node].oldest
-    ears[node].oldest = place + 1 if place + 1 < SIGNALS else 0
-    ears[node].ends[place] = stop
-    ears[node].powers[place] = power
+    place = ears[ear].oldest
+    ears[ear].oldest = place + 1 if place + 1 < SIGNALS else 0
+    ears[ear].ends[place] = stop
+    ears[ear].powers[place] = power
+
+
+@_inlined
+def _murmur(world: World, node: int, now: float) -> None:
+    """Raise the noise where this transmitter is too weak to be received; what was before fades."""
+    faded = np.float32(math.exp((world.status[0].far_time - now) / FAR_MS))
+    world.status[0].far_time = now
+    far, far_now = world.far, world.far_now
+    first = node * far_now.size
+    for ear in range(far_now.size):
+        far_now[ear] = far_now[ear] * faded + far[first + ear]
 
 
 @_inlined
@@ -433,13 +454,13 @@ def _judge(world: World) -> None:
     if world.packets[slot].serial == serial:
         for index in range(first, last):
             reception = index & (receptions.size - 2)
-            node = receptions[reception].node
-            if world.ears[node].lock == reception:
-                _leave(world, node)
-            if receptions[reception].lost or world.seen[slot * world.site[0].nodes + node] == serial:
+            ear = receptions[reception].ear
+            if world.ears[ear].lock == reception:
+                _leave(world, ear)
+            if receptions[reception].lost or world.seen[slot * world.ears.size + ear] == serial:
                 continue
             if _decoded(world, reception, world.packets[slot].size):
-                _receive(world, node, slot, air[place].ttl, air[place].hops, receptions[reception].end)
+                _receive(world, ear, slot, air[place].ttl, air[place].hops, receptions[reception].end)
 
 
 @_inlined
@@ -447,17 +468,17 @@ def _decoded(world: World, reception: int, size: int) -> bool:
     """Whether every bit was right, with the disturbances over the part that they overlapped."""
     site = world.site[0]
     power, noise = world.receptions[reception].power, world.receptions[reception].noise
-    thermal = site.noise * site.detector_loss
+    floor = world.receptions[reception].floor
     decoded = True
     if site.burst_loss > 0.0 and _uniform(world) < site.burst_loss:
         decoded = False
-    elif power < CERTAIN * (thermal + noise):
+    elif power < CERTAIN * (floor + noise):
         bits = 8.0 * size
-        clear = math.log1p(-0.5 * math.exp(-0.5 * power / thermal))
+        clear = math.log1p(-0.5 * math.exp(-0.5 * power / floor))
         share = 0.0
         if noise > 0.0:
             share = min(1.0, world.receptions[reception].overlap / (BYTE_MS * size))
-        disturbed = math.log1p(-0.5 * math.exp(-0.5 * power / (thermal + noise)))
+        disturbed = math.log1p(-0.5 * math.exp(-0.5 * power / (floor + noise)))
         draw = _uniform(world)
         decoded = draw < math.exp(bits * ((1.0 - share) * clear + share * disturbed))
         if not decoded and draw < math.exp(bits * clear):
@@ -469,14 +490,15 @@ def _decoded(world: World, reception: int, size: int) -> bool:
 
 
 @_compiled
-def _receive(world: World, node: int, slot: int, ttl: int, hops: int, now: float) -> None:
+def _receive(world: World, ear: int, slot: int, ttl: int, hops: int, now: float) -> None:
     """A packet that this node has not in its cache: remember it, take it, and pass it on."""
     serial, destination = world.packets[slot].serial, world.packets[slot].destination
+    node = world.ears[ear].node
     place = world.nodes[node].cache_next
-    _forget(world, node, place)
-    world.cache[node, place] = serial
+    _forget(world, ear, place)
+    world.cache[ear, place] = serial
     world.nodes[node].cache_next = (place + 1) % world.cache.shape[1]
-    world.seen[slot * world.site[0].nodes + node] = serial
+    world.seen[slot * world.ears.size + ear] = serial
     if destination == node:
         _take(world, node, slot, hops, now)
         return  # Relays do not pass on what is for them alone (Mesh Protocol 1.1, 3.4.6.3).
@@ -487,12 +509,12 @@ def _receive(world: World, node: int, slot: int, ttl: int, hops: int, now: float
 
 
 @_inlined
-def _forget(world: World, node: int, place: int) -> None:
-    serial = world.cache[node, place]
-    entry = (serial & (world.packets.size - 1)) * world.site[0].nodes + node
+def _forget(world: World, ear: int, place: int) -> None:
+    serial = world.cache[ear, place]
+    entry = (serial & (world.packets.size - 1)) * world.ears.size + ear
     if serial > 0 and world.seen[entry] == serial:
         world.seen[entry] = 0
-    world.cache[node, place] = 0
+    world.cache[ear, place] = 0
 
 
 @_compiled
@@ -506,7 +528,8 @@ def _new_packet(
     packet = world.packets[slot]
     packet.serial, packet.kind, packet.row, packet.segment = serial, kind, row, segment
     packet.destination, packet.size = destination, size
-    world.seen[slot * world.site[0].nodes + node] = serial
+    if world.nodes[node].ear >= 0:
+        world.seen[slot * world.ears.size + world.nodes[node].ear] = serial
     _enqueue(world, node, 0, serial, world.site[0].ttl, 1, now)
     return int(slot)
 

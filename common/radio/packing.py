@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.radio import tables, timing
-from common.radio.parameters import RadioParameters
+from common.radio.parameters import DEFAULT, RadioParameters
 from common.radio.propagation import THERMAL_FLOOR_DBM, Links
 from common.scenario import Flow, NetworkConfiguration, Scenario
 
@@ -18,6 +18,11 @@ from common.scenario import Flow, NetworkConfiguration, Scenario
 def noise_floor_dbm(scenario: Scenario, parameters: RadioParameters) -> float:
     """What a receiver hears when nobody sends."""
     return THERMAL_FLOOR_DBM + scenario.radio.noise_figure_db + parameters.extra_noise_db
+
+
+def weakest_received_dbm(scenario: Scenario, parameters: RadioParameters) -> float:
+    """What a receiver notices when nobody else sends."""
+    return noise_floor_dbm(scenario, parameters) + parameters.detector_loss_db + parameters.sync_snr_db
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +73,45 @@ def listeners(
 
 
 def network(
-    scenario: Scenario, links: Links, listens: NDArray[np.bool_], phases: NDArray[np.float64]
+    scenario: Scenario,
+    links: Links,
+    listens: NDArray[np.bool_],
+    phases: NDArray[np.float64],
+    parameters: RadioParameters = DEFAULT,
 ) -> dict[str, NDArray[Any]]:
-    """The tables of nodes and links. `phases` (ms) say where each node's scanning is when the play begins."""
-    size = len(scenario.nodes)
-    keep = np.flatnonzero(listens[links.receiver])
-    transmitter, receiver = links.transmitter[keep], links.receiver[keep]
-    rank = np.empty(size, np.int64)
-    rank[np.argsort(phases, kind="stable")] = np.arange(size)
-    order = np.argsort(transmitter.astype(np.int64) * size + rank[receiver])
-    table = np.zeros(len(keep), tables.LINK)
-    table["node"] = receiver[order]
-    table["power"] = 10 ** (links.received_dbm[keep][order] / 10)
-    table["phase"] = phases[table["node"]]
+    """The tables of nodes, ears and links. `phases` (ms) say where each node's scanning is at the beginning."""
+    size, ears = len(scenario.nodes), np.flatnonzero(listens)
     nodes = np.zeros(size + 1, tables.NODE)
-    nodes["first_link"] = np.searchsorted(transmitter, np.arange(size + 1))
     nodes["relay"][:size] = [node.relay for node in scenario.nodes]
     nodes["alive"] = True
-    return {"links": table, "nodes": nodes}
+    nodes["ear"] = -1
+    nodes["ear"][ears] = np.arange(len(ears))
+    table = np.zeros(max(len(ears), 1), tables.EAR)
+    table["node"][: len(ears)] = ears
+    heard = listens[links.receiver]
+    near = links.received_dbm >= weakest_received_dbm(scenario, parameters)
+    strong, weak = np.flatnonzero(heard & near), np.flatnonzero(heard & ~near)
+    rank = np.empty(size, np.int64)
+    rank[np.argsort(phases, kind="stable")] = np.arange(size)
+    order = np.argsort(links.transmitter[strong].astype(np.int64) * size + rank[links.receiver[strong]])
+    nodes["first_link"] = np.searchsorted(links.transmitter[strong], np.arange(size + 1))
+    strong = strong[order]
+    near_links = np.zeros(len(strong), tables.LINK)
+    near_links["ear"] = nodes["ear"][links.receiver[strong]]
+    near_links["power"] = 10 ** (links.received_dbm[strong] / 10)
+    near_links["phase"] = phases[links.receiver[strong]]
+    return {"links": near_links, "nodes": nodes, "ears": table, "far": _far(links, weak, nodes, len(table))}
+
+
+def _far(links: Links, weak: NDArray[np.int64], nodes: NDArray[np.void], ears: int) -> NDArray[np.float32]:
+    """What each advertising event adds to the mean power at each ear, by all that are too weak to be heard."""
+    if not len(weak):
+        return np.zeros(0, np.float32)
+    far = np.zeros(((len(nodes) - 1), ears), np.float32)
+    share = timing.BYTE_MS * timing.TYPICAL_BYTES / tables.FAR_MS
+    power = share * 10 ** (links.received_dbm[weak] / 10)
+    far[links.transmitter[weak], nodes["ear"][links.receiver[weak]]] = power
+    return far.ravel()
 
 
 def members(who: Recipients, size: int) -> NDArray[np.void]:

@@ -26,7 +26,7 @@ class RadioParameters:
         default, half of all access addresses (32 bits) come without an error.
     `receiver_lock`: a receiver stays with the packet it noticed first. Without it, one that is stronger by
         `capture_db` takes the receiver over.
-    `interference_floor_db`: signals weaker than the noise floor plus this neither interfere nor arrive.
+    `interference_floor_db`: signals weaker than the noise floor plus this are left out altogether.
     `extra_noise_db`: what a site's air has above thermal noise: other networks, as far as they are steady.
     `burst_loss`: chance that a packet is spoilt by what is not in the scenario, whatever its signal.
     `queue_length`: messages a node keeps waiting for an advertising set, own and relayed each; more are lost.
@@ -39,7 +39,7 @@ class RadioParameters:
     sync_snr_db: float = 8.0
     receiver_lock: bool = True
     capture_db: float = 8.0
-    interference_floor_db: float = 0.0
+    interference_floor_db: float = -3.0
     extra_noise_db: float = 0.0
     burst_loss: float = 0.0
     queue_length: int = 32

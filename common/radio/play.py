@@ -64,7 +64,7 @@ def run(
     phases = rotation * np.random.default_rng((seed, 1 << 32)).random(len(scenario.nodes))
     listens = packing.listeners(scenario, alone, index, who)
     fixed = {
-        **packing.network(scenario, links(scenario, weakest), listens, phases),
+        **packing.network(scenario, links(scenario, weakest), listens, phases, parameters),
         **traffic(scenario, flows, index, who, duration_s, seed),
         "site": packing.site(scenario, parameters),
         "members": packing.members(who, len(index)),
@@ -77,8 +77,10 @@ def _until_it_fits(fixed: dict[str, NDArray[Any]], cache: int, queue: int, seed:
     """Stores begin small, so that they stay in the processor's caches; one that overflows is doubled."""
     timers, air = 4 * fixed["site"]["nodes"][0] + 1024, _SMALLEST_AIR
     while True:
-        fresh = {name: table.copy() for name, table in fixed.items()}
-        world = tables.World(**fresh, **working.tables_of(fixed, cache, queue, timers, air, seed))
+        # The kernel writes into these; the rest it reads only.
+        fresh = {name: fixed[name].copy() for name in ("nodes", "messages", "rows")}
+        working_tables = working.tables_of(fixed, cache, queue, timers, air, seed)
+        world = tables.World(**(fixed | fresh | working_tables))
         result = kernel.play(world)
         if result == 0:
             return world

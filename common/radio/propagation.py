@@ -7,6 +7,7 @@ directions of a pair share their shadowing: it belongs to walls.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -41,7 +42,8 @@ def links(scenario: Scenario, weakest_dbm: float) -> Links:
 
 
 def _listed(scenario: Scenario, weakest_dbm: float) -> Links:
-    table = np.array(scenario.links, dtype=np.float64).reshape(-1, 3)
+    listed = scenario.links or []
+    table = np.fromiter(chain.from_iterable(listed), np.float64, 3 * len(listed)).reshape(-1, 3)
     index = np.full(1 << 16, -1, np.int32)
     index[[node.address for node in scenario.nodes]] = np.arange(len(scenario.nodes))
     transmitter = index[table[:, 0].astype(np.int64)]

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 SIGNALS = 3
 """How many signals that were not received a receiver remembers, because they disturb what comes."""
 
+FAR_MS = 5.0
+"""Transmitters too weak to be received are heard as noise: their power, averaged over about this time."""
+
 
 def _record(**fields: Any) -> np.dtype[np.void]:
     return np.dtype(list(fields.items()), align=True)
@@ -39,6 +42,7 @@ SITE = _record(
     acknowledge_after=np.float64,  # segments
     group_response_from=np.float64,
     group_response_to=np.float64,
+    far=np.bool_,  # some signals are too weak to be received, but disturb
     nodes=np.int64,
     sets=np.int64,  # advertising sets of a node: the first for its own messages, the others to relay
     ttl=np.int64,
@@ -50,13 +54,14 @@ SITE = _record(
     receiver_lock=np.bool_,
 )
 
-LINK = _record(power=np.float32, phase=np.float32, node=np.int32)
-"""Sorted by transmitter, then by the phase of the receiver's scanning."""
+LINK = _record(power=np.float32, phase=np.float32, ear=np.int32)
+"""Of signals that can be received. Sorted by transmitter, then by the phase of the receiver's scanning."""
 
 NODE = _record(
     first_link=np.int64,
     sending_until=np.float64,
     cache_next=np.int32,
+    ear=np.int32,  # or -1: nothing that it hears can matter
     relay=np.bool_,
     alive=np.bool_,
 )
@@ -69,6 +74,7 @@ EAR = _record(
     overlap=np.float32,  # how long (ms)
     lock=np.int32,  # a reception, or the last one: nobody's
     oldest=np.int32,
+    node=np.int32,
 )
 """What a receiver is at: 64 bytes, a line of the processor's cache."""
 
@@ -97,7 +103,8 @@ RECEPTION = _record(
     power=np.float64,
     noise=np.float64,  # as in EAR, from where it comes when the reception is over
     overlap=np.float64,
-    node=np.int32,
+    floor=np.float64,  # thermal noise and far transmitters, as it began
+    ear=np.int32,
     lost=np.bool_,
 )
 
@@ -129,6 +136,7 @@ FAILURE = _record(time=np.float64, node=np.int32, up=np.bool_)
 STATUS = _record(
     random=np.uint64,
     clock=np.float64,
+    far_time=np.float64,  # when `World.far_now` was right
     events=np.int64,
     transmissions=np.int64,
     collisions=np.int64,
@@ -154,7 +162,9 @@ class World(NamedTuple):
     queues: NDArray[np.void]
     waiting: NDArray[np.void]  # queue, place
     packets: NDArray[np.void]
-    seen: NDArray[np.int32]  # packet slot, node: the serial that the node has in its cache
+    far: NDArray[np.float32]  # transmitter, ear: what an advertising event adds to the mean power there
+    far_now: NDArray[np.float32]  # ear
+    seen: NDArray[np.int32]  # packet slot, ear: the serial that the node has in its cache
     cache: NDArray[np.int32]  # node, place: serials, the oldest overwritten first
     air: NDArray[np.void]
     receptions: NDArray[np.void]

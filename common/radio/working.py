@@ -23,20 +23,24 @@ def tables_of(
     nodes, sets = int(fixed["site"]["nodes"][0]), int(fixed["site"]["sets"][0])
     receptions = max(air * _RECEPTIONS, 1 << (8 * nodes).bit_length())
     packets = _packets(fixed["messages"], fixed["flows"])
-    ears = np.zeros(nodes, tables.EAR)
+    ears = fixed["ears"].copy()
     ears["lock"] = receptions
+    site = fixed["site"].copy()
+    site["far"] = len(fixed["far"]) > 0
     status = np.zeros(1, tables.STATUS)
     status["random"] = seed
     segmented = bool((fixed["flows"]["segments"] > 1).any())
     return {
         "status": status,
+        "site": site,
         "ears": ears,
+        "far_now": np.zeros(len(ears), np.float32),
         "sets": np.zeros(nodes * sets, tables.ADVERTISING_SET),
         "queues": np.zeros(2 * nodes, tables.QUEUE),
         "waiting": np.empty((2 * nodes, queue), tables.WAITING),
         "packets": np.zeros(packets, tables.PACKET),
-        "seen": np.zeros(packets * nodes, np.int32),
-        "cache": np.zeros((nodes, min(cache, packets)), np.int32),
+        "seen": np.zeros(packets * len(ears), np.int32),
+        "cache": np.zeros((len(ears), min(cache, packets)), np.int32),
         "air": np.zeros(air, tables.ON_AIR),
         # One more than there are: nobody's, which takes what concerns no packet.
         "receptions": np.zeros(receptions + 1, tables.RECEPTION),
