@@ -19,7 +19,7 @@ USAGE = "usage: python -m edge_agent --config FILE"
 def main(arguments: list[str] | None = None) -> int:
     """Run the agent until it is stopped. Exit codes: `common.command_errors`; 0 when it was stopped."""
     match sys.argv[1:] if arguments is None else arguments:
-        # Two words are all that systemd and `edge-agent run` ever say: no parser for them in memory.
+        # systemd and `edge-agent run` pass exactly these words; a parser would stay in memory.
         case ["--config", path]:
             pause = Pause()
             code = enter("edge-agent", partial(_load, Path(path)))

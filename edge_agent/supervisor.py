@@ -115,7 +115,7 @@ class Supervisor:
                 with uncancelled():
                     await member.part()
             except Exception as error:
-                # The boundary that keeps the agent alive: whatever an optional part stumbles over.
+                # No error of an optional part ends the agent: it is logged, and the part is started again.
                 expected = isinstance(error, MeshtwinError)
                 (_log.error if expected else _log.exception)("part-failed", part=member.name, reason=error)
             else:
@@ -186,7 +186,7 @@ def single_instance(state_dir: Path) -> Iterator[None]:
         ) from error
     try:
         _lock(descriptor, path)
-        # The lock is what counts; the number is a courtesy that a full disk may refuse.
+        # The lock alone keeps others out; the number is for people, and a full disk may refuse it.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

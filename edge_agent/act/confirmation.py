@@ -45,7 +45,7 @@ class Confirmation:
     def enough(self) -> bool:
         """True when the effect counts as seen."""
         back = sum(self.back(node) for node in self.action.expected.nodes)
-        # Nobody is without light before an operator's change: it must not cost a single node.
+        # Before an operator's change every node was served: one that is lost makes it fail.
         share = 1.0 if self.action.priority is Priority.OPERATOR else ENOUGH_SHARE
         return back >= share * len(self.action.expected.nodes)
 

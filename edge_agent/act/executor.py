@@ -244,8 +244,8 @@ class Executor:
         try:
             self._journal.put(entry)
         except Misconfigured as error:
-            # People without light come first. A crash within the next seconds would leave the change in
-            # place unconfirmed; the survey then finds it in the nodes themselves.
+            # The change is made all the same. A crash within the next seconds would leave it in place
+            # unconfirmed; the survey then finds it in the nodes themselves.
             log.error("journal-unwritable", reason=error)
 
     def _end(self, entry: Entry) -> None:

@@ -129,7 +129,7 @@ def status(
     try:
         _watch(path, as_json)
     except KeyboardInterrupt:
-        # The way to end it.
+        # Ctrl-C is how a watch is ended.
         pass
 
 

@@ -59,7 +59,7 @@ class Job:
         if error is None:
             self.tell("done", **fields)
         else:
-            # The last word is never dropped.
+            # The last step is always kept: it tells how the job ended.
             self._steps = self._steps[: MAX_STEPS - 1]
             self.tell("failed", error=str(error), kind=type(error).__name__)
 

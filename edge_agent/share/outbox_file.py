@@ -42,7 +42,7 @@ _USAGE = (
 _OLDEST = f"SELECT sequence, time, kind, body FROM rows WHERE sequence > ? AND {TELEMETRY}"
 _ROWS = "SELECT sequence, time, kind, body, crc FROM rows WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _TOMBSTONES = "SELECT first, last, kind, rows, cause, time, crc FROM tombstones WHERE "
-# The machine's trouble, not the file's. Everything else means that the file cannot be trusted.
+# Errors of the machine. Every other one means that the file cannot be trusted.
 _TROUBLE = frozenset(
     {
         sqlite3.SQLITE_FULL,

@@ -93,7 +93,7 @@ async def test_status_is_a_table_for_people_and_json_for_programs(config: Path) 
         assert json.loads(as_json.stdout) == STATUS
         for_people = await asyncio.to_thread(agent, "status", "--socket", str(path))
         serving.cancel()
-    for word in ("role", "actor", "naive 0.01", "0x0002", "alive", "98 %"):
+    for word in ("role", "actor", "0.0100", "0x0002", "alive", "98 %"):
         assert word in for_people.stdout
 
 

@@ -52,11 +52,10 @@ class Demo:
         return self.sites[0]
 
 
-async def play(options: argparse.Namespace) -> dict[str, Any]:
-    """Play the demo once; its summary. Raises MeshtwinError when a step does not come about."""
+async def play(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Play the demo once in `folder`; its summary. Raises MeshtwinError when a step does not come about."""
     story = Story()
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(demo_folder())
         demo = Demo(await stack.enter_async_context(Fleet(folder)), story)
         await _set_up(demo, stack, options, folder)
         await _first_look(demo)
@@ -272,7 +271,9 @@ def main() -> int:
     options = _parser().parse_args()
     logs.configure(level="error")
     try:
-        print(json.dumps(ending.run(play(options))), flush=True)
+        # The folder outlives the loop: threads that still write into it end with that.
+        with demo_folder() as folder:
+            print(json.dumps(ending.run(play(options, folder))), flush=True)
     except MeshtwinError as error:
         print(json.dumps({"ok": False, "error": str(error).splitlines()[0]}))
         print(f"error: {error}", file=sys.stderr)
