@@ -28,6 +28,9 @@ DEFAULT_GOALS: Final = Goals()
 DEFAULT_BUDGET: Final = Budget()
 EVERY_FREEDOM: Final = Freedom()
 
+FOR_HUNTING: Final = 0.5
+"""No generation begins after this share of the budget."""
+
 SMALLEST: Final = 0.3
 """However small the budget, a search keeps this share of its populations."""
 
@@ -100,7 +103,9 @@ class _Hunt:
         self.sets.settle(self.plays.scores[now].delivery)
         best = self._race([now, *self._with_sets(now)], 6)
         best = self._race([*best, *self._with_times(best[:3])], 6)
-        for _ in range(max(2, self._many(2))):
+        for _ in range(self._many(2)):
+            if self.plays.spent > FOR_HUNTING:
+                break  # The rest is for telling the best apart.
             best = self._race([*best, *self._generation(best)], 6)
         best = self.plays.race(best, [(self._many(10), 3)])
         self.plays.play(now, self._many(30))
