@@ -18,13 +18,13 @@ from common.errors import Misconfigured, NotSupported, Rejected, RejectReason, T
 from common.mesh.addresses import check_unicast, is_virtual, show
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration
 from common.recording import Recording
-from firmware_bridge.access.generic_onoff import OnOffStatus
-from firmware_bridge.access.link_monitor import MonitorStatus
+from firmware_bridge.access.generic_onoff import OnOffGet, OnOffStatus
+from firmware_bridge.access.link_monitor import MonitorGet, MonitorStatus
 from firmware_bridge.access.message import build
-from firmware_bridge.access.opcodes import check_payload
+from firmware_bridge.access.opcodes import check_payload, split
 from firmware_bridge.event_queue import EventQueue
 from firmware_bridge.link import Event, LinkDown, LinkUp
-from firmware_bridge.replay_events import Neighbourhood, happenings
+from firmware_bridge.replay_events import Neighbourhood, beginning, happenings
 
 READ_S: Final = 0.05
 """What reading a configuration takes: it was not recorded."""
@@ -81,7 +81,7 @@ class ReplayLink:
             raise Misconfigured("nothing was recorded", "record a stretch in which the gateway was running")
         if self._queue.closed:
             self._queue = EventQueue(self._queue_limit)
-        self._known = Neighbourhood()
+        self._known = beginning(self._recording)
         self._ended = asyncio.Event()
         self._opened = self._up = True
         self._queue.put(LinkUp(self._clock.monotonic(), self.address))
@@ -120,7 +120,7 @@ class ReplayLink:
         check_payload(payload)
         check_unicast(destination)
         self._require_up()
-        answer = _ANSWERS.get(response)
+        answer = _ANSWERS.get((split(payload)[0], response))
         takes = self._known.round_trip_s.get(destination, USUAL_TRIP_S)
         if answer is None or takes >= timeout or not self._answers(destination):
             await self._wait(timeout)
@@ -171,10 +171,10 @@ class ReplayLink:
 
 
 _ANSWERS: Final = {
-    OnOffStatus.OPCODE: build(OnOffStatus(False)),
-    MonitorStatus.OPCODE: build(MonitorStatus()),
+    (OnOffGet.OPCODE, OnOffStatus.OPCODE): build(OnOffStatus(False)),
+    (MonitorGet.OPCODE, MonitorStatus.OPCODE): build(MonitorStatus()),
 }
-"""What nodes answer, by opcode. What their lamps were was not recorded."""
+"""What nodes answer, by the opcodes of question and answer. What their lamps were was not recorded."""
 
 
 def _at(event: Event, start: float) -> Event:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Final
+from typing import Final, TypeAlias
 
 from common.codec import Table, rows
 from common.errors import Rejected
@@ -47,7 +47,22 @@ class Neighbourhood:
     listeners: dict[int, dict[int, float]] = field(default_factory=dict)
 
 
-Change = tuple[float, Event | None]
+def beginning(recording: Recording) -> Neighbourhood:
+    """What is known when the replay begins: the configuration that was told first."""
+    known = Neighbourhood()
+    for entry in recording.entries:
+        if entry.kind is Kind.CONFIGURATION:
+            try:
+                told = decode(Configuration, entry.body)
+            except Rejected:
+                continue
+            configurations = {node.address: _configuration(node) for node in told.nodes}
+            known.configurations = {a: c for a, c in configurations.items() if c is not None}
+            break
+    return known
+
+
+Change: TypeAlias = "tuple[float, Event | None]"
 """When something happens, in seconds from the start, and the event that tells of it."""
 
 
@@ -57,6 +72,7 @@ def happenings(recording: Recording, known: Neighbourhood) -> Iterator[Change]:
     Entries that cannot be read are passed over; their number is not known before the end.
     """
     start = recording.header.t0
+    yield from ((0.0, NodeStatus(0.0, told)) for told in known.configurations.values())
     for entry in recording.entries:
         offset = max(0.0, entry.t - start)
         try:

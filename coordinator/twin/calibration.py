@@ -26,6 +26,11 @@ OFFSETS_DB: Final = (-3.0, -2.0, -1.5, -1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5,
 OFFSET_PRIOR_DB: Final = 0.7
 """Probes and data use one radio: large offsets need strong evidence."""
 
+CLAIM_DB: Final = 1.0
+CLAIM_ERRORS: Final = 3.0
+"""Smaller or less sure offsets are shown but not applied: weak links that nobody reports help delivery as a
+small offset would, and do not move with a change as an offset would."""
+
 STRONG_DB: Final = 14.0
 """So far above its threshold a link loses nothing by itself."""
 
@@ -56,8 +61,9 @@ class Calibration:
 
     def applied(self, model: SiteModel) -> SiteModel:
         """The model as this site would have it."""
-        if self.reception_offset_db is not None:
-            model = shifted(model, self.reception_offset_db.value)
+        offset = self.reception_offset_db
+        if offset is not None and abs(offset.value) >= max(CLAIM_DB, CLAIM_ERRORS * offset.error):
+            model = shifted(model, offset.value)
         if self.response_delay_ms is not None:
             delay = max(0.0, self.response_delay_ms.value)
             flows = (replace(f, response_delay_ms=delay) if f.acknowledged else f for f in model.flows)

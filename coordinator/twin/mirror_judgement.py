@@ -22,6 +22,9 @@ MOST_TIMED: Final = 300
 
 PERIOD_S: Final = 60.0
 
+FITTING_WORDS: Final = 64
+"""4,096 worlds: flows share their luck, and a fit to it would be taken for a property of the site."""
+
 
 @dataclass(frozen=True)
 class Material:
@@ -86,7 +89,7 @@ def _calibrate(
     offset = fitting.fit_offset(
         material.model,
         _outcomes([observed[i] for i in chosen]),
-        lambda model: [one.delivery for one in foretell(model, told, states=1)],
+        lambda model: [one.delivery for one in foretell(model, told, states=1, words=FITTING_WORDS)],
     )
     return Calibration(offset, interference, sensitivity)
 

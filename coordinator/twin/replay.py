@@ -37,7 +37,7 @@ def record(repository: Repository, site: str, gateway: str, t0: float, t1: float
         raise Rejected(RejectReason.INVALID, f"gateway {gateway!r} of site {site!r} never told its address")
     entries = [*_configurations(repository, site, gateway, t0, t1)]
     for subject in (Subject.NODE, Subject.LINK, Subject.FLOW):
-        for _, _, body in repository.messages(subject, t0, t1, site, gateway):
+        for _, _, body in repository.messages(subject, t0, np.nextafter(t1, np.inf), site, gateway):
             t = newest(subject.kind, body)
             if t is not None and t0 <= t <= t1:
                 entries.append(Entry(t, subject.kind, body))

@@ -15,7 +15,7 @@ from typing import Final
 
 from common.mesh.graph import LinkKey
 from common.radio import FlowOutcome, RadioParameters, simulate
-from coordinator.twin.percolation import Percolation
+from coordinator.twin.percolation import WORDS, Percolation
 from coordinator.twin.site_model import SiteFlow, SiteModel
 
 STATES: Final = 6
@@ -56,9 +56,17 @@ def chosen_states(model: SiteModel, count: int = STATES, seed: int = 1) -> Itera
         }
 
 
-def foretell(model: SiteModel, flows: Sequence[SiteFlow], *, states: int = STATES) -> list[Foretold]:
-    """Delivery of each flow by percolation. Flows must have their ends in the model."""
-    draws = [_deliveries(model, flows, pdr) for pdr in chosen_states(model, states)]
+def foretell(
+    model: SiteModel, flows: Sequence[SiteFlow], *, states: int = STATES, words: int = WORDS
+) -> list[Foretold]:
+    """Delivery of each flow by percolation. Flows must have their ends in the model.
+
+    Flows share the luck of their worlds, so that each state is played in worlds of its own.
+    """
+    draws = [
+        percolated(model, flows, pdr, words=words, seed=i + 1)
+        for i, pdr in enumerate(chosen_states(model, states))
+    ]
     return [Foretold(fmean(draw), pstdev(draw)) for draw in zip(*draws, strict=True)] if flows else []
 
 
@@ -95,9 +103,17 @@ def _with_time(one: Foretold, outcome: FlowOutcome) -> Foretold:
     )
 
 
-def _deliveries(
-    model: SiteModel, flows: Sequence[SiteFlow], pdr: Mapping[LinkKey, float] | None
+def percolated(
+    model: SiteModel,
+    flows: Sequence[SiteFlow],
+    state: Mapping[LinkKey, float],
+    *,
+    words: int = WORDS,
+    seed: int = 1,
 ) -> list[float]:
-    found = Percolation(replace(model, flows=tuple(flows)), pdr=pdr).deliver()
+    """Delivery of each flow, there and back where acknowledged, in one state of the links."""
+    if not flows:
+        return []
+    found = Percolation(replace(model, flows=tuple(flows)), words=words, seed=seed, pdr=state).deliver()
     there, both = found.delivery.tolist(), found.answered.tolist()
     return [both[i] if flow.acknowledged else there[i] for i, flow in enumerate(flows)]

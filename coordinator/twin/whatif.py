@@ -13,16 +13,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Final
 
 from common.radio import RadioParameters
 from coordinator.twin.percolation import WORDS, WORLDS_PER_WORD
-from coordinator.twin.score_prediction import chosen_states
+from coordinator.twin.score_prediction import chosen_states, percolated
 from coordinator.twin.site_model import SiteFlow, SiteModel
 from coordinator.twin.whatif_change import Change, key_of, with_reach
 from coordinator.twin.whatif_effect import Effect, Estimate, FlowEffect, Method, WhatIf, judge_effect
-from coordinator.twin.whatif_play import Race, State, percolated
+from coordinator.twin.whatif_play import Race, State
 
 TOLERANCE: Final = 0.02
 """Delivery that a flow may lose before it counts as worse."""
@@ -182,15 +181,16 @@ def _why_simulate(question: _Question, change: Change) -> str | None:
 
 def _percolate(question: _Question) -> WhatIf:
     states = question.states(STATES)
-    old = [percolated(question.before, question.sent_before(), state) for state in states]
-    new = [percolated(question.after, question.sent_after(), state) for state in states]
+    # Worlds of its own for each state, but the same before and after.
+    old = [percolated(question.before, question.sent_before(), s, seed=i) for i, s in enumerate(states, 1)]
+    new = [percolated(question.after, question.sent_after(), s, seed=i) for i, s in enumerate(states, 1)]
     place = {i: n for n, i in enumerate(question.kept)}
     cut = question.cut_off()
     effects = []
     for i, (flow, _) in enumerate(question.flows):
         was = [state[i] for state in old]
         if i in cut or i not in place:
-            effects.append(_exact(flow, fmean(was), 0.0, question.tolerance, i not in place))
+            effects.append(_cut(flow, Estimate.of(was, _COUNTING), question.tolerance, i not in place))
         else:
             will = [state[place[i]] for state in new]
             effects.append(_compared(flow, was, will, _COUNTING, 0.0, question.tolerance))
@@ -221,7 +221,7 @@ def _raced(question: _Question, one: Race, other: Race) -> list[FlowEffect]:
     for i, (flow, _) in enumerate(question.flows):
         was = one.deliveries(i)
         if i not in place:
-            effects.append(_exact(flow, fmean(was), 0.0, question.tolerance, ended=True))
+            effects.append(_cut(flow, Estimate.of(was, one.noise(i)), question.tolerance, ended=True))
             continue
         n = place[i]
         noise = one.noise(i), other.noise(n)
@@ -235,6 +235,13 @@ def _exact(flow: SiteFlow, before: float, after: float, tolerance: float, ended:
     change = Estimate.exact(after - before)
     effect = Effect.ENDED if ended else judge_effect(change, tolerance)
     return _effect(flow, Estimate.exact(before), Estimate.exact(after), change, effect)
+
+
+def _cut(flow: SiteFlow, before: Estimate, tolerance: float, ended: bool) -> FlowEffect:
+    """A flow of which nothing arrives any more."""
+    change = Estimate(-before.mean, -before.high, -before.low)
+    effect = Effect.ENDED if ended else judge_effect(change, tolerance)
+    return _effect(flow, before, Estimate.exact(0.0), change, effect)
 
 
 def _compared(

@@ -1,5 +1,5 @@
-"""Delivery and latency of a site's flows in given states of its links: by percolation, and by playing
-messages in the event simulator. What the figures mean for a change is decided elsewhere."""
+"""Delivery and latency of a site's flows in given states of its links, by playing messages in the event
+simulator. What the figures mean for a change is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Final
 
 from common.mesh.graph import LinkKey
 from common.radio import FlowOutcome, RadioParameters, simulate
-from coordinator.twin.percolation import Percolation
 from coordinator.twin.site_model import LinkBelief, SiteFlow, SiteModel
 
 LONGEST_PERIOD_S: Final = 600.0
@@ -19,15 +18,6 @@ MOST_MESSAGES: Final = 50_000
 """Of one play. Beyond, a play is shorter than was asked for."""
 
 State = Mapping[LinkKey, float]
-
-
-def percolated(model: SiteModel, flows: Sequence[SiteFlow], state: State) -> list[float]:
-    """Delivery of each flow, there and back where acknowledged, in one state of the links."""
-    if not flows:
-        return []
-    found = Percolation(replace(model, flows=tuple(flows)), pdr=state).deliver()
-    there, both = found.delivery.tolist(), found.answered.tolist()
-    return [both[i] if flow.acknowledged else there[i] for i, flow in enumerate(flows)]
 
 
 @dataclass(slots=True)
