@@ -16,7 +16,7 @@ from coordinator.broker.configuration import BrokerFiles
 from coordinator.broker.files import present_revocations
 from coordinator.config import StatePaths
 from coordinator.identity.authority import Authority
-from coordinator.identity.fleet import Fleet, lost, read_fleet, write_fleet
+from coordinator.identity.fleet import Fleet, RegistryLost, lost, read_fleet, write_fleet
 from coordinator.identity.own import COORDINATOR
 
 _USER: Final = re.compile(r"^user (\S+)$", re.MULTILINE)
@@ -27,8 +27,8 @@ log = get_logger(__name__)
 def current_fleet(paths: StatePaths, authority: Authority) -> Fleet:
     """The registry, with file and copy brought to the same version. The caller holds the installation's lock.
 
-    Raises Corrupt, naming the command that mends it, when it is damaged, or when there were gateways and
-    it knows of none.
+    Raises RegistryLost, naming the command that mends it, when it is damaged, when there were gateways and
+    it knows of none, or when it and its copy differ though neither is behind.
     """
     fleet, copy = read_fleet(paths.fleet), copy_of_fleet(paths)
     if not fleet.gateways and not fleet.version and (proof := _proof(paths, authority, copy)):
@@ -38,6 +38,8 @@ def current_fleet(paths: StatePaths, authority: Authority) -> Fleet:
         log.warning("registry-older-than-its-copy", version=fleet.version, copy=copy.version)
         store_fleet(paths, copy)
         return copy
+    if copy is not None and copy.version == fleet.version and copy != fleet:
+        raise _contradiction(paths)
     if copy != fleet or not paths.fleet.exists():
         store_fleet(paths, fleet)
     return fleet
@@ -69,6 +71,13 @@ def listed(paths: StatePaths) -> frozenset[str]:
     except OSError:
         return frozenset()
     return frozenset(_USER.findall(text)) - {COORDINATOR}
+
+
+def _contradiction(paths: StatePaths) -> RegistryLost:
+    return RegistryLost(
+        f"{paths.fleet} and its copy {paths.fleet_copy} contradict each other\n  fix: if the copy is right: "
+        f"coordinator init --rebuild-fleet --state {paths.root}; if the file is: remove the copy"
+    )
 
 
 def _proof(paths: StatePaths, authority: Authority, copy: Fleet | None) -> str:

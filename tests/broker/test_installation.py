@@ -199,6 +199,7 @@ def test_the_access_list_follows_the_registry_when_a_crash_came_between(state: P
     path = StatePaths(state).fleet
     document = json.loads(path.read_text())
     document["gateways"]["gw-a1"]["revoked"] = True
+    document["version"] += 1
     path.write_text(json.dumps(document))
     refresh(state)
     access = (state / "broker" / "acl").read_text()

@@ -81,6 +81,10 @@ def _rebuild(state: Path, whole: Path) -> None:
     assert read_fleet(state / "fleet.json").gateways == read_fleet(whole / "fleet.json").gateways
 
 
+def _without_copy(state: Path, whole: Path) -> None:
+    (state / "pki" / "fleet.json").unlink()
+
+
 def _start_empty(state: Path, whole: Path) -> None:
     """Move the repository away."""
     for file in state.glob("repository.db*"):
@@ -166,7 +170,7 @@ COORDINATOR_STATE = (
     StateFile(r"coordinator\.toml", _configuration, (Misconfigured,), places=150),
     StateFile(r"fleet\.json", _registry, (Corrupt,), places=80, fix=_rebuild),
     StateFile(r"fleet\.json\.damaged", why="kept for people to look at"),
-    StateFile(r"pki/fleet\.json", _registry, places=40),
+    StateFile(r"pki/fleet\.json", _registry, (Corrupt,), places=40, fix=_without_copy),
     StateFile(r"pki/ca\.(crt|key)", _keys, _AUTHORITY, places=20),
     StateFile(r"pki/(broker|coordinator|gateway-api)\.key", _keys, _AUTHORITY, places=8),
     StateFile(r"pki/(broker|coordinator|gateway-api)\.crt", _keys, places=10),

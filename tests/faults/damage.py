@@ -32,7 +32,8 @@ class StateFile:
     `pattern` fits its path below the state folder. `check` opens it as the process does and tells FINE or
     MENDED, or raises; `raises` are the errors that may come of damage, all of them naming the file. Without a
     `check` nobody reads it, and `why` says so; `why` also tells where damage makes no difference. `places` is
-    how many bytes are damaged at most.
+    how many bytes are damaged at most. `fix(folder, whole)` does what the error names, by default to restore
+    the file from a copy, such as `whole`.
     """
 
     pattern: str
@@ -40,6 +41,7 @@ class StateFile:
     raises: tuple[type[MeshtwinError], ...] = ()
     places: int = 400
     why: str = ""
+    fix: Callable[[Path, Path], None] | None = None
 
     def fits(self, path: str) -> bool:
         return re.fullmatch(self.pattern, path) is not None
@@ -54,6 +56,17 @@ def damages(whole: bytes, places: int) -> Iterator[tuple[str, bytes]]:
         flipped = whole[place] ^ (1 << place % 8)
         yield f"bit flipped in {place}", whole[:place] + bytes([flipped]) + whole[place + 1 :]
     yield "of noise", bytes(range(256)) * 4
+
+
+def mend(file: StateFile, folder: Path, whole: Path, name: str) -> None:
+    """Do what the error names; afterwards all is fine, at this start and at the next."""
+    assert file.check is not None
+    if file.fix is not None:
+        file.fix(folder, whole)
+    else:
+        shutil.copy(whole / name, folder / name)
+    first, again = file.check(folder), file.check(folder)
+    assert (first in (FINE, MENDED), again) == (True, FINE), f"the fix for {name} does not help: {again}"
 
 
 @contextmanager

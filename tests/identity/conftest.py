@@ -18,8 +18,9 @@ from common.tls import client_context
 from coordinator.broker.process import free_port
 from coordinator.config import StatePaths
 from coordinator.enrolment import enrol
+from coordinator.gateway_api.listener import Tally
 from coordinator.gateway_api.routes import Sources, make_app
-from coordinator.gateway_api.server import ServerFiles, serve
+from coordinator.gateway_api.server import HANDSHAKE_S, ServerFiles, serve
 from coordinator.identity.fleet import FleetView
 from coordinator.identity.own import GATEWAY_API
 from coordinator.installation import InitOptions, initialise
@@ -82,7 +83,9 @@ class Https:
 
 
 @asynccontextmanager
-async def serving(state: Path, clock: Clock | None = None) -> AsyncIterator[Https]:
+async def serving(
+    state: Path, clock: Clock | None = None, *, tally: Tally | None = None, handshake_s: float = HANDSHAKE_S
+) -> AsyncIterator[Https]:
     """The server, up inside the block."""
     paths, port, clock = StatePaths(state), free_port(), clock or SystemClock()
     app = make_app(Sources(paths, FleetView(paths.fleet).current, clock))
@@ -90,7 +93,9 @@ async def serving(state: Path, clock: Clock | None = None) -> AsyncIterator[Http
         paths.pki / "ca.crt", paths.pki / f"{GATEWAY_API}.crt", paths.pki / f"{GATEWAY_API}.key"
     )
     async with asyncio.TaskGroup() as owner:
-        task = owner.create_task(serve(app, "127.0.0.1", port, files, clock))
+        task = owner.create_task(
+            serve(app, "127.0.0.1", port, files, clock, tally=tally, handshake_s=handshake_s)
+        )
         try:
             # The listener takes connections from the moment it is bound; until then they are refused.
             async with asyncio.timeout(10):

@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import time
+from contextlib import AsyncExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.clock import ManualClock
-from common.errors import Misconfigured
+from common.errors import Misconfigured, Unavailable
 from common.messages import ModelReference
 from coordinator.broker.process import free_port
 from coordinator.enrolment import RENEWALS, renew, revoke
 from coordinator.gateway_api import connection
 from coordinator.gateway_api.connection import CONNECTIONS_EACH
-from coordinator.gateway_api.listener import BoundedListener
+from coordinator.gateway_api.listener import FROM_ONE_ADDRESS, QUIET_S, BoundedListener, Tally, source_of
 from coordinator.gateway_api.peer import peer_of
 from coordinator.gateway_api.server import LOOK_EVERY_S, MAX_HEADER_BYTES, ServerFiles, server_context
 from coordinator.identity.authority import Usage, authority_at, read_certificate
@@ -332,6 +333,67 @@ def test_connections_beyond_the_bound_are_closed_and_counted() -> None:
             one.close()
 
 
+async def test_a_machine_that_only_connects_keeps_no_gateway_out(
+    state: Path, bundle: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tally = Tally()
+    async with serving(state, ManualClock(wall=time.time()), tally=tally) as https, AsyncExitStack() as held:
+        for number in range(FROM_ONE_ADDRESS + 20):
+            reader, writer = await _connect_from("127.0.0.2", https.port)
+            held.push_async_callback(_closed, writer)
+            if number >= FROM_ONE_ADDRESS:
+                with suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+        assert (await https.ask("GET", bundle)).status == 200
+        assert tally.held()["127.0.0.2"] == FROM_ONE_ADDRESS
+    assert tally.turned_away == 20
+    told = [record for record in caplog.records if "gateway-connections-turned-away" in record.getMessage()]
+    assert len(told) == 1
+
+
+async def test_a_handshake_that_does_not_come_ends_the_connection(state: Path, bundle: str) -> None:
+    tally = Tally()
+    async with serving(state, tally=tally, handshake_s=0.2) as https:
+        reader, writer = await _connect_from("127.0.0.2", https.port)
+        async with asyncio.timeout(10):
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        await _closed(writer)
+        assert tally.held()["127.0.0.2"] == 0
+        assert (await https.ask("GET", bundle)).status == 200
+
+
+async def test_the_turned_away_are_told_once_a_minute_with_their_number(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, port = ManualClock(), free_port()
+    with BoundedListener("127.0.0.1", port, connections=0, clock=clock) as listener:
+        for seconds in (0.0, 1.0, QUIET_S):
+            await clock.advance(seconds)
+            with socket.create_connection(("127.0.0.1", port)), pytest.raises(ConnectionAbortedError):
+                listener.accept()
+    assert [record.getMessage() for record in caplog.records] == ["gateway-connections-turned-away"] * 2
+    assert listener.tally.turned_away == 3
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_connections_count_for_who_holds_the_address(address: str, source: str) -> None:
+    assert source_of(address) == source
+
+
+def test_an_address_that_is_not_there_yet_is_tried_again() -> None:
+    with pytest.raises(Unavailable, match="not this machine's address"):
+        BoundedListener("192.0.2.7", 8443)
+
+
 def test_a_server_without_its_certificate_tells_the_command_that_mends_it(state: Path) -> None:
     pki = state / "pki"
     with pytest.raises(Misconfigured, match="coordinator init"):
@@ -376,6 +438,16 @@ def _shown_serial(https: Https) -> int:
         der = tls.getpeercert(binary_form=True)
         assert der is not None
         return x509.load_der_x509_certificate(der).serial_number
+
+
+async def _connect_from(address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _eventually_served(https: Https, path: str) -> bool:
