@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from common.radio import RadioParameters
 from coordinator.twin.reception import NOMINAL
@@ -13,9 +12,9 @@ from coordinator.twin.search_goals import Goals, Judge, Score
 from coordinator.twin.search_stage import Stage
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
 
-ROUND: Final = 250
-"""A round of play is the time in which a flow sends one message on average; on bigger sites, the time in
-which so many messages are sent in all."""
+FEWEST, MOST = 100, 250
+"""A round of play is the time in which a flow sends one message on average; on small and big sites, the time
+in which so many messages are sent in all. Fewer would tell nothing apart, more are not worth their cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Plays:
         self._judge = Judge(self.model)
         self._stage = Stage(self.model, self.parameters)
         rate = sum(1.0 / flow.period_s for flow in self.model.flows)
-        self._round_s = min(len(self.model.flows), ROUND) / rate if rate else 1.0
+        self._round_s = min(max(len(self.model.flows), FEWEST), MOST) / rate if rate else 1.0
         self._begun = time.process_time()
 
     @property

@@ -26,7 +26,7 @@ PERCOLATION_WORDS: Final = 4
 """256 worlds, the same for all sets: enough to tell them apart by averages over all flows."""
 
 NOT_MISSED: Final = 0.002
-"""Delivery that giving up relays may cost in all."""
+"""Worth that giving up relays may cost in all."""
 
 Relays = frozenset[int]
 
@@ -74,9 +74,14 @@ class RelaySets:
                 yield self.improved(found)
 
     def thin(self) -> Iterator[Relays]:
-        """Of what is on now, and of all that could be: as few as will do."""
-        yield self.thinned(self._model.relays)
-        yield self.thinned(self.free | self._on)
+        """Of what is on now, and of all that could be: as few as will do; on an air as lossy as it is, and on
+        a clear one, where no spare relays are kept."""
+        lossy = self._percolation
+        for percolation in (lossy, lossy.under(1.0)):
+            self._percolation = percolation
+            yield self.thinned(self._model.relays)
+            yield self.thinned(self.free | self._on)
+        self._percolation = lossy
 
     def improved(self, relays: Relays) -> Relays:
         """A set of the same size that delivers more, by swaps with nodes nearby; itself if none is found."""
@@ -89,12 +94,13 @@ class RelaySets:
 
     def thinned(self, relays: Relays) -> Relays:
         """What is left when every relay that percolation does not miss is given up, batteries first."""
-        left, need = relays, self._delivery(relays) - NOT_MISSED
+        left, best = relays, self._worth(relays)
         order = sorted(relays & self.free)
         self._random.shuffle(order)
         for relay in sorted(order, key=lambda address: address not in self._model.battery):
-            if self._delivery(left - {relay}) >= need:
+            if (worth := self._worth(left - {relay})) >= best - NOT_MISSED:
                 left -= {relay}
+                best = max(best, worth)
         return left
 
     def swapped(self, relays: Relays) -> Relays:

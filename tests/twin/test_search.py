@@ -79,7 +79,7 @@ def test_a_site_that_works_is_left_alone() -> None:
 def test_a_relay_that_nobody_needs_is_given_up_when_the_air_counts() -> None:
     flows = [SiteFlow(2, 1, 1.0), SiteFlow(3, 1, 1.0)]
     model = site([(1, 2), (1, 3), (2, 3)], 1.0, transmissions=3, repeats=3, flows=flows)
-    goals = Goals(occupancy=50.0, changes=0.0)
+    goals = Goals(occupancy=500.0, changes=0.0)
     assert search(model, goals, SMALL).best.configuration.relays == frozenset()
 
 
