@@ -92,6 +92,8 @@ class MeshSection(Section):
     """One daemon of several on that bus."""
     scenario: FilePath | None = None
     """Virtual: the site as a scenario file, instead of one made of `nodes` and `seed`."""
+    recording: FilePath | None = None
+    """Virtual: a recorded stretch of a site, which the agent then lives again, instead of a simulated one."""
     control: FilePath | None = None
     """Virtual: a Unix socket through which the site can be injured."""
     nodes: int = Field(default=60, ge=2, le=1000)
@@ -272,6 +274,8 @@ def _named_files(config: AgentConfig) -> list[tuple[str, Path]]:
         files.append(("mesh.site_file", mesh.site_file))
     if mesh.link == "virtual" and mesh.scenario is not None:
         files.append(("mesh.scenario", mesh.scenario))
+    if mesh.link == "virtual" and mesh.recording is not None:
+        files.append(("mesh.recording", mesh.recording))
     return files
 
 
