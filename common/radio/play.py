@@ -69,11 +69,11 @@ def run(
         "site": packing.site(scenario, parameters),
         "members": packing.members(who, len(index)),
     }
-    world = _until_it_fits(fixed, scenario.configuration.message_cache, parameters.queue_length, seed)
+    world = until_it_fits(fixed, scenario.configuration.message_cache, parameters.queue_length, seed)
     return Record(world.flows, world.messages, world.rows, _totals(world, time.thread_time() - begun))
 
 
-def _until_it_fits(fixed: dict[str, NDArray[Any]], cache: int, queue: int, seed: int) -> tables.World:
+def until_it_fits(fixed: dict[str, NDArray[Any]], cache: int, queue: int, seed: int) -> tables.World:
     """Stores begin small, so that they stay in the processor's caches; one that overflows is doubled."""
     timers, air = 4 * fixed["site"]["nodes"][0] + 1024, _SMALLEST_AIR
     while True:

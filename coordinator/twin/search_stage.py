@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.radio import RadioParameters, compilation, packing
-from common.radio.play import _until_it_fits as until_it_fits
+from common.radio.play import until_it_fits
 from common.radio.propagation import links
 from common.radio.tables import World
 from common.radio.traffic import traffic
@@ -64,7 +64,7 @@ class Stage:
         listens = packing.listeners(scenario, scenario.flows, self._index, self._who)
         messages, phases = self._traffic(seed, seconds)
         fixed = {
-            **packing.network(scenario, self._links, listens, phases),
+            **packing.network(scenario, self._links, listens, phases, self._parameters),
             **messages,
             "site": packing.site(scenario, self._parameters),
             "members": self._members,

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from common.errors import Rejected
-from common.radio import simulate
+from common.radio import RadioParameters, simulate
 from coordinator.twin.percolation import percolate
-from coordinator.twin.reception import NOMINAL
 from coordinator.twin.search import search
 from coordinator.twin.search_goals import Freedom, Goals, Judge, Score
 from coordinator.twin.search_plays import Budget, Candidate, Plays
@@ -117,8 +116,9 @@ def test_a_site_without_flows_has_nothing_to_search_for() -> None:
 
 def test_a_stage_plays_what_the_simulator_plays() -> None:
     model = site(RING, 0.8, flows=[SiteFlow(4, 1, 5.0), SiteFlow(1, 4, 3.0, acknowledged=True)])
-    played = Stage(model, NOMINAL).play(model.configuration, 9, 300.0)
-    outcome = simulate(model.scenario(), seed=9, duration_s=300.0)
+    parameters = RadioParameters(burst_loss=0.1, extra_noise_db=0.5, capture_db=6.0)
+    played = Stage(model, parameters).play(model.configuration, 9, 300.0)
+    outcome = simulate(model.scenario(), parameters, seed=9, duration_s=300.0)
     assert played.sent.tolist() == [flow.sent for flow in outcome.flows]
     assert played.arrived.tolist() == [outcome.flows[0].delivered, outcome.flows[1].answered]
     assert played.transmissions == outcome.totals.transmissions
