@@ -19,20 +19,17 @@ from pydantic import BaseModel, BeforeValidator
 
 from common import config as toml
 from common.errors import Corrupt, MeshtwinError, Misconfigured
-from common.logs import get_logger
 from common.mesh import addresses
 from coordinator.broker.files import present_revocations
 from coordinator.config import StatePaths
 from coordinator.identity.authority import Authority, is_issued_by, read_certificate
-from coordinator.identity.fleet import RESERVED, Fleet, Gateway, Issued, Revocation
+from coordinator.identity.fleet import RESERVED, Fleet, Gateway, Issued, RegistryLost, Revocation
 from coordinator.registry import copy_of_fleet, current_fleet, identities, listed, store_fleet
 
 _UNKNOWN: Final = (
     "certificates that gateways renewed by themselves are in no folder: such a gateway is refused models and "
     "renewals until it is enrolled with --again; a gateway whose key was stolen needs another id"
 )
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +47,8 @@ def rebuild_fleet(paths: StatePaths, authority: Authority, now: float) -> Rebuil
     """
     try:
         return Rebuilt(current_fleet(paths, authority), ("fleet.json is whole: nothing was rebuilt",))
-    except Corrupt as error:
-        log.warning("registry-rebuilt", because=str(error).splitlines()[0])
+    except RegistryLost as error:
+        lost = str(error).splitlines()[0]
     revoked = _revoked(paths, authority)
     copy = copy_of_fleet(paths)
     whole = copy is not None and copy.version > 0
@@ -61,7 +58,7 @@ def rebuild_fleet(paths: StatePaths, authority: Authority, now: float) -> Rebuil
     store_fleet(paths, fleet)
     source = "its copy, with nothing lost" if whole else "the folders in gateways/, as far as they tell"
     told = f"fleet.json was rebuilt from {source}: {len(fleet.active())} gateway(s) in good standing"
-    return Rebuilt(fleet, (told, *found.notes))
+    return Rebuilt(fleet, (lost, told, *found.notes))
 
 
 def _revoked(paths: StatePaths, authority: Authority) -> dict[str, Revocation]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -133,12 +133,11 @@ def _outbox(state: Path) -> str:
 
 def _token(state: Path) -> str:
     tokens = TokenStore(state / "tokens")
-    try:
-        assert tokens.read(UUID) is not None
-    except Corrupt:
-        tokens.write(UUID, 1)  # The attachment says so and imports the node, which gives a new one.
-        return MENDED
-    return FINE
+    with suppress(Corrupt):
+        if tokens.read(UUID) is not None:
+            return FINE
+    tokens.write(UUID, 1)  # The attachment says so and imports the node, which gives a new one.
+    return MENDED
 
 
 def _lock(state: Path) -> str:
