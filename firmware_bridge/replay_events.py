@@ -1,7 +1,8 @@
 """From what was recorded of a site to the events that a gateway's link would have told. Pure.
 
 A recording holds periods, not packets, so events come at the end of their period. What a node's silence meant
-to its neighbours is not recorded; from the verdict that a node died, the word of some of them is made again.
+to its neighbours is not recorded; from the verdict that a node died, the word of those that heard it well
+is made again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from firmware_bridge.link import (
     NodeStatus,
 )
 
-WITNESSES: Final = 3
+WELL_HEARD: Final = 0.7
+"""Who heard so much of a node's probes tells when it falls silent (PROTOCOL.md, Probe Request)."""
+
 MISSED: Final = 3
 MOST_MESSAGES: Final = 1_000
 """Of one flow in one period."""
@@ -122,10 +125,9 @@ def _lives(table: Table, t: float, known: Neighbourhood) -> Iterator[Event]:
 
 
 def _witnesses(address: int, t: float, known: Neighbourhood) -> Iterator[Event]:
-    heard = known.listeners.get(address, {})
-    best = sorted((other for other in heard if other not in known.dead), key=lambda o: (-heard[o], o))
-    for other in best[:WITNESSES]:
-        yield LostNeighbour(t, other, address, MISSED)
+    for other, share in sorted(known.listeners.get(address, {}).items()):
+        if share >= WELL_HEARD and other not in known.dead:
+            yield LostNeighbour(t, other, address, MISSED)
 
 
 def _messages(table: Table, t: float, known: Neighbourhood) -> Iterator[Event]:

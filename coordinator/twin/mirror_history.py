@@ -28,8 +28,9 @@ LOOK_BACK_S: Final = FORGET_S
 SNAPSHOT_S: Final = 1_300.0
 """Twice the time after which gateways tell their configuration again: whose is older has left."""
 
-_SUBJECTS: Final = (Subject.NODE, Subject.LINK, Subject.FLOW)
-"""In the order in which tables of one moment are fed: whether a node lives decides what its links mean."""
+SUBJECTS: Final = (Subject.LINK, Subject.NODE, Subject.FLOW)
+"""In the order in which a gateway tells of one moment, and in which it is fed: whether a node lives decides
+what its silence means."""
 
 log = get_logger(__name__)
 
@@ -118,7 +119,7 @@ def catch_up(repository: Repository, state: SiteState, marks: Marks, t0: float, 
 def read(repository: Repository, site: str, t0: float, t1: float) -> list[Measured]:
     """Every table of links, nodes and flows whose newest time lies within t0 < t <= t1."""
     found = []
-    for rank, subject in enumerate(_SUBJECTS):
+    for rank, subject in enumerate(SUBJECTS):
         for _, gateway, body in repository.messages(subject, t0, np.nextafter(t1, np.inf), site):
             table = _table(subject.kind, body)
             if table is not None and t0 < (t := float(table["t"].max())) <= t1:

@@ -16,9 +16,9 @@ from common.errors import Rejected, RejectReason
 from common.messages import Configuration, Kind, decode, decode_measurement, encode
 from common.recording import Entry, Header, Recording
 from coordinator.repository.history import Snapshot
-from coordinator.repository.samples import Subject, dtype, unpack_columns
+from coordinator.repository.samples import dtype, unpack_columns
 from coordinator.repository.store import Repository
-from coordinator.twin.mirror_history import addresses_of_gateways, newest, snapshots_between
+from coordinator.twin.mirror_history import SUBJECTS, addresses_of_gateways, newest, snapshots_between
 from coordinator.twin.mirror_state import SiteState, Table
 
 LONGEST_S: Final = 7 * 86_400.0
@@ -36,7 +36,7 @@ def record(repository: Repository, site: str, gateway: str, t0: float, t1: float
     if address is None:
         raise Rejected(RejectReason.INVALID, f"gateway {gateway!r} of site {site!r} never told its address")
     entries = [*_configurations(repository, site, gateway, t0, t1)]
-    for subject in (Subject.NODE, Subject.LINK, Subject.FLOW):
+    for subject in SUBJECTS:
         for _, _, body in repository.messages(subject, t0, np.nextafter(t1, np.inf), site, gateway):
             t = newest(subject.kind, body)
             if t is not None and t0 <= t <= t1:

@@ -15,15 +15,18 @@ from common import recording as files
 from common.clock import ManualClock
 from common.errors import Misconfigured, NotSupported, Rejected, TimedOut, Unavailable
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration
+from common.messages import Kind
 from common.recording import Recording
 from coordinator.repository.store import Repository
 from coordinator.twin import mirror_history, replay
+from edge_agent.agent import Agent
 from edge_agent.observe.site import SiteView
 from firmware_bridge.access.generic_onoff import OnOffGet, OnOffStatus
 from firmware_bridge.access.message import AccessMessage, build
 from firmware_bridge.link import LinkDown, LostNeighbour
 from firmware_bridge.replay import FastClock, ReplayLink
 from tests.contracts.mesh_link import READ, Mesh, MeshLinkContract, Recorder
+from tests.healing.gateways import KnownPeers, RecordedStream, agent_config
 from tests.twin.living_site import START, LivingSite
 from tests.twin.test_mirror import living, model_of
 
@@ -227,3 +230,25 @@ def test_what_was_not_recorded_cannot_be_replayed(lived: tuple[Repository, Livin
     ):
         with pytest.raises(Rejected):
             replay.record(lived[0], site, gateway, t0, t1)
+
+
+async def test_an_agent_lives_a_recording(recorded: Recording, tmp_path: Path) -> None:
+    """Observes, decides and sends telemetry as it would at the site; what it would change is refused."""
+    clock = ManualClock()
+    link = ReplayLink(recorded, clock)
+    stream, peers = RecordedStream(), KnownPeers("gw-1")
+    agent = Agent(agent_config(tmp_path, "gw-1", 1), link, None, stream, peers, clock)
+    agent.recover()
+    await link.open()
+    parts = [asyncio.ensure_future(part()) for part in agent.parts().values()]
+    while clock.monotonic() < 150.0:
+        await clock.advance(0.5)
+    assert agent.site.nodes.dead() == {DEAD}
+    assert agent.site.learned(clock.monotonic())
+    assert {Kind.LINKS, Kind.NODES, Kind.CONFIGURATION} <= stream.kinds()
+    assert "confirmed" not in stream.states()
+    await link.close()
+    for part in parts:
+        part.cancel()
+    ended = await asyncio.gather(*parts, return_exceptions=True)
+    assert not [e for e in ended if isinstance(e, Exception) and not isinstance(e, asyncio.CancelledError)]
