@@ -23,6 +23,8 @@ from coordinator.recipes.plan import Plan
 OLDEST_S: Final = 24 * 3600.0
 """A plan older than this is made anew: what it was predicted from is gone."""
 
+WAIT_S: Final = 1.0
+
 log = get_logger(__name__)
 
 
@@ -91,7 +93,7 @@ class Applications:
     async def _apply(self, application: Application) -> None:
         site = application.plan.site
         try:
-            keys = await asyncio.to_thread(self._watched, site)
+            keys = await self._keys(application)
             applier = Applier(
                 self._hands(site, application.began), keys, self._clock, self._book.keep, self._patience
             )
@@ -102,6 +104,18 @@ class Applications:
             log.error("plan-halted", id=application.id, reason=error)
         finally:
             self._appliers.pop(application.id, None)
+
+    async def _keys(self, application: Application) -> Collection[Key]:
+        """What is counted: the same as at first. A coordinator that has just started may not know a site yet,
+        and is waited for."""
+        if application.baseline:
+            return [counted.key for counted in application.baseline]
+        while True:
+            try:
+                return await asyncio.to_thread(self._watched, application.plan.site)
+            except MeshtwinError as error:
+                log.info("plan-waits", id=application.id, reason=error)
+                await self._clock.sleep(WAIT_S)
 
 
 def check_current(plan: Plan, present: Mapping[int, NodeConfiguration], now: float) -> None:

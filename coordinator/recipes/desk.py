@@ -5,8 +5,9 @@ Answers from the mirror, and from the repository for the past. Changes nothing a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from common.clock import Clock
 from common.errors import Rejected, RejectReason
@@ -36,11 +37,20 @@ class Run:
 
 
 class TwinDesk:
-    """Safe from any thread; may take seconds."""
+    """Safe from any thread; may take seconds. `compute` calls a function with arguments that can be pickled,
+    and waits for it: here, or on another processor."""
 
-    def __init__(self, mirror: Mirror, shelf: Shelf, repository: Repository, clock: Clock) -> None:
+    def __init__(
+        self,
+        mirror: Mirror,
+        shelf: Shelf,
+        repository: Repository,
+        clock: Clock,
+        compute: Callable[..., Any] = lambda function, *given: function(*given),
+    ) -> None:
         self.mirror = mirror
         self.shelf = shelf
+        self._compute = compute
         self._repository = repository
         self._clock = clock
 
@@ -52,13 +62,14 @@ class TwinDesk:
         """Run a recipe on a site as it is, or as it was. Raises Rejected."""
         twin = self.twin(site, t)
         model = calibrated(twin)
-        outcome = run(self.shelf, name, said, site, model, twin.dead, seed)
+        outcome: Outcome = self._compute(run, self.shelf, name, said, site, model, twin.dead, seed)
         plan = self._plan(twin, model, outcome, seed) if outcome.wanted is not None else None
         return Run(outcome, plan, drawn(model, outcome, plan))
 
     def whatif(self, site: str, change: Change, seed: int, t: float | None = None) -> WhatIf:
         """What a change would do. Raises Rejected for one that makes no sense."""
-        return whatif(calibrated(self.twin(site, t)), change, seed=seed)
+        found: WhatIf = self._compute(_whatif, calibrated(self.twin(site, t)), change, seed)
+        return found
 
     def check(self, plan: Plan, *, force: bool) -> None:
         """Raises Rejected for a plan that does not fit the site as it is; NotVouched, unless `force`, while
@@ -84,20 +95,24 @@ class TwinDesk:
     def _plan(self, twin: Twin, model: SiteModel, outcome: Outcome, seed: int) -> Plan:
         assert outcome.wanted is not None
         doubt = doubt_of(twin)
-        return plan_of(
-            Basis(
-                site=twin.site,
-                model=model,
-                wanted=outcome.wanted,
-                present=self.present(twin.site, twin.t),
-                recipe=outcome.recipe,
-                reason=outcome.summary,
-                made=twin.t,
-                seed=seed,
-                vouched=not doubt,
-                doubt=doubt,
-            )
+        basis = Basis(
+            site=twin.site,
+            model=model,
+            wanted=outcome.wanted,
+            present=self.present(twin.site, twin.t),
+            recipe=outcome.recipe,
+            reason=outcome.summary,
+            made=twin.t,
+            seed=seed,
+            vouched=not doubt,
+            doubt=doubt,
         )
+        made: Plan = self._compute(plan_of, basis)
+        return made
+
+
+def _whatif(model: SiteModel, change: Change, seed: int) -> WhatIf:
+    return whatif(model, change, seed=seed)
 
 
 def calibrated(twin: Twin) -> SiteModel:

@@ -19,7 +19,7 @@ TOLERANCE: Final = 0.02
 CERTAIN: Final = 0.999
 """Chance of a greater loss at which nobody waits for more counts: among 1,000 keys one is accused wrongly."""
 
-UNLIKELY: Final = 0.05
+UNLIKELY: Final = 0.03
 """Chance of a greater loss below which a key is left alone."""
 
 
@@ -82,7 +82,8 @@ def judge(
         key: chance_of_loss(before[key], after[key], tolerance) for key in before.keys() & after.keys()
     }
     limit = CERTAIN if at_last is None else at_last
-    worse = sorted((key for key, chance in chances.items() if chance > limit), key=lambda k: -chances[k])
+    falls = {key: before[key].share - after[key].share for key in chances}
+    worse = sorted((key for key, chance in chances.items() if chance > limit), key=lambda k: -falls[k])
     unsure = [] if at_last is not None else [k for k, c in chances.items() if UNLIKELY < c <= limit]
     verdict = Verdict.WORSE if worse else Verdict.UNSURE if unsure else Verdict.FINE
     return Judgement(verdict, tuple(worse), tuple(unsure), _mean(before, chances), _mean(after, chances))
