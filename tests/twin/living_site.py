@@ -45,8 +45,10 @@ class LivingSite:
     """`live` lets time pass and returns what gateways `gw-1`, `gw-2` … sent. Each asks `questions` nodes for
     a round trip every five seconds."""
 
-    def __init__(self, site: VirtualSite, questions: int = 2, name: str = "hall", seed: int = 1) -> None:
-        self.site, self.name = site, name
+    def __init__(
+        self, site: VirtualSite, questions: int = 2, name: str = "hall", seed: int = 1, start: float = START
+    ) -> None:
+        self.site, self.name, self._start = site, name, start
         self._questions = questions
         self._random = Random(seed)
         self.ears = [_Ear(f"gw-{i + 1}", address) for i, address in enumerate(sorted(site.gateways))]
@@ -59,7 +61,7 @@ class LivingSite:
     @property
     def now(self) -> float:
         """Unix time at the site."""
-        return START + self.site.now
+        return self._start + self.site.now
 
     @property
     def addresses(self) -> dict[str, int]:
