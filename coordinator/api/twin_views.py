@@ -55,6 +55,14 @@ class RunView(BaseModel):
     picture: str | None
 
 
+class FittedView(BaseModel):
+    """A number that was fitted to the site, its standard error, and how many flows or links it rests on."""
+
+    value: float
+    error: float
+    evidence: int
+
+
 class TwinView(BaseModel):
     """`score` and what follows are None until the twin was scored first."""
 
@@ -73,6 +81,7 @@ class TwinView(BaseModel):
     vouches: bool
     doubt: str
     score: dict[str, float | str | None] | None
+    calibration: dict[str, FittedView | None] | None
 
 
 class StepView(BaseModel):
@@ -146,7 +155,21 @@ def twin(found: Twin) -> TwinView:
         vouches=not doubt,
         doubt=doubt,
         score=_score(found),
+        calibration=_calibration(found),
     )
+
+
+def _calibration(found: Twin) -> dict[str, FittedView | None] | None:
+    if found.judgement is None:
+        return None
+    fitted = {name: getattr(found.judgement.calibration, name) for name in _FITTED}
+    return {
+        name: one and FittedView(value=one.value, error=one.error, evidence=one.evidence)
+        for name, one in fitted.items()
+    }
+
+
+_FITTED = ("reception_offset_db", "interference", "sensitivity_dbm", "response_delay_ms")
 
 
 def _score(found: Twin) -> dict[str, float | str | None] | None:
