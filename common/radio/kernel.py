@@ -42,15 +42,18 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS: Final[dict[str, Any]] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 
 
-def _compiled(function: _Function) -> _Function:
-    compiled: _Function = njit(**_OPTIONS)(function)
+def _compiled(function: _Function, **more: Any) -> _Function:
+    try:
+        compiled: _Function = njit(**_OPTIONS, **more)(function)
+    except RuntimeError:
+        # A service whose file system is read-only has nowhere to keep it: it compiles at every start.
+        compiled = njit(**(_OPTIONS | {"cache": False}), **more)(function)
     return compiled
 
 
 def _inlined(function: _Function) -> _Function:
     # What happens for every transmission becomes part of its caller: to hand the tables on costs too much.
-    inlined: _Function = njit(**_OPTIONS, forceinline=True)(function)
-    return inlined
+    return _compiled(function, forceinline=True)
 
 
 @_compiled

@@ -34,7 +34,7 @@ class RadioParameters:
 
     advertising_wait_ms: float = 2.0
     advertising_delay_ms: float = 10.0
-    channel_gap_ms: float = 0.5
+    channel_gap_ms: float = 0.3
     detector_loss_db: float = 2.0
     sync_snr_db: float = 8.0
     receiver_lock: bool = True

@@ -20,7 +20,9 @@ from tools.benchmarks import (
     ingest,
     mesh_stack,
     outbox,
+    twin_accuracy,
     twin_search,
+    twin_speed,
 )
 from tools.benchmarks.report import report
 from tools.stage import ending
@@ -34,7 +36,9 @@ BENCHMARKS: dict[str, Any] = {
     "ingest": ingest,
     "mesh-stack": mesh_stack,
     "outbox": outbox,
+    "twin-accuracy": twin_accuracy,
     "twin-search": twin_search,
+    "twin-speed": twin_speed,
 }
 
 
