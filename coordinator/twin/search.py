@@ -19,7 +19,7 @@ from common.errors import Rejected, RejectReason
 from common.mesh.configuration import Transmit
 from common.radio import RadioParameters
 from coordinator.twin.reception import NOMINAL
-from coordinator.twin.search_goals import Freedom, Goals
+from coordinator.twin.search_goals import Freedom, Goals, Judge
 from coordinator.twin.search_plays import Budget, Candidate, Plays
 from coordinator.twin.search_sets import RelaySets
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
@@ -96,6 +96,7 @@ class _Hunt:
 
     def __post_init__(self) -> None:
         self._random = np.random.default_rng((self.seed, 1))
+        self._judge = Judge(self.model)
 
     def run(self) -> list[SiteConfiguration]:
         now = self.model.configuration
@@ -112,8 +113,19 @@ class _Hunt:
         best = self.plays.race(best, [(self._many(30), 3)])
         return self.plays.ranked(dict.fromkeys([*best, now]))
 
+    def _bearable(self, configuration: SiteConfiguration) -> SiteConfiguration:
+        """With as many relay retransmits as relays can keep up with, so far as these may be changed."""
+        possible = sorted(self.freedom.relay_counts, reverse=True)
+        for count in possible:
+            if self._judge.load(configuration, self.plays.parameters) <= 1.0:
+                break
+            if count < configuration.relay_retransmit.count:
+                configuration = _counted(configuration, configuration.network_transmit.count, count)
+        return configuration
+
     def _race(self, candidates: list[SiteConfiguration], kept: int) -> list[SiteConfiguration]:
         """One round for all, three for the better."""
+        candidates = [candidates[0], *map(self._bearable, candidates[1:])]
         one, three = max(1, self._many(1)), max(2, self._many(3))
         best = self.plays.race(candidates, [(one, self._many(10)), (three, self._many(kept))])
         if self.progress is not None:

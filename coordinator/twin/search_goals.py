@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.radio import RadioParameters
 from common.radio.timing import BYTE_MS, FULL_SEGMENT_BYTES, last_packet_bytes, segments
 from coordinator.twin.search_stage import Played
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
@@ -87,6 +88,7 @@ class Judge:
         self._limited = ~np.isnan(self._limits)
         self._airtime_ms = _airtime_ms(model)
         self._hearing = _hearing(model)
+        self._packets_per_s = _packets_per_s(model)
 
     def score(self, played: Played, configuration: SiteConfiguration) -> Score:
         """Of a play under `configuration`."""
@@ -116,6 +118,16 @@ class Judge:
             changed |= configuration.relays
         return len(changed) / max(len(nodes), 1)
 
+    def load(self, configuration: SiteConfiguration, parameters: RadioParameters) -> float:
+        """How busy a relay is that hears everything: above 1 it falls behind. Its advertising set is taken
+        from a packet's coming until the last transmission is over."""
+        times = configuration.relay_retransmit
+        event_ms = parameters.advertising_delay_ms / 2 + 3 * self._airtime_ms + 2 * parameters.channel_gap_ms
+        busy_ms = (
+            parameters.advertising_wait_ms + times.count * event_ms + (times.count - 1) * times.interval_ms
+        )
+        return self._packets_per_s * busy_ms / 1000.0 / self._model.stack.relay_sets
+
     def _late(self, played: Played) -> float:
         """A flow of which nothing came is as late as can be."""
         counts = self._limited & (played.sent > 0)
@@ -143,6 +155,15 @@ def _airtime_ms(model: SiteModel) -> float:
         for size in (flow.payload_bytes for flow in model.flows)
     ]
     return float(rates @ np.array(sizes or [FULL_SEGMENT_BYTES]) / rates.sum() * BYTE_MS)
+
+
+def _packets_per_s(model: SiteModel) -> float:
+    """Messages and responses of all flows, in packets."""
+    return sum(
+        (segments(flow.payload_bytes) + (segments(flow.response_bytes) if flow.acknowledged else 0))
+        / flow.period_s
+        for flow in model.flows
+    )
 
 
 def _hearing(model: SiteModel) -> float:

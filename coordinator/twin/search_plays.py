@@ -16,6 +16,14 @@ FEWEST, MOST = 100, 250
 """A round of play is the time in which a flow sends one message on average; on small and big sites, the time
 in which so many messages are sent in all. Fewer would tell nothing apart, more are not worth their cost."""
 
+SHORTEST_S = 8.0
+"""A round lasts this long at least, because queues take some seconds to fill."""
+
+STEADY_S = 40.0
+"""Nobody's delivery is known who was not played so long at a stretch. Under too much load relays fall behind
+until messages outlast the caches and are relayed again: it takes a while to break down, and until then the
+busiest configuration looks like the best."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -25,7 +33,7 @@ class Budget:
     standard error of `error` is not played on."""
 
     plays: int = 250
-    transmissions: int = 6_000_000
+    transmissions: int = 10_000_000
     cpu_s: float | None = None
     error: float = 0.002
 
@@ -53,12 +61,14 @@ class Plays:
     transmissions: int = 0
     scores: dict[SiteConfiguration, Score] = field(default_factory=dict)
     _lengths: dict[SiteConfiguration, int] = field(default_factory=dict)
+    _steady: dict[SiteConfiguration, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._judge = Judge(self.model)
         self._stage = Stage(self.model, self.parameters)
         rate = sum(1.0 / flow.period_s for flow in self.model.flows)
-        self._round_s = min(max(len(self.model.flows), FEWEST), MOST) / rate if rate else 1.0
+        messages = min(max(len(self.model.flows), FEWEST), MOST)
+        self._round_s = max(SHORTEST_S, messages / rate if rate else 0.0)
         self._begun = time.process_time()
 
     @property
@@ -97,7 +107,7 @@ class Plays:
         """Bring a candidate to so many rounds, unless the budget is used up. The first candidate
         of all is played in any case."""
         had = self._lengths.get(configuration, 0)
-        known = had and self.scores[configuration].error <= self.budget.error
+        known = had and self._steady[configuration] and self.scores[configuration].error <= self.budget.error
         if had >= rounds or known or (self.over and self.scores):
             return
         more = rounds - had
@@ -107,6 +117,9 @@ class Plays:
         before = self.scores.get(configuration)
         self.scores[configuration] = before.joined(score) if before else score
         self._lengths[configuration] = rounds
+        self._steady[configuration] = (
+            self._steady.get(configuration, False) or more * self._round_s >= STEADY_S
+        )
         self.played += more
         self.transmissions += played.transmissions
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from common.errors import Rejected
+from common.mesh.configuration import Transmit
 from common.radio import RadioParameters, simulate
 from coordinator.twin.percolation import percolate
+from coordinator.twin.reception import NOMINAL
 from coordinator.twin.search import search
 from coordinator.twin.search_goals import Freedom, Goals, Judge, Score
 from coordinator.twin.search_plays import Budget, Candidate, Plays
@@ -148,3 +150,15 @@ def test_percolations_local_search_never_makes_a_set_worse() -> None:
     better = sets.improved(model.relays)
     assert len(better) == len(model.relays)
     assert percolate(model, better).mean >= percolate(model).mean
+
+
+def test_relays_are_not_asked_to_repeat_more_than_they_can_send() -> None:
+    """Forty messages a second: one transmission each is possible, three are not."""
+    flows = [SiteFlow(source, 1, 0.05) for source in (2, 4)]
+    model = site(RING, 1.0, transmissions=1, repeats=3, flows=flows)
+    judge = Judge(model)
+    once = replace(model.configuration, relay_retransmit=Transmit(1, 20))
+    assert judge.load(once, NOMINAL) < 1.0 < judge.load(model.configuration, NOMINAL)
+    for candidate in search(model, DELIVERY, SMALL).candidates:
+        chosen = candidate.configuration
+        assert chosen == model.configuration or chosen.relay_retransmit.count == 1

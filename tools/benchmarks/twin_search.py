@@ -35,7 +35,7 @@ from coordinator.twin.site_model import SiteConfiguration, SiteModel
 
 SITES: Final = ("speed_100.json.gz", "speed_500.json.gz")
 STRAIN_DB: Final = 6.0
-STRAIN_TRAFFIC: Final = 5.0
+STRAIN_TRAFFIC: Final = 2.0
 DELIVERY: Final = Goals(delivery=1.0, latency=0.0, occupancy=0.0, energy=0.0, changes=0.0)
 BOUNDLESS: Final = Budget(plays=1 << 40, transmissions=1 << 60, error=0.0)
 RANDOM_SETS: Final = 1000
