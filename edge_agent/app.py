@@ -260,8 +260,9 @@ class _Running:
                 await self._link.open()
                 break
             except Unavailable as error:
+                self._agent.site.down_reason = str(error)
                 if not complained:
-                    self._agent.announce("mesh-unavailable", reason=str(error)[:200])
+                    self._agent.warn("mesh-unavailable", reason=str(error)[:200])
                 complained = True
                 await self._clock.sleep(RETRY_OPEN_S)
         await reader()

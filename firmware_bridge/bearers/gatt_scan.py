@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from bleak import BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from common.clock import Clock
-from common.errors import MeshtwinError
-from common.logs import get_logger
-from firmware_bridge.bearers.gatt_errors import translated
-from firmware_bridge.bearers.gatt_service import PROXY, GattService
+from firmware_bridge.bearers.gatt_discovery import listening
+from firmware_bridge.bearers.gatt_service import PROXY
 from firmware_bridge.bearers.proxy_choice import Sighting
 from firmware_bridge.stack.keys import NetworkKey
 from firmware_bridge.stack.service_data import ProxyOffer, recognise
@@ -26,9 +22,6 @@ Recognise = Callable[[bytes], ProxyOffer | None]
 MOST_ADVERTISEMENTS: Final = 512
 """Different service data looked into in one scan. A Node Identity costs a hash for every node known, and
 anybody can send one."""
-
-_PATIENCE_S: Final = 2.0
-_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +89,7 @@ async def look(
 
     `started` is called once the radio listens. Raises Unavailable, TimedOut, Misconfigured.
     """
-    async with scanning(scan.heard, PROXY, adapter):
+    async with listening(scan.heard, adapter):
         started()
         try:
             async with asyncio.timeout(longest_s):
@@ -105,46 +98,3 @@ async def look(
         except TimeoutError:
             pass  # what was found until now is the answer
     return scan.found
-
-
-@asynccontextmanager
-async def scanning(
-    heard: Callable[[BLEDevice, AdvertisementData], None], service: GattService, adapter: str | None
-) -> AsyncIterator[None]:
-    """Call `heard` for every advertisement of a service while the block runs.
-
-    `adapter` is such as "hci0"; None takes the first that is powered. Raises Unavailable, TimedOut,
-    Misconfigured.
-    """
-    scanner = BleakScanner(
-        heard, service_uuids=[service.service], bluez={} if adapter is None else {"adapter": adapter}
-    )
-    try:
-        with translated("scan"):
-            await _finished(scanner.start)
-        yield
-    finally:
-        try:
-            with translated("end of scan"):
-                await _finished(scanner.stop)
-        except MeshtwinError as error:
-            # Must not take the place of what ended the scan; the next scan will tell.
-            _log.debug("scan-not-ended", reason=error)
-
-
-async def _finished(call: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Await a call to bluetoothd to its end even when cancelled.
-
-    A StartDiscovery whose answer nobody took leaves a discovery behind that bleak does not know of and cannot
-    end: every later scan of this process would be refused as being in progress.
-    """
-    task = asyncio.ensure_future(call())
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        try:
-            await asyncio.wait([task], timeout=_PATIENCE_S)
-        finally:
-            task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        raise

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from bleak import BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from common.clock import Clock, SystemClock
-from common.errors import MeshtwinError, Unavailable
-from common.logs import get_logger
+from common.errors import Unavailable
 from common.tasks import together
 from firmware_bridge.bearers.gatt_connection import GattConnection
-from firmware_bridge.bearers.gatt_errors import translated
+from firmware_bridge.bearers.gatt_discovery import listening
 from firmware_bridge.bearers.gatt_liveness import Liveness
 from firmware_bridge.bearers.gatt_service import PROVISIONING
 from firmware_bridge.provisioning import beacon
@@ -29,7 +27,6 @@ CONNECT_S: Final = 15.0
 MAX_WAITING: Final = 16
 """PDUs that wait to be read; then the oldest go, counted."""
 
-_log = get_logger(__name__)
 Look = Callable[[BLEDevice, Heard], None]
 
 
@@ -78,29 +75,13 @@ class GattBearer:
             except TimeoutError:
                 raise Unavailable(f"no device {uuid.hex()} offers to be provisioned over GATT") from None
 
-    @asynccontextmanager
-    async def _listening(self, look: Look) -> AsyncIterator[None]:
+    def _listening(self, look: Look) -> AbstractAsyncContextManager[None]:
         def heard(device: BLEDevice, advertisement: AdvertisementData) -> None:
             data = advertisement.service_data.get(PROVISIONING.service, b"")
             if (said := beacon.parse_service_data(bytes(data))) is not None:
                 look(device, Heard(said, advertisement.rssi))
 
-        scanner = BleakScanner(
-            heard,
-            service_uuids=[PROVISIONING.service],
-            bluez={} if self._adapter is None else {"adapter": self._adapter},
-        )
-        with translated("scan"):
-            await scanner.start()
-        try:
-            yield
-        finally:
-            try:
-                with translated("end of scan"):
-                    await scanner.stop()
-            except MeshtwinError as error:
-                # Must not take the place of what ended the scan.
-                _log.debug("scan-not-ended", reason=error)
+        return listening(heard, self._adapter)
 
 
 class GattWire:

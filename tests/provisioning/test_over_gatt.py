@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from common.clock import SystemClock
 from common.errors import Unavailable
+from firmware_bridge.bearers.bearer import BearerUp
 from firmware_bridge.bearers.gatt_service import PROVISIONING
 from firmware_bridge.provisioning import gatt_bearer, oob
 from firmware_bridge.provisioning.attempts import Attempts
@@ -20,6 +23,7 @@ from firmware_bridge.provisioning.provisioner import Provisioner, Send
 from firmware_bridge.provisioning.security import KeyPair, NetworkData
 from firmware_bridge.provisioning.session import provision
 from firmware_bridge.stack.proxy import PduType
+from tests.bearers.gateway import OURS, gateway, until
 from tools.gattlab.lab import GattLab
 from tools.gattlab.proxy_node import ProxyNode
 
@@ -112,6 +116,58 @@ async def test_a_device_that_is_not_there_is_a_named_error(monkeypatch: pytest.M
     async with GattLab():
         with pytest.raises(Unavailable, match="00000000"):
             await attempt()
+
+
+async def test_scans_and_the_search_for_a_proxy_share_one_discovery() -> None:
+    """bluetoothd grants a client no second one. Both hear, also what the other had heard before."""
+    async with GattLab() as lab:
+        await unprovisioned(lab, [])
+        await lab.node(OURS)
+        scan, searching = asyncio.ensure_future(first(GattBearer())), asyncio.Event()
+        async with scanning_forever(searching), gateway() as ours:
+            await ours.next(BearerUp)
+            assert (await scan).device.uuid == UUID
+            assert (await first(GattBearer())).device.uuid == UUID
+
+
+async def test_a_scan_works_while_the_link_finds_no_proxy() -> None:
+    async with GattLab() as lab:
+        await unprovisioned(lab, [])
+        async with gateway():
+            assert (await first(GattBearer())).device.uuid == UUID
+
+
+async def test_a_scan_that_was_cancelled_at_any_moment_blocks_no_later_one() -> None:
+    async with GattLab() as lab:
+        await unprovisioned(lab, [])
+        for turns in range(24):
+            scan = asyncio.ensure_future(GattBearer().scan(lambda _: None))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            scan.cancel()
+            await asyncio.gather(scan, return_exceptions=True)
+            assert scan.cancelled()
+        assert (await first(GattBearer())).device.uuid == UUID
+        await until(lambda: not lab.bluez.discovering)
+
+
+async def test_without_a_message_bus_a_scan_tells_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+    with pytest.raises(Unavailable, match=r"message bus(.|\n)*fix: apt-get install bluez"):
+        await GattBearer().scan(lambda _: None)
+
+
+@asynccontextmanager
+async def scanning_forever(heard: asyncio.Event) -> AsyncIterator[None]:
+    """An operator's scan that goes on, and has heard something by now."""
+    scan = asyncio.ensure_future(GattBearer().scan(lambda _: heard.set()))
+    try:
+        async with asyncio.timeout(20):
+            await heard.wait()
+        yield
+    finally:
+        scan.cancel()
+        await asyncio.gather(scan, return_exceptions=True)
 
 
 async def first(bearer: GattBearer) -> Heard:

@@ -78,6 +78,11 @@ class BluezService:
         await self._radio.stop()
         await self._radio.start()
 
+    @property
+    def discovering(self) -> bool:
+        """Whether any client's discovery is under way."""
+        return bool(self._discoverers)
+
     def knows(self, address: str) -> bool:
         """Whether a device was heard, and not forgotten since."""
         return address in self._devices
