@@ -13,6 +13,8 @@ from typing import Final
 
 from common import tls
 from common.errors import Misconfigured
+from common.logs import get_logger
+from common.mesh.cdb import SiteFile
 from edge_agent.config import AgentConfig, check_files
 from edge_agent.identity.pair import current
 from edge_agent.nodes.store import read_site, site_store
@@ -27,7 +29,7 @@ def examine(config: AgentConfig, now: float | None = None) -> list[str]:
     Raises Misconfigured, naming the first thing that would keep the agent from its work.
     """
     warnings = check_files(config)
-    _check_site_file(config)
+    site = _check_site_file(config)
     broker = config.broker
     tls.client_context(broker.ca, broker.certificate, broker.key)
     if (identity := current(config)).renewed:
@@ -35,10 +37,12 @@ def examine(config: AgentConfig, now: float | None = None) -> list[str]:
     warnings += [identity.lost] if identity.lost else []
     warnings += _check_certificate(config, time.time() if now is None else now)
     _check_state_dir(config)
+    if site is not None and config.mesh.link == "stack":
+        _check_own_node(config, site)
     return warnings
 
 
-def _check_site_file(config: AgentConfig) -> None:
+def _check_site_file(config: AgentConfig) -> SiteFile | None:
     site = read_site(site_store(config))
     if site is not None and config.mesh.link != "virtual":
         try:
@@ -47,6 +51,15 @@ def _check_site_file(config: AgentConfig) -> None:
             raise Misconfigured(
                 f"gateway.address: {error.problem}", "correct gateway.address, or export the site file again"
             ) from error
+    return site
+
+
+def _check_own_node(config: AgentConfig, site: SiteFile) -> None:
+    """Whether our own stack may send as this node: with the numbers that it saved, and no others' before."""
+    from firmware_bridge.stack_link.state_folder import StateFolder
+
+    gateway = config.gateway
+    StateFolder(gateway.state_dir, site, gateway.address).check(get_logger(__name__))
 
 
 def _check_certificate(config: AgentConfig, now: float) -> list[str]:

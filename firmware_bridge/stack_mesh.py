@@ -84,7 +84,7 @@ class StackMeshLink:
         random = random or Random()
         surroundings = Surroundings(
             settings.site,
-            settings.state_dir / "stack",
+            settings.state_dir,
             (MONITOR_REPORTS, *settings.groups),
             bearer,
             self._clock,

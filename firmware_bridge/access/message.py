@@ -30,9 +30,12 @@ class Opaque:
     data: bytes = field(repr=False)
 
 
-def build(message: AccessMessage) -> bytes:
-    """Opcode and parameters. Raises Rejected(OVERSIZED)."""
-    payload = opcode_bytes(message.OPCODE) + message.parameters()
+def build(message: AccessMessage | Opaque) -> bytes:
+    """Opcode and parameters. Raises Rejected(OVERSIZED, OUT_OF_RANGE)."""
+    if isinstance(message, Opaque):
+        payload = opcode_bytes(message.opcode) + message.data
+    else:
+        payload = opcode_bytes(message.OPCODE) + message.parameters()
     if len(payload) > MAX_ACCESS_PAYLOAD:
         raise Rejected(RejectReason.OVERSIZED, f"{len(payload)} bytes, at most {MAX_ACCESS_PAYLOAD}")
     return payload

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from struct import Struct
+from struct import error as StructError
 from typing import Final
 
 from common.errors import Rejected, RejectReason
+from common.mesh.addresses import is_unicast
 from firmware_bridge.stack.crypto import Ccm, aes_cmac
 from firmware_bridge.stack.keys import NetworkKey
 
@@ -39,19 +41,20 @@ class NetworkBeacon:
 
 
 def build_secure(beacon: NetworkBeacon, key: NetworkKey) -> bytes:
-    """A secure network beacon of 22 bytes, its type first (3.10.3)."""
-    body = _SECURE.pack(beacon.flags, key.network_id, beacon.iv_index)
+    """A secure network beacon of 22 bytes, its type first (3.10.3). Raises Rejected(OUT_OF_RANGE)."""
+    body = _packed(_SECURE, beacon, beacon.flags, key.network_id, beacon.iv_index)
     return bytes((SECURE_NETWORK,)) + body + aes_cmac(key.beacon, body)[:_AUTHENTICATION_BYTES]
 
 
 def build_private(beacon: NetworkBeacon, key: NetworkKey, random: bytes) -> bytes:
     """A private beacon of 27 bytes, its type first; `random` are 13 fresh random bytes (3.10.4).
 
-    Authentication and obfuscation together are AES-CCM with the random field as nonce (3.10.4.1).
+    Authentication and obfuscation together are AES-CCM with the random field as nonce (3.10.4.1). Raises
+    Rejected(OUT_OF_RANGE).
     """
     if len(random) != _RANDOM_BYTES:
         raise ValueError(f"the random field has {_RANDOM_BYTES} bytes")
-    data = _PRIVATE.pack(beacon.flags, beacon.iv_index)
+    data = _packed(_PRIVATE, beacon, beacon.flags, beacon.iv_index)
     return bytes((PRIVATE,)) + random + Ccm(key.private_beacon).encrypt(random, data, 8)
 
 
@@ -69,6 +72,13 @@ def parse(data: bytes, key: NetworkKey) -> NetworkBeacon | None:
         _check_size(data, _PRIVATE_BYTES)
         return _parse_private(data, key)
     return None
+
+
+def _packed(layout: Struct, beacon: NetworkBeacon, *fields: int | bytes) -> bytes:
+    try:
+        return layout.pack(*fields)
+    except StructError as error:
+        raise Rejected(RejectReason.OUT_OF_RANGE, f"{beacon}") from error
 
 
 def _parse_secure(data: bytes, key: NetworkKey) -> NetworkBeacon | None:
@@ -99,8 +109,10 @@ def _check_size(data: bytes, size: int) -> None:
 def node_identity(key: NetworkKey, random: bytes, address: int, *, private: bool = False) -> bytes:
     """The 8-byte hash by which a node's proxy advertises its identity (7.2.2.2.3, private 7.2.2.2.5).
 
-    `random` are the 8 bytes that stand beside the hash.
+    `random` are the 8 bytes that stand beside the hash. Raises Rejected(OUT_OF_RANGE).
     """
+    if not is_unicast(address):
+        raise Rejected(RejectReason.OUT_OF_RANGE, f"{address:#x} is no node's address")
     padding = bytes(5) + (b"\x03" if private else b"\x00")
     return key.identity_block.encrypt(padding + random + address.to_bytes(2, "big"))[8:]
 

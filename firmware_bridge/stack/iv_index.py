@@ -31,6 +31,8 @@ class Change(Enum):
     """Transmit with the new index, sequence numbers from 0 on."""
     RECOVERED = auto()
     """The network is far ahead: transmit as it does, sequence numbers from 0 on."""
+    LEARNED = auto()
+    """The first that we heard of it: transmit as the network does, sequence numbers as they go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,21 @@ class IvState:
     """`index` is the network's, `updating` whether its update is in progress, `since` when that began
     (3.11.5, 3.11.6).
 
-    `recovered_at` is when the last recovery happened, if ever.
+    `recovered_at` is when the last recovery happened, if ever. `came_later` says that the network was in this
+    state before we came to it: `since` is when we did. `known` is False until anybody has told us the index.
     """
 
     index: int
     updating: bool = False
     since: float = 0.0
     recovered_at: float | None = None
+    came_later: bool = False
+    known: bool = True
+
+    @classmethod
+    def unknown(cls) -> IvState:
+        """Before the first beacon: index 0 is assumed, and the first that is told is taken (3.10.3)."""
+        return cls(0, known=False)
 
     @property
     def transmit(self) -> int:
@@ -54,34 +64,43 @@ class IvState:
     def heard(self, index: int, updating: bool, now: float) -> tuple[IvState, Change]:
         """The state after an authentic beacon (3.11.5, 3.11.6). Beacons that lie behind, jump too far, or
         come too early are ignored: an old beacon can be replayed by anybody."""
+        if not self.known:
+            return IvState(index, updating, now, came_later=True), Change.LEARNED
         ahead = index - self.index
-        if ahead == 0 and self.updating and not updating and self._is_old_enough(now):
-            return replace(self, updating=False, since=now), Change.UPDATE_ENDED
+        if ahead == 0 and self.updating and not updating and self._may_follow(now):
+            return self._turned(index, False, now), Change.UPDATE_ENDED
         if ahead == 1 and not self.updating and updating:
             # An update that begins is never a recovery: that would be a way around the 96 hours.
-            began = replace(self, index=index, updating=True, since=now)
-            return (began, Change.UPDATE_BEGAN) if self._is_old_enough(now) else (self, Change.NONE)
+            began = self._turned(index, True, now)
+            return (began, Change.UPDATE_BEGAN) if self._may_follow(now) else (self, Change.NONE)
         # One ahead in normal operation as well: the update was missed altogether (3.11.6).
         if 1 <= ahead <= RECOVERY_REACH and self._may_recover(now):
-            # Nobody knows how long the network has been in this state: no 96 hours for its next change.
-            return IvState(index, updating, now - LEAST_STATE_S, now), Change.RECOVERED
+            return IvState(index, updating, now, now, came_later=True), Change.RECOVERED
         return self, Change.NONE
 
     def begin_update(self, now: float) -> IvState | None:
         """The state after this node began an update; None while it may not (3.11.5)."""
-        if self.updating or self.index == MAX_IV_INDEX or not self._is_old_enough(now):
+        if self.updating or self.index == MAX_IV_INDEX or not self._may_lead(now):
             return None
-        return replace(self, index=self.index + 1, updating=True, since=now)
+        return self._turned(self.index + 1, True, now)
 
     def end_update(self, now: float) -> IvState | None:
         """The state after this node ended an update; None while it may not. The caller waits for the end of
         segmented messages under way (3.11.5)."""
-        if not self.updating or not self._is_old_enough(now):
+        if not self.updating or not self._may_lead(now):
             return None
-        return replace(self, updating=False, since=now)
+        return self._turned(self.index, False, now)
 
-    def _is_old_enough(self, now: float) -> bool:
-        return now - self.since >= LEAST_STATE_S
+    def _turned(self, index: int, updating: bool, now: float) -> IvState:
+        return replace(self, index=index, updating=updating, since=now, came_later=False)
+
+    def _may_lead(self, now: float) -> bool:
+        """Whether the 96 hours are over for certain; a network that nobody told us of is left alone."""
+        return self.known and now - self.since >= LEAST_STATE_S
+
+    def _may_follow(self, now: float) -> bool:
+        # Nobody knows how long the network was in a state before we came: others may end it at any time.
+        return self.came_later or self._may_lead(now)
 
     def _may_recover(self, now: float) -> bool:
         # A recovery in the future says that the clock was wrong then: it must not hold for years.

@@ -106,9 +106,9 @@ def build(pdu: LowerPdu) -> bytes:
             _check_size(len(segment), SEGMENT_CONTROL_BYTES)
             return bytes((0x80 | _opcode_bits(opcode),)) + _counts(False, seq_zero, offset, last) + segment
         case SegmentAck(seq_zero, block, on_behalf):
-            if not 0 <= block <= MAX_BLOCK:
-                raise Rejected(RejectReason.OUT_OF_RANGE, f"a BlockAck of {block:#x}")
-            head = on_behalf << 15 | (seq_zero & SEQ_ZERO_MASK) << 2
+            if not (0 <= block <= MAX_BLOCK and 0 <= seq_zero <= SEQ_ZERO_MASK):
+                raise Rejected(RejectReason.OUT_OF_RANGE, f"SeqZero {seq_zero}, a BlockAck of {block:#x}")
+            head = on_behalf << 15 | seq_zero << 2
             return bytes((SEGMENT_ACK,)) + head.to_bytes(2, "big") + block.to_bytes(4, "big")
 
 
@@ -197,9 +197,9 @@ def _parse_counts(transport: bytes, full: int) -> tuple[bool, int, int, int]:
 
 
 def _counts(long_mic: bool, seq_zero: int, offset: int, last: int) -> bytes:
-    if not 0 <= offset <= last < MAX_SEGMENTS:
-        raise Rejected(RejectReason.OUT_OF_RANGE, f"segment {offset} of {last}")
-    return (long_mic << 23 | (seq_zero & SEQ_ZERO_MASK) << 10 | offset << 5 | last).to_bytes(3, "big")
+    if not (0 <= offset <= last < MAX_SEGMENTS and 0 <= seq_zero <= SEQ_ZERO_MASK):
+        raise Rejected(RejectReason.OUT_OF_RANGE, f"SeqZero {seq_zero}, segment {offset} of {last}")
+    return (long_mic << 23 | seq_zero << 10 | offset << 5 | last).to_bytes(3, "big")
 
 
 def _aid(first: int) -> int | None:

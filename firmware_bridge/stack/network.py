@@ -52,6 +52,7 @@ def seal(pdu: NetworkPdu, credentials: Credentials, iv_index: int, *, proxy: boo
     OVERSIZED) for values that cannot go on air.
     """
     _check(pdu, 0 if proxy else 1)
+    _check_iv_index(iv_index)
     control, ttl, sequence, source, destination, transport = pdu
     ctl_ttl = control << 7 | ttl
     high, low = sequence >> 16, sequence & 0xFFFF
@@ -79,6 +80,7 @@ def open_sealed(
     if not MIN_BYTES <= len(data) <= MAX_BYTES:
         reason = RejectReason.TRUNCATED if len(data) < MIN_BYTES else RejectReason.OVERSIZED
         raise Rejected(reason, f"a network PDU of {len(data)} bytes")
+    _check_iv_index(iv_index)
     if data[0] != (iv_index & 1) << 7 | credentials.nid:
         return None
     sealed = data[7:]
@@ -127,6 +129,11 @@ def _hide(header: bytes, sealed: bytes, credentials: Credentials, iv_index: int)
     pecb = credentials.privacy.encrypt(_PRIVACY.pack(iv_index) + sealed[:7])
     mixed = int.from_bytes(header, "big") ^ int.from_bytes(pecb[:6], "big")
     return mixed.to_bytes(6, "big")
+
+
+def _check_iv_index(iv_index: int) -> None:
+    if not 0 <= iv_index <= MAX_IV_INDEX:
+        raise Rejected(RejectReason.OUT_OF_RANGE, f"IV index {iv_index:#x}")
 
 
 def _check(pdu: NetworkPdu, lowest_destination: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from common.errors import Rejected, RejectReason
 from firmware_bridge.stack import beacons, control
@@ -18,6 +18,7 @@ from firmware_bridge.stack.inbound import Acknowledged, Inbound
 from firmware_bridge.stack.iv_index import Change, IvState
 from firmware_bridge.stack.key_refresh import Phase
 from firmware_bridge.stack.keyring import Keyring
+from firmware_bridge.stack.keys import NetworkKey
 from firmware_bridge.stack.outbound import Message, Outbound, Sent
 from firmware_bridge.stack.reassembly import Reassembler
 from firmware_bridge.stack.replay import ReplayList
@@ -32,13 +33,22 @@ USUAL_TRANSMITTER: Final = SarTransmitter()
 USUAL_RECEIVER: Final = SarReceiver()
 
 
+class Heard(NamedTuple):
+    """An authentic beacon (3.10.3, 3.10.4): whose it is, and what it says."""
+
+    net_index: int
+    key: NetworkKey
+    said: NetworkBeacon
+
+
 class StackNode:
     """One node with the primary element `address` (3.4 to 3.6).
 
     `save(state, limit)` makes the IV index state and the sequence numbers' limit durable, together, before it
     returns; `sequence` is the limit that an earlier run saved last. `groups` are group addresses listened to,
     besides all-nodes and the virtual addresses of the keyring's labels. `refused` counts, by reason, what was
-    sent under our keys and still was wrong.
+    sent under our keys and still was wrong. `ignored_beacons` counts the authentic ones whose IV index is not
+    believed, below ours or above, by the sign of the difference.
     """
 
     def __init__(
@@ -61,6 +71,7 @@ class StackNode:
         self.default_ttl = default_ttl
         self.replay = ReplayList()
         self.refused: Counter[RejectReason] = Counter()
+        self.ignored_beacons: Counter[int] = Counter()
         self.sequence = SequenceNumbers(sequence, lambda limit: save(self.iv, limit))
         self.reassembler = Reassembler(receiver)
         self._save = save
@@ -85,18 +96,20 @@ class StackNode:
         (3.6.4.1).
 
         Long payloads go in segments, one message to a destination at a time; `segmented` asks for segments
-        (and so for acknowledgement) even where none are needed. Raises Rejected (OVERSIZED, OUT_OF_RANGE),
-        Misconfigured (no such key), Unavailable (no sequence numbers left, too many messages waiting).
+        (and so for acknowledgement) even where none are needed. Raises Rejected (OVERSIZED, OUT_OF_RANGE,
+        INVALID: a Label UUID that does not fit), Misconfigured (no such key), Unavailable (no sequence
+        numbers left, too many messages waiting), ValueError for none or both of `application` and `device`.
         """
+        if (application is None) == (device is None):
+            raise ValueError("a message needs an application key or a device key, and not both")
         hops = self.default_ttl if ttl is None else ttl
         if application is not None:
             key = self.keyring.application(application)
             message = Message(destination, payload, key, key.aid, key.net_index, hops, long_mic, label)
-        elif device is not None:
+        else:
+            assert device is not None  # by the check above
             owner = self.keyring.device(device)
             message = Message(destination, payload, owner, None, net_index, hops, long_mic, label)
-        else:
-            raise ValueError("a message needs an application key or a device key")
         return self._outbound.send(message, segmented, now)
 
     def send_control(self, destination: int, message: control.Message, ttl: int, net_index: int = 0) -> None:
@@ -112,7 +125,8 @@ class StackNode:
         return self._outbound.outcomes()
 
     def poll(self, now: float) -> None:
-        """Let everything happen that is due (3.5.3): segments, their repetition, and acknowledgements."""
+        """Let everything happen that is due (3.5.3): segments, their repetition, and acknowledgements. Raises
+        Unavailable (no sequence numbers left), and nothing else of its own."""
         for answer in self.reassembler.poll(now):
             self._outbound.answer(answer, self.default_ttl)
         self._outbound.poll(now)
@@ -135,18 +149,35 @@ class StackNode:
             return []
         return [] if taken is None else [taken]
 
-    def beacon(self, data: bytes, wall: float) -> list[Received]:
-        """Follow an authentic beacon's IV index and key refresh state (3.10, 3.11.4 to 3.11.6). `wall` is
-        Unix time: procedures last days. Raises what `save` raises, with nothing changed."""
+    @property
+    def left_out(self) -> int:
+        """PDUs that were not kept, because nobody took `outgoing` for too long."""
+        return self._outbound.left_out
+
+    def authentic(self, data: bytes) -> Heard | None:
+        """Whose beacon this is among our subnets (3.10.3, 3.10.4); None for anybody else's."""
         try:
             for index, subnet in self.keyring.subnets.items():
                 for key in subnet.beacon_keys:
                     if (said := beacons.parse(data, key)) is not None:
-                        self.keyring.subnets[index] = subnet.heard(key, said.key_refresh)
-                        return self._follow(said, index, wall)
+                        return Heard(index, key, said)
         except Rejected as error:
             self.refused[error.reason] += 1
-        return []
+        return None
+
+    def beacon(self, data: bytes, wall: float) -> list[Received]:
+        """Follow an authentic beacon's IV index and key refresh state (3.10, 3.11.4 to 3.11.6). `wall` is
+        Unix time: procedures last days. Raises what `save` raises, with nothing changed."""
+        heard = self.authentic(data)
+        return [] if heard is None else self.follow(heard, wall)
+
+    def follow(self, heard: Heard, wall: float) -> list[Received]:
+        """Like `beacon`, for one that `authentic` gave (3.10, 3.11.4 to 3.11.6)."""
+        # First what must be on disk: when that fails, nothing has changed.
+        events = self._follow(heard.said, heard.net_index, wall)
+        subnet = self.keyring.subnets[heard.net_index]
+        self.keyring.subnets[heard.net_index] = subnet.heard(heard.key, heard.said.key_refresh)
+        return events
 
     def own_beacon(self, net_index: int = 0) -> bytes:
         """The secure network beacon of what this node knows (3.10.3), to tell of an update that it began.
@@ -170,17 +201,25 @@ class StackNode:
         return [] if state is None or self._outbound.busy else self._change(state, Change.UPDATE_ENDED)
 
     def _follow(self, said: NetworkBeacon, net_index: int, wall: float) -> list[Received]:
-        if net_index != PRIMARY and PRIMARY in self.keyring.subnets and said.iv_index > self.iv.index:
+        secondary = net_index != PRIMARY and PRIMARY in self.keyring.subnets
+        if secondary and (not self.iv.known or said.iv_index > self.iv.index):
             # Whoever holds a secondary key alone must not move the whole network on (3.11.5).
-            return []
+            return self._ignore(said)
         state, change = self.iv.heard(said.iv_index, said.iv_update, wall)
+        if change is Change.NONE and said.iv_index != self.iv.index:
+            return self._ignore(said)
         # Segments under way keep their IV index (3.11.5): the change waits for a later beacon.
         if change is Change.NONE or (change is Change.UPDATE_ENDED and self._outbound.busy):
             return []
         return self._change(state, change)
 
+    def _ignore(self, said: NetworkBeacon) -> list[Received]:
+        self.ignored_beacons[1 if said.iv_index > self.iv.index else -1] += 1
+        return []
+
     def _change(self, state: IvState, change: Change) -> list[Received]:
-        if state.transmit != self.iv.transmit:
+        # Numbers that were used under an assumed index may lie above those of another state of this address.
+        if state.transmit != self.iv.transmit and change is not Change.LEARNED:
             # On disk before it is used: the other way round, a crash would use numbers twice.
             self._save(state, 0)
             self._outbound.abandon()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from common.errors import Rejected, RejectReason, Unavailable
+from common.errors import Misconfigured, Rejected, RejectReason, Unavailable
 from common.mesh.addresses import is_unicast
 from firmware_bridge.stack import control, lower, network, upper
 from firmware_bridge.stack.keyring import Keyring
@@ -20,8 +20,12 @@ from firmware_bridge.stack.sending import Outcome, SegmentedSending
 from firmware_bridge.stack.sequence import SequenceNumbers
 from firmware_bridge.stack.upper import TransportKey
 
-WAITING: Final = 64
-"""Segmented messages that wait for an earlier one to the same destination; more are refused."""
+SEGMENTED: Final = 64
+"""Segmented messages under way and waiting, in all; more are refused with Unavailable."""
+
+OUTGOING: Final = 1024
+"""Network PDUs that wait for `outgoing`. When so many do, new messages are refused with Unavailable; segments
+and acknowledgements, which may get lost anyway, are left out and counted."""
 
 RETRY_S: Final = 1.0
 """After so long what could not begin, for want of sequence numbers, is tried again."""
@@ -85,6 +89,7 @@ class Outbound:
         self._waiting: deque[tuple[Sent, Message]] = deque()
         self._retry_at: float | None = None
         self._out: deque[bytes] = deque()
+        self.left_out = 0
         self._outcomes: deque[tuple[Sent, Outcome]] = deque(maxlen=OUTCOMES)
 
     @property
@@ -94,6 +99,7 @@ class Outbound:
 
     def send(self, message: Message, segmented: bool, now: float) -> Sent:
         """Send a message (3.6.4.1); see `StackNode.send`."""
+        self._check(message)
         size = len(message.payload) + (upper.LONG_MIC_BYTES if message.long_mic else upper.SHORT_MIC_BYTES)
         if not message.payload or size > upper.MAX_UPPER_BYTES:
             raise Rejected(RejectReason.OVERSIZED, f"an access payload of {len(message.payload)} bytes")
@@ -102,18 +108,18 @@ class Outbound:
             pdu = Access(message.aid, self._seal(message, first, self._transmit_iv()))
             self._transmit(lower.build(pdu), False, message, first, self._transmit_iv())
             return Sent(message.destination, 0)
-        upper.check_label(message.destination, message.label)
+        if len(self._running) + len(self._waiting) >= SEGMENTED:
+            raise Unavailable(f"{SEGMENTED} segmented messages are under way already")
         handle = Sent(message.destination, -(-size // lower.SEGMENT_ACCESS_BYTES))
         if not self._is_taken(message.destination):
             self._begin(handle, message, now)
-        elif len(self._waiting) < WAITING:
-            self._waiting.append((handle, message))
         else:
-            raise Unavailable(f"{WAITING} segmented messages wait already")
+            self._waiting.append((handle, message))
         return handle
 
     def send_control(self, destination: int, message: control.Message, ttl: int, net_index: int) -> None:
-        """Send a control message that fits one PDU (3.6.5)."""
+        """Send a control message that fits one PDU (3.6.5); see `StackNode.send_control`."""
+        self._check_room()
         self._send_control(lower.build(control.build(message)), destination, ttl, net_index)
 
     def answer(self, answer: Answer, default_ttl: int) -> None:
@@ -133,7 +139,7 @@ class Outbound:
 
     def poll(self, now: float) -> None:
         """Send the segments that are due, and begin what waits (3.5.3.3). Raises Unavailable without sequence
-        numbers; what waits goes on waiting."""
+        numbers, and nothing else; what waits goes on waiting."""
         for destination, running in list(self._running.items()):
             self._send_due(running, now)
             self._end_if_over(destination, running)
@@ -163,6 +169,20 @@ class Outbound:
         for destination, running in list(self._running.items()):
             running.sending.abandon()
             self._end_if_over(destination, running)
+
+    def _check(self, message: Message) -> None:
+        """Refuse at once what could not go on air later: nobody would be there to be told."""
+        if not (0 < message.destination <= 0xFFFF and 0 <= message.ttl <= network.MAX_TTL):
+            raise Rejected(
+                RejectReason.OUT_OF_RANGE, f"destination {message.destination:#x}, TTL {message.ttl}"
+            )
+        upper.check_label(message.destination, message.label)
+        self._keyring.transmit_key(message.net_index)
+        self._check_room()
+
+    def _check_room(self) -> None:
+        if len(self._out) >= OUTGOING:
+            raise Unavailable(f"{OUTGOING} PDUs wait to be transmitted")
 
     def _is_taken(self, destination: int) -> bool:
         return destination in self._running or any(m.destination == destination for _, m in self._waiting)
@@ -197,7 +217,11 @@ class Outbound:
         for segment in running.sending.due(now):
             sequence = self._sequence.take() if running.first is None else running.first
             running.first = None
-            self._send_segment(segment, running, sequence)
+            try:
+                self._send_segment(segment, running, sequence)
+            except Misconfigured:
+                # Its network key was taken out of the keyring meanwhile.
+                running.sending.abandon()
 
     def _send_segment(self, segment: Segment, running: _Running, sequence: int) -> None:
         is_control = isinstance(segment, ControlSegment)
@@ -232,4 +256,7 @@ class Outbound:
 
     def _put(self, pdu: NetworkPdu, net_index: int, iv_index: int) -> None:
         credentials = self._keyring.transmit_key(net_index).credentials
+        if len(self._out) >= OUTGOING:
+            self.left_out += 1
+            return
         self._out.append(network.seal(pdu, credentials, iv_index))

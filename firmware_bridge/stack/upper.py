@@ -7,6 +7,7 @@ always the number whose lowest bits are SeqZero: a segmented message is encrypte
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as StructError
 from typing import Final, TypeAlias
 
 from common.errors import Rejected, RejectReason
@@ -41,7 +42,8 @@ def encrypt(
 ) -> bytes:
     """The upper transport PDU of an access payload (opcode and parameters) of 1 to 380 bytes (3.9.7.1).
 
-    `label` is the Label UUID (16 bytes) of a virtual `destination`. Raises Rejected(OVERSIZED, INVALID).
+    `label` is the Label UUID (16 bytes) of a virtual `destination`. Raises Rejected(OVERSIZED, INVALID,
+    OUT_OF_RANGE).
     """
     mic = LONG_MIC_BYTES if long_mic else SHORT_MIC_BYTES
     if not 0 < len(payload) <= MAX_UPPER_BYTES - mic:
@@ -63,7 +65,8 @@ def decrypt(
     label: bytes | None = None,
 ) -> bytes | None:
     """The access payload in an upper transport PDU, or None when `key` (or `label`) is not the right one:
-    an AID is 6 bits, a virtual address a hash of 14, so several may have to be tried (3.9.7.1)."""
+    an AID is 6 bits, a virtual address a hash of 14, so several may have to be tried (3.9.7.1). Raises
+    Rejected(OUT_OF_RANGE) for numbers that no PDU has."""
     mic = LONG_MIC_BYTES if long_mic else SHORT_MIC_BYTES
     if len(upper) <= mic:
         return None
@@ -98,7 +101,13 @@ def check_label(destination: int, label: bytes | None) -> None:
 def _nonce(
     key: TransportKey, long_mic: bool, sequence: int, source: int, destination: int, iv_index: int
 ) -> bytes:
-    """Application or device nonce (3.9.5.2, 3.9.5.3)."""
+    """Application or device nonce (3.9.5.2, 3.9.5.3). Raises Rejected(OUT_OF_RANGE)."""
     kind = _APPLICATION_NONCE if isinstance(key, ApplicationKey) else _DEVICE_NONCE
     high, low = sequence >> 16, sequence & 0xFFFF
-    return _NONCE.pack(kind, long_mic << 7, high, low, source, destination, iv_index)
+    try:
+        return _NONCE.pack(kind, long_mic << 7, high, low, source, destination, iv_index)
+    except StructError as error:
+        raise Rejected(
+            RejectReason.OUT_OF_RANGE,
+            f"sequence {sequence:#x}, {source:#x} to {destination:#x}, IV index {iv_index:#x}",
+        ) from error

@@ -13,7 +13,6 @@ from common.logs import Logger
 from firmware_bridge.stack.node import StackNode
 from firmware_bridge.stack.proxy import PduType
 from firmware_bridge.stack_link.outgoing import Outgoing
-from firmware_bridge.stack_link.state import ASSUMED
 
 BEACON_PERIOD_S: Final = 10.0
 
@@ -23,7 +22,7 @@ async def keep_iv_index(node: StackNode, outgoing: Outgoing, clock: Clock, log: 
     done. A network whose index nobody has told us yet is left alone."""
     while True:
         await clock.sleep(BEACON_PERIOD_S)
-        if node.iv.since == ASSUMED or not (node.sequence.wants_update or node.iv.updating):
+        if not node.iv.known or not (node.sequence.wants_update or node.iv.updating):
             continue
         try:
             wall = clock.wall()

@@ -16,9 +16,13 @@ from firmware_bridge.stack.proxy import PduType
 WAITING: Final = 128
 """When so many PDUs wait, whoever sends waits, too; answers, which cannot, are left out."""
 
+MOST: Final = 4 * WAITING
+"""With so many, what comes on top is left out: segments and acknowledgements, which the stack repeats."""
+
 
 class Outgoing:
-    """PDUs for one bearer. `news` is set when there are any; `not_sent` counts what the bearer refused."""
+    """PDUs for one bearer. `news` is set when there are any; `not_sent` counts what the bearer refused,
+    `left_out` what found no room."""
 
     def __init__(self, node: StackNode, log: Logger) -> None:
         self._node = node
@@ -27,6 +31,7 @@ class Outgoing:
         self._room = asyncio.Event()
         self.news = asyncio.Event()
         self.not_sent = 0
+        self.left_out = 0
 
     @property
     def full(self) -> bool:
@@ -39,7 +44,10 @@ class Outgoing:
             self.put(PduType.NETWORK, pdu, transmit)
 
     def put(self, kind: PduType, data: bytes, transmit: Transmit | None = None) -> None:
-        """Add a PDU; never waits."""
+        """Add a PDU; never waits. A queue that is full to the brim leaves it out, counted."""
+        if len(self._queue) >= MOST:
+            self.left_out += 1
+            return
         self._queue.append((kind, data, transmit))
         self.news.set()
 

@@ -37,7 +37,8 @@ from firmware_bridge.stack_link.outgoing import Outgoing
 from firmware_bridge.stack_link.own_config import OwnConfig
 from firmware_bridge.stack_link.site_keys import adopt_device_keys, first_application_key, keyring_of
 from firmware_bridge.stack_link.speaker import Speaker
-from firmware_bridge.stack_link.state import ASSUMED, Numbers, StackState
+from firmware_bridge.stack_link.state import Numbers, StackState
+from firmware_bridge.stack_link.state_folder import StateFolder
 from firmware_bridge.stack_link.station import Station
 
 USUAL_TTL: Final = 7
@@ -80,7 +81,7 @@ class Surroundings:
     """What a node of ours is given by whoever makes it. `groups` are those that it hears."""
 
     site: SiteFile
-    folder: Path
+    state_dir: Path
     groups: Collection[int]
     bearer: Bearer
     clock: Clock
@@ -106,7 +107,8 @@ class OwnStackNode:
         self._given = given = surroundings  # its site may be replaced by `adopt`
         self._role = role
         self._log = given.log
-        self._state = StackState(given.folder, given.log)
+        self._folder = StateFolder(given.state_dir, given.site, address)
+        self._state = StackState(self._folder.path, given.log)
         self._parts: _Parts | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._monitoring: asyncio.Task[None] | None = None
@@ -139,12 +141,15 @@ class OwnStackNode:
     def iv_state(self) -> IvState | None:
         """The network's IV index; None until a beacon has told it."""
         state = None if self._parts is None else self._parts.node.iv
-        return None if state is None or state.since == ASSUMED else state
+        return None if state is None or not state.known else state
 
     async def run(self) -> NoReturn:
         """Stay attached until cancelled. Raises Misconfigured: the state is another's, or lost."""
-        numbers = self._state.open() or Numbers(IvState(0, since=ASSUMED), 0)
+        self._folder.refuse_other_link()
+        numbers = self._state.open()
         try:
+            if numbers is None:
+                numbers = Numbers(IvState.unknown(), self._folder.first_number(self._log))
             self._parts = parts = self._assemble(numbers)
             self._state.read_replay(parts.node.replay)
             async with together() as tasks:
@@ -193,9 +198,7 @@ class OwnStackNode:
         )
         outgoing = Outgoing(node, log)
         speaker = Speaker(node, self.key_index, outgoing, self.received, self._own_config, given.clock, log)
-        station = Station(
-            node, given.bearer, given.groups, speaker, outgoing, self, self._state.save, given.clock, log
-        )
+        station = Station(node, given.bearer, given.groups, speaker, outgoing, self, given.clock, log)
         return _Parts(node, outgoing, speaker, station, OwnConfig(node, given.bearer))
 
     async def _stay_attached(self, station: Station) -> None:

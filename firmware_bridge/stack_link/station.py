@@ -7,7 +7,7 @@ network counts as out of reach.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final, Protocol
 
 from common.clock import Clock
@@ -15,15 +15,12 @@ from common.errors import MeshtwinError, Unavailable
 from common.logs import Logger
 from common.tasks import together
 from firmware_bridge.bearers.bearer import Bearer, BearerDown, BearerUp, PduReceived
-from firmware_bridge.stack import beacons
 from firmware_bridge.stack.events import Received
-from firmware_bridge.stack.iv_index import IvState
-from firmware_bridge.stack.node import StackNode
+from firmware_bridge.stack.node import Heard, StackNode
 from firmware_bridge.stack.proxy import PduType
 from firmware_bridge.stack_link.outgoing import Outgoing
 from firmware_bridge.stack_link.proxy_filter import ProxyControl
 from firmware_bridge.stack_link.speaker import Speaker
-from firmware_bridge.stack_link.state import ASSUMED
 
 _LONGEST_REST_S: Final = 1.0
 
@@ -47,7 +44,7 @@ class Holder(Protocol):
 class Station:
     """Carries what `speaker` says through `outgoing` to `bearer`, and what comes back to `holder`.
 
-    `groups` are addresses that a proxy shall pass on besides our own; `save` keeps an IV index.
+    `groups` are addresses that a proxy shall pass on besides our own.
     """
 
     def __init__(
@@ -58,7 +55,6 @@ class Station:
         speaker: Speaker,
         outgoing: Outgoing,
         holder: Holder,
-        save: Callable[[IvState, int], None],
         clock: Clock,
         log: Logger,
     ) -> None:
@@ -68,10 +64,10 @@ class Station:
         self._speaker = speaker
         self._outgoing = outgoing
         self._holder = holder
-        self._save = save
         self._clock = clock
         self._log = log
         self._control: ProxyControl | None = None
+        self._complained: set[bool] = set()
 
     async def run(self) -> None:
         """Carry until cancelled. Raises Unavailable when the bearer ends or a proxy confirms nothing, and
@@ -138,21 +134,23 @@ class Station:
         self._outgoing.news.set()
 
     def _take_beacon(self, data: bytes) -> None:
-        if self._node.iv.since != ASSUMED:
-            for event in self._node.beacon(data, self._clock.wall()):
-                self._holder.received(event)
+        heard = self._node.authentic(data)
+        if heard is None:
             return
-        for subnet in self._node.keyring.subnets.values():
-            for key in subnet.receive:
-                if (said := beacons.parse(data, key)) is not None:
-                    self._learn(IvState(said.iv_index, said.iv_update))
-                    return
+        if self._control is not None:
+            self._control.offered(heard.net_index)
+        before = self._node.ignored_beacons.total()
+        for event in self._node.follow(heard, self._clock.wall()):
+            self._holder.received(event)
+        if self._node.ignored_beacons.total() > before:
+            self._complain(heard)
 
-    def _learn(self, iv: IvState) -> None:
-        """Take the network's IV index over as it is: we never had one of our own."""
-        self._save(iv, self._node.sequence.limit)
-        self._node.iv = iv
-        self._log.info("iv-index-learned", iv_index=iv.index)
+    def _complain(self, heard: Heard) -> None:
+        """Tell of a network whose IV index is not believed, once for behind and once for ahead."""
+        said, ours = heard.said.iv_index, self._node.iv.index
+        if (said > ours) not in self._complained:
+            self._complained.add(said > ours)
+            self._log.warning("iv-index-ignored", said=said, ours=ours, net_index=heard.net_index)
 
     def _take_configuration(self, data: bytes) -> None:
         if self._control is not None:

@@ -15,7 +15,7 @@ from firmware_bridge.stack.events import AccessReceived, HeartbeatReceived, IvIn
 from firmware_bridge.stack.iv_index import LEAST_STATE_S, Change, IvState
 from firmware_bridge.stack.keyring import Keyring
 from firmware_bridge.stack.node import StackNode
-from firmware_bridge.stack.outbound import WAITING
+from firmware_bridge.stack.outbound import SEGMENTED
 from firmware_bridge.stack.sending import Outcome
 from firmware_bridge.stack.upper import virtual_address
 
@@ -260,9 +260,9 @@ def test_wrong_requests_are_named() -> None:
     for size in (0, 381):
         with pytest.raises(Rejected):
             one.send(0x10, bytes(size), 0.0, application=0)
-    for _ in range(WAITING + 1):
+    for _ in range(SEGMENTED):
         one.send(0x10, bytes(50), 0.0, application=0)
-    with pytest.raises(Unavailable, match="wait already"):
+    with pytest.raises(Unavailable, match="under way already"):
         one.send(0x10, bytes(50), 0.0, application=0)
 
 

@@ -31,7 +31,8 @@ async def test_an_air_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured):
         await link.open()
     await link.close()
-    assert (tmp_path / "state" / "stack" / "lock").exists()
+    (lock,) = (tmp_path / "state" / "stack").glob("*/lock")
+    assert lock.read_bytes() == b""
 
 
 async def test_a_machine_without_bluetooth_is_told_as_such(

@@ -15,7 +15,7 @@ from common.logs import get_logger
 from firmware_bridge.stack.iv_index import IvState
 from firmware_bridge.stack.replay import ReplayList
 from firmware_bridge.stack.sequence import SequenceNumbers
-from firmware_bridge.stack_link.state import ASSUMED, Numbers, StackState
+from firmware_bridge.stack_link.state import Numbers, StackState
 
 SLOTS = ("numbers.a", "numbers.b")
 IV = IvState(7, True, 1_700_000_000.5, 1_600_000_000.25)
@@ -41,7 +41,7 @@ def numbers_in(folder: Path) -> Numbers | None:
         state.close()
 
 
-@pytest.mark.parametrize("iv", [IV, IvState(0), IvState(0xFFFFFFFF, since=ASSUMED)])
+@pytest.mark.parametrize("iv", [IV, IvState(0), IvState(0xFFFFFFFF, came_later=True), IvState.unknown()])
 def test_numbers_come_back_as_they_were_saved(tmp_path: Path, iv: IvState) -> None:
     saved(tmp_path / "node", iv, 4711)
     assert numbers_in(tmp_path / "node") == Numbers(iv, 4711)

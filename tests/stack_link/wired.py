@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -30,6 +31,9 @@ from firmware_bridge.stack_mesh import StackMeshLink, StackSettings
 from tests.bridge.real_site import site_document
 from tools.gattlab.proxy_server import ProxyServer
 from tools.meshlab import poll
+
+_NUMBERS = count(step=1 << 12)
+"""Every wire's proxy goes on with its numbers, as real proxies do over their restarts."""
 
 GATEWAY, LAMP, PROXY = 0x0001, 0x0101, 0x0B00
 SITE = SiteFile.model_validate(site_document(3))
@@ -77,6 +81,7 @@ class WiredBearer:
         self.dropped = 0
         self._filters = filters
         self._server = ProxyServer(KEY, PROXY, self.tell, self._to_air, iv_index=iv_index)
+        self._server._sequence = next(_NUMBERS)
         self._events = BearerEvents()
 
     async def open(self) -> None:
