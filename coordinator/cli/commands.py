@@ -15,7 +15,8 @@ import typer
 from common.command_errors import EXIT_CODES
 from coordinator.cli.export import export
 from coordinator.cli.models import models
-from coordinator.cli.twin import recipes, twin, whatif
+from coordinator.cli.twin import recipes, twin
+from coordinator.cli.whatif import whatif
 from coordinator.config import StatePaths, default_state, load_config
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`coordinator twin`, `recipes` and `whatif`: what the twin is asked, and what is done about it.
+"""`coordinator twin` and `recipes`: what the twin is asked, and what is done about it.
 
 Sites are asked of the running coordinator; a scenario file is computed right here, without one.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from common.errors import Misconfigured, Rejected, RejectReason
+from common.errors import Misconfigured
 from common.files import write_file
 from coordinator.cli import twin_tables as tables
 
@@ -68,9 +68,9 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """How well each twin foretells its site, and whether it vouches for changes."""
-    with _connect(state) as client:
+    with connect(state) as client:
         found = client.get("twins") if site is None else [client.get(f"sites/{site}/twin")]
-    _show(found, tables.scores, as_json)
+    show(found, tables.scores, as_json)
 
 
 @twin.command(
@@ -83,9 +83,9 @@ def as_of(
     as_json: AsJson = False,
 ) -> None:
     """A site's twin as it was: nodes, relays, configuration, and the score that it would have had."""
-    with _connect(state) as client:
+    with connect(state) as client:
         found = client.get(f"sites/{site}/twin", t=moment(at, time.time()))
-    _show(found, tables.past, as_json)
+    show(found, tables.past, as_json)
 
 
 @twin.command(
@@ -110,7 +110,7 @@ def apply(
         tables.plan(plans.as_json(read))
     if not yes and not typer.confirm(f"Make {read.changes} changes at {read.site}?"):
         raise typer.Exit(1)
-    with _connect(state) as client:
+    with connect(state) as client:
         begun = client.post("applications", plan=plans.as_json(read), force=force)
         ended = begun if detach else _follow(client, begun, quiet=as_json)
     if as_json:
@@ -124,9 +124,9 @@ def apply(
 @twin.command("plans", epilog="Example: coordinator twin plans --json | jq '.[0].story'")
 def applied_plans(state: State = None, as_json: AsJson = False) -> None:
     """The plans that are being applied, or were, newest first."""
-    with _connect(state) as client:
+    with connect(state) as client:
         found = client.get("applications")
-    _show(found, tables.applications, as_json)
+    show(found, tables.applications, as_json)
 
 
 @twin.command("undo", epilog="Example: coordinator twin undo lighting-1a2b3c4d-1")
@@ -136,7 +136,7 @@ def undo(
     as_json: AsJson = False,
 ) -> None:
     """Stop an application and put back what it did so far."""
-    with _connect(state) as client:
+    with connect(state) as client:
         begun = client.delete(f"applications/{application}")
         ended = _follow(client, begun, quiet=as_json)
     if as_json:
@@ -147,15 +147,15 @@ def undo(
 def recipes_list(state: State = None, as_json: AsJson = False) -> None:
     """Every recipe: ours, and your own in the state folder's `recipes`."""
     found = [_view(one) for one in _shelf(state).all()]
-    _show(found, tables.recipes, as_json)
+    show(found, tables.recipes, as_json)
 
 
 @recipes.command("show", epilog="Example: coordinator recipes show lighting")
-def recipes_show(
+def recipesshow(
     name: Annotated[str, typer.Argument(help="Its name.")], state: State = None, as_json: AsJson = False
 ) -> None:
     """What a recipe does, and what can be set."""
-    _show(_view(_shelf(state).get(name)), tables.recipe, as_json)
+    show(_view(_shelf(state).get(name)), tables.recipe, as_json)
 
 
 @recipes.command(
@@ -188,60 +188,12 @@ def recipes_run(
         found = _run_here(state, name, scenario, given, seed)
     else:
         t = None if at is None else moment(at, time.time())
-        with _connect(state, LONG_S) as client, tables.waiting(f"{name} at {site}"):
+        with connect(state, LONG_S) as client, tables.waiting(f"{name} at {site}"):
             found = client.post(
                 f"sites/{site}/recipes/{name}", given=given, seed=seed, t=t, picture=picture is not None
             )
     _keep(found, plan, picture)
-    _show(found, tables.ran, as_json)
-
-
-def whatif(
-    site: Annotated[str, typer.Argument(help="The site to ask about.")],
-    state: State = None,
-    fail: Annotated[
-        list[str] | None, typer.Option(metavar="NODE", help="This node dies; repeatable.")
-    ] = None,
-    relay_on: Annotated[list[str] | None, typer.Option(metavar="NODE", help="It relays; repeatable.")] = None,
-    relay_off: Annotated[
-        list[str] | None, typer.Option(metavar="NODE", help="It relays no more; repeatable.")
-    ] = None,
-    add: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NODE:NEIGHBOUR=PDR,…", help="A node is added that hears these so well; repeatable."
-        ),
-    ] = None,
-    ttl: Annotated[int | None, typer.Option(min=2, max=127, help="TTL of all nodes.")] = None,
-    transmit: Annotated[
-        str | None, typer.Option(metavar="COUNTxMS", help="Network transmit, such as 3x20.")
-    ] = None,
-    retransmit: Annotated[
-        str | None, typer.Option(metavar="COUNTxMS", help="Relay retransmit, such as 2x20.")
-    ] = None,
-    load: Annotated[float, typer.Option(min=0.001, max=1000.0, help="Everything is sent so often.")] = 1.0,
-    times: Annotated[bool, typer.Option(help="Latencies, too: takes longer.")] = False,
-    seed: Seed = 1,
-    at: At = None,
-    as_json: AsJson = False,
-) -> None:
-    """What a change would do to every flow, by the cheapest model that can tell. Changes nothing."""
-    said = {
-        "failed": _nodes(fail),
-        "relays_on": _nodes(relay_on),
-        "relays_off": _nodes(relay_off),
-        "added": [_added(text) for text in add or []],
-        "ttl": ttl,
-        "network_transmit": _timing(transmit),
-        "relay_retransmit": _timing(retransmit),
-        "load": load,
-        "times": times,
-        "seed": seed,
-        "t": None if at is None else moment(at, time.time()),
-    }
-    with _connect(state, LONG_S) as client, tables.waiting(f"what if, at {site}"):
-        found = client.post(f"sites/{site}/whatif", **said)
-    _show(found, tables.effects, as_json)
+    show(found, tables.ran, as_json)
 
 
 def moment(text: str, now: float) -> float:
@@ -324,41 +276,15 @@ def _given(settings: list[str]) -> dict[str, str]:
     return given
 
 
-def _nodes(texts: list[str] | None) -> list[int]:
-    from common.mesh.addresses import check_unicast, parse
+def connect(state: Path | None, timeout_s: float = 60.0) -> Client:
+    """A client of the running coordinator; recipes take their time."""
+    from coordinator.cli import commands
 
-    return [check_unicast(parse(word.strip())) for text in texts or [] for word in text.split(",")]
-
-
-def _added(text: str) -> dict[str, Any]:
-    """`0x0200:0x0105=0.9,0x0106=0.7`"""
-    node, _, rest = text.partition(":")
-    try:
-        pairs = [part.split("=") for part in rest.split(",") if part]
-        pdr = {_nodes([address])[0]: float(share) for address, share in pairs}
-        return {"address": _nodes([node])[0], "pdr": pdr}
-    except ValueError as error:
-        raise Rejected(
-            RejectReason.MALFORMED, f"--add {text[:60]!r}: write it like 0x0200:0x0105=0.9,0x0106=0.7"
-        ) from error
+    return commands.connect(state, timeout_s)
 
 
-def _timing(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    count, _, interval = text.partition("x")
-    if not (count.isdigit() and interval.isdigit()):
-        raise Rejected(RejectReason.MALFORMED, f"{text[:20]!r}: write it like 3x20, transmissions and ms")
-    return int(count), int(interval)
-
-
-def _connect(state: Path | None, timeout_s: float = 60.0) -> Client:
-    from coordinator.cli.commands import connect
-
-    return connect(state, timeout_s)
-
-
-def _show(answer: Any, table: Any, as_json: bool) -> None:
+def show(answer: Any, table: Any, as_json: bool) -> None:
+    """For programs or for people."""
     if as_json:
         print(json.dumps(answer))
     else:

