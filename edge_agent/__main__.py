@@ -13,7 +13,7 @@ from pathlib import Path
 from common.command_errors import WRONG, enter
 from edge_agent.retry import Pause
 
-USAGE = "usage: python -m edge_agent --config FILE"
+USAGE = "usage: python -m edge_agent --config FILE (the daemon alone; commands for people: edge-agent --help)"
 
 
 def main(arguments: list[str] | None = None) -> int:

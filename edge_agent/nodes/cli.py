@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.errors import Misconfigured, Rejected, RejectReason
+from common.errors import Misconfigured
 from common.files import write_file
 from common.mesh.addresses import show
 from common.mesh.cdb import permissions_warning
@@ -20,11 +19,13 @@ from common.mesh.cdb_document import SiteDocument
 from common.owner import become_owner
 from edge_agent.client import ask, error_of
 from edge_agent.config import AgentConfig, read_config
-from edge_agent.nodes.job import FOLLOW_S
+from edge_agent.nodes import request
+from edge_agent.nodes.following import AGENT_S, followed
+from edge_agent.nodes.replacing import losses
+from edge_agent.nodes.request import Addition
 from edge_agent.nodes.store import SealedSite, SiteStore, site_store
 from edge_agent.nodes.vault import Vault
 
-AGENT_S: Final = 5.0
 REMOVE_S: Final = 30.0
 _MAX_STATIC_TEXT: Final = 200
 
@@ -85,17 +86,19 @@ def add(
     config: ConfigOption = _DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a device a node of the site: provision it, give it the application key, and set it up.
+    """Make a device a node of the site.
 
+    It is provisioned, given the application key, and set up.
     The strongest authentication that the device has is used; you are asked for what it shows. Secrets are
     never taken from the command line, where others could read them.
     """
     asked: dict[str, Any] = {"uuid": uuid, "name": name, "provisioner": provisioner, "relay": relay}
     asked |= {} if auth is None else {"method": auth}
     asked |= {} if static_oob is None else {"static": _static(static_oob)}
+    Addition.of(asked)
     socket = read_config(config).socket
     job = ask(socket, "nodes-add", AGENT_S, **asked)["job"]
-    last = _followed(socket, job, as_json)
+    last = followed(socket, job, as_json)
     if as_json:
         print(json.dumps(last))
     elif last["step"] == "done":
@@ -116,14 +119,18 @@ def remove(
     config: ConfigOption = _DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Expel a node: it forgets the network's keys, and has to be added again to come back."""
+    """Make a node forget the network.
+
+    It has to be added again to come back.
+    """
+    request.address(node)
     if not yes and not typer.confirm(f"Expel {node} from its network?"):
         raise typer.Exit(1)
     told = ask(read_config(config).socket, "nodes-remove", REMOVE_S, node=node, forget=forget)
     if as_json:
         print(json.dumps(told))
         return
-    print(f"{told['node']}: " + ("removed" if told["reset"] else "struck out, but it did not answer"))
+    print(f"{told['node']}: {_left(told)}")
     if told["advice"]:
         print(f"warning: {told['advice']}", file=sys.stderr)
 
@@ -153,15 +160,20 @@ def list_nodes(config: ConfigOption = _DEFAULT, as_json: JsonOption = False) -> 
 
 @nodes.command(
     "import",
-    epilog="Examples: edge-agent nodes import site.json; edge-agent nodes import --replace site.json",
+    epilog="Examples: edge-agent nodes import site.json; edge-agent nodes import --replace --yes site.json",
 )
 def import_site(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Mesh Configuration Database JSON.")],
     replace: Annotated[bool, typer.Option("--replace", help="Replace a site that is there.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigOption = _DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a site file over from a commissioning app, encrypted from then on. A running agent notices."""
+    """Take over a commissioning app's site file.
+
+    It is kept encrypted, and a running agent notices. Before a site is replaced, you are told what would be
+    lost; the former one is kept, encrypted, until the next time.
+    """
     loaded = read_config(config)
     _refuse_plain(loaded)
     document = SiteDocument.read(file)
@@ -169,12 +181,16 @@ def import_site(
     warning = permissions_warning(file)
     # Root reads the file, and the agent's account keeps it: it could not read what root has sealed.
     become_owner(loaded.gateway.state_dir)
-    sealed = SealedSite(Vault(loaded.gateway.state_dir))
-    if sealed.path.exists() and not replace:
-        raise Misconfigured(f"{sealed.path} is there already", "edge-agent nodes import --replace FILE")
-    sealed.write(document)
-    told = {"site": document.site.mesh_name, "nodes": len(document.site.live_nodes()), "at": str(sealed.path)}
+    vault = Vault(loaded.gateway.state_dir)
+    if vault.path.exists() and not replace:
+        raise Misconfigured(f"{vault.path} is there already", "edge-agent nodes import --replace FILE")
+    former = _keep_former(vault, document, yes)
+    SealedSite(vault).write(document)
+    told = {"site": document.site.mesh_name, "nodes": len(document.site.live_nodes()), "at": str(vault.path)}
+    told |= {} if former is None else {"former": str(former)}
     print(json.dumps(told) if as_json else f"imported {told['nodes']} nodes of {told['site']!r}")
+    if former is not None:
+        print(f"the former site is in {former}, encrypted: mv {former} {vault.path}", file=sys.stderr)
     if warning is not None:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{file} still holds the keys: delete it, or keep it where only you can read it", file=sys.stderr)
@@ -186,13 +202,44 @@ def export(
     replace: Annotated[bool, typer.Option("--replace", help="Replace a file that is there.")] = False,
     config: ConfigOption = _DEFAULT,
 ) -> None:
-    """Write the site file in the clear, for a commissioning app, with all that the app put into it."""
+    """Write the site file in the clear.
+
+    For a commissioning app, with all that the app put into it.
+    """
     text = _store(config).read().text()
     if file.exists() and not replace:
         raise Misconfigured(f"{file} is there already", "name another file, or say --replace")
     write_file(file, text)
     print(f"wrote {file}")
     print(f"warning: {file} holds all keys of the network in the clear", file=sys.stderr)
+
+
+def _left(told: dict[str, Any]) -> str:
+    if not told["reset"]:
+        return "struck out, but it did not answer"
+    return "removed" if told["last_word"] else "removed; it fell silent without confirming"
+
+
+def _keep_former(vault: Vault, new: SiteDocument, yes: bool) -> Path | None:
+    """Show what a new site would lose of the one that is there, ask, and keep that one.
+
+    Its backup; None where there is nothing to lose.
+    """
+    if not vault.path.exists():
+        return None
+    try:
+        former = SealedSite(vault).read()
+        # A site imported twice must not push the one before it out of its place.
+        if former.text() == new.text():
+            return None
+        lost = losses(former.site, new.site)
+    except Misconfigured as error:
+        lost = [f"whatever is in it: {error.problem}"]
+    for line in lost:
+        print(f"would be lost: {line}", file=sys.stderr)
+    if lost and not yes and not typer.confirm(f"Replace {vault.path}?", err=True):
+        raise typer.Exit(1)
+    return vault.keep_former()
 
 
 def _store(config: Path) -> SiteStore:
@@ -219,44 +266,3 @@ def _static(file: Path) -> str:
             return opened.read(_MAX_STATIC_TEXT).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{file} cannot be read as hexadecimal digits", "check the file") from error
-
-
-def _followed(socket: Path, job: int, as_json: bool) -> dict[str, Any]:
-    """Show the steps of a job, ask what it asks, and return its last step."""
-    seen = 0
-    while True:
-        told = ask(socket, "nodes-follow", FOLLOW_S + AGENT_S, job=job, seen=seen)
-        for step in told["steps"]:
-            seen += 1
-            _show(step, as_json)
-            if step["step"] == "question":
-                _answered(step["text"], lambda value: ask(socket, "nodes-answer", job=job, value=value))
-        if told["over"]:
-            last: dict[str, Any] = told["steps"][-1]
-            return last
-
-
-def _answered(text: str, tell: Callable[[str], Any]) -> None:
-    print(f"{text} ", end="", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
-    if not line:
-        raise Rejected(RejectReason.INVALID, "the device wants a value, and there is nobody to ask")
-    tell(line.strip())
-
-
-_WORDS: Final = {
-    "connecting": "connecting over {bearer} …",
-    "authenticating": "authenticating: {method}, {algorithm} …",
-    "show": "{text}",
-    "kept": "its key is kept, its address is {node} …",
-    "joined": "{node} is a node now; setting it up …",
-    "composition": "it has {elements} elements …",
-    "configured": "set up",
-}
-
-
-def _show(step: dict[str, Any], as_json: bool) -> None:
-    words = _WORDS.get(step["step"])
-    # What somebody has to enter on the device is shown in any case.
-    if words is not None and (not as_json or step["step"] == "show"):
-        print(words.format(**step), file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from common.clock import Clock
-from common.errors import MeshtwinError, NotSupported, Rejected, RejectReason, TimedOut
+from common.errors import MeshtwinError, NotSupported, Rejected, RejectReason
 from common.mesh.addresses import show
 from edge_agent.api import Question
 from edge_agent.nodes import removing, request
@@ -132,8 +132,7 @@ class Desk:
             leave = await removing.expel(self._with(), address)
         except MeshtwinError as error:
             if asked.get("forget") is not True:
-                fix = f"bring it into reach, or: edge-agent nodes remove --forget {show(address)}"
-                raise TimedOut(f"{show(address)} does not leave: {error}\n  fix: {fix}") from error
+                raise removing.stays(address, error) from error
         told = removing.strike_out(store, self._administration, address, leave, self._clock)
         await self._refresh()
         self._announce("operator-removed-node", node=show(address), reset=leave is not None)

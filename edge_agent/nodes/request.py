@@ -38,7 +38,7 @@ class Addition:
         """Raises Rejected(INVALID, MALFORMED); a static value is never repeated."""
         method = request.get("method")
         if method is not None and method not in METHODS:
-            raise Rejected(RejectReason.INVALID, f'"method" is one of {", ".join(METHODS)}')
+            raise Rejected(RejectReason.INVALID, f"the authentication is one of {', '.join(METHODS)}")
         relay = request.get("relay", False)
         if not isinstance(relay, bool):
             raise Rejected(RejectReason.INVALID, '"relay" is true or false')

@@ -30,6 +30,7 @@ _ID_BYTES: Final = 8
 _NONCE_BYTES: Final = 12
 _HEAD_BYTES: Final = len(_MAGIC) + _ID_BYTES + _NONCE_BYTES
 _MAX_KEY_BYTES: Final = 4096
+_MAX_SEALED_BYTES: Final = MAX_SITE_FILE_BYTES + 1024
 _AGAIN: Final = "import it again: edge-agent nodes import FILE"
 
 
@@ -54,7 +55,7 @@ class Vault:
         Raises Misconfigured: nothing was imported, the key is not there or another one, or damage. A site's
         keys are never guessed or begun anew.
         """
-        sealed = _read(self.path, MAX_SITE_FILE_BYTES + 1024)
+        sealed = _read(self.path, _MAX_SEALED_BYTES)
         if len(sealed) < _HEAD_BYTES or not sealed.startswith(_MAGIC):
             raise Misconfigured(f"{self.path} is damaged", _AGAIN)
         head, nonce = sealed[:_HEAD_BYTES], sealed[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES]
@@ -74,6 +75,13 @@ class Vault:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         head = _MAGIC + _key_id(key) + nonce
         write_file(self.path, head + AESGCM(_sealing_key(key)).encrypt(nonce, text.encode(), head))
+
+    def keep_former(self) -> Path:
+        """Keep the sealed file as it is beside itself, in place of an earlier one: to go back is to rename
+        it. Raises Misconfigured."""
+        former = self.path.with_name(f"{SEALED_SITE}.former")
+        write_file(former, _read(self.path, _MAX_SEALED_BYTES))
+        return former
 
     def _key(self, make: bool = False) -> bytes:
         if self._credentials is not None and (given := Path(self._credentials) / CREDENTIAL).exists():

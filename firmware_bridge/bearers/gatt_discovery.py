@@ -67,8 +67,11 @@ class Discovery:
             await _finished(self._stop_unheard)
 
     async def _start(self) -> BleakScanner:
-        bluez = {} if self._adapter is None else {"adapter": self._adapter}
-        scanner = BleakScanner(self._heard, service_uuids=_SERVICES, bluez=bluez)
+        scanner = BleakScanner(
+            self._heard,
+            service_uuids=_SERVICES,
+            bluez={} if self._adapter is None else {"adapter": self._adapter},
+        )
         self._scanner = scanner
         try:
             with translated("scan"):

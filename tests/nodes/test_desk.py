@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from common.clock import ManualClock
-from common.errors import MeshtwinError, Misconfigured, NotSupported, Rejected, TimedOut
+from common.errors import (
+    MeshtwinError,
+    Misconfigured,
+    NotSupported,
+    Rejected,
+    RejectReason,
+    TimedOut,
+    Unavailable,
+)
 from edge_agent.nodes import readying, removing
 from edge_agent.nodes.desk import Desk
 from edge_agent.nodes.store import PlainSite
@@ -192,13 +200,28 @@ async def test_a_node_whose_last_word_is_lost_is_asked_whether_it_is_gone(
         site.server.leaves_silently = not stays
         site.server.ignores_reset = stays
         if stays:
-            with pytest.raises(TimedOut, match="still answers"):
+            with pytest.raises(Rejected, match="still answers") as refused:
                 await site.desk.remove({"node": "0x0100"})
+            assert refused.value.reason is RejectReason.REFUSED_BY_NODE
             assert len(site.file()["nodes"]) == 2
         else:
             told = await site.desk.remove({"node": "0x0100"})
             assert (told["reset"], told["last_word"]) == (True, False)
+            assert "refresh the network's keys" in told["advice"]
             assert site.file()["networkExclusions"][0]["addresses"] == ["0100", "0101"]
+
+
+async def test_why_a_node_was_not_expelled_stays_the_reason_it_was(
+    at: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise Unavailable("there is no connection to a proxy")
+
+    monkeypatch.setattr(removing, "expel", away)
+    async with at(Capabilities(1)) as site:
+        await add(site)
+        with pytest.raises(Unavailable, match="no connection to a proxy"):
+            await site.desk.remove({"node": "0x0100"})
 
 
 async def test_the_gateway_and_strangers_are_not_removed(at: Sites) -> None:

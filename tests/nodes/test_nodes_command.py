@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from common.clock import SystemClock
-from common.errors import MeshtwinError, Misconfigured
+from common.errors import MeshtwinError, Misconfigured, Rejected
 from edge_agent.api import LocalApi
 from edge_agent.cli.commands import app
 from edge_agent.config import check_files, load_config
 from edge_agent.mesh_link import make_link
+from edge_agent.nodes import cli as nodes_cli
 from edge_agent.nodes.access import administration_of
 from edge_agent.nodes.store import read_site, site_store
 from firmware_bridge.bluez_mesh import BluezMeshLink
@@ -80,6 +81,70 @@ def test_what_is_there_is_replaced_only_when_told(config: Path, tmp_path: Path) 
     for words in (("import", file), ("export", file)):
         assert isinstance(nodes(config, *words).exception, Misconfigured)
         assert nodes(config, *words, "--replace").exit_code == 0
+
+
+def test_what_a_replacement_would_lose_is_told_and_the_former_site_kept(config: Path, tmp_path: Path) -> None:
+    gateway, lamp = node("0001", UUID=GATEWAY), node("0105", name="Hall 3")
+    (tmp_path / "two.json").write_text(json.dumps(document(nodes=[gateway, lamp])))
+    nodes(config, "import", tmp_path / "two.json")
+    sealed = load_config(config).gateway.state_dir / "site.sealed"
+    before = sealed.read_bytes()
+    fewer = document(nodes=[gateway], appKeys=[])
+    (tmp_path / "one.json").write_text(json.dumps(fewer))
+    refused = nodes(config, "import", "--replace", tmp_path / "one.json", text="n\n")
+    assert (refused.exit_code, sealed.read_bytes()) == (1, before)
+    assert "lost: node 0x0105 (Hall 3)" in refused.stderr
+    assert "lost: application key 1" in refused.stderr
+    assert "network key" not in refused.stderr
+    done = nodes(config, "import", "--replace", "--json", "--yes", tmp_path / "one.json")
+    former = Path(json.loads(done.stdout)["former"])
+    assert former.read_bytes() == before
+    assert former.stat().st_mode & 0o777 == 0o600
+    again = nodes(config, "import", "--replace", "--json", tmp_path / "one.json")
+    assert "former" not in json.loads(again.stdout)
+    assert former.read_bytes() == before
+    former.replace(sealed)
+    assert len(json.loads(nodes(config, "list", "--json").stdout)) == 2
+
+
+def test_a_damaged_site_is_kept_too_when_it_is_replaced(config: Path, tmp_path: Path) -> None:
+    nodes(config, "import", tmp_path / "phone.json")
+    sealed = load_config(config).gateway.state_dir / "site.sealed"
+    sealed.write_bytes(b"cut")
+    done = nodes(config, "import", "--replace", tmp_path / "phone.json", text="y\n")
+    assert "would be lost: whatever is in it" in done.stderr
+    assert sealed.with_name("site.sealed.former").read_bytes() == b"cut"
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("remove", "5x", "--yes"), "not an address like 0x0105"),
+        (("remove", "0xc000", "--yes"), "not a unicast address"),
+        (("add", "0011"), "16 bytes"),
+        (("add", "00" * 16, "--auth", "magic"), "none, static, output, input"),
+        (("add", "00" * 16, "--auth", "static"), "static value is needed"),
+    ],
+)
+def test_nonsense_is_told_before_any_agent_is_asked(config: Path, words: tuple[str, ...], told: str) -> None:
+    found = nodes(config, *words).exception
+    assert isinstance(found, Rejected)
+    assert told in str(found)
+
+
+def test_a_node_that_only_fell_silent_is_not_called_removed_alone(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"node": "0x0105", "reset": True, "last_word": False, "advice": "refresh the keys"}
+    monkeypatch.setattr(nodes_cli, "ask", lambda *_, **__: told)
+    done = nodes(config, "remove", "0x0105", "--yes")
+    assert done.stdout == "0x0105: removed; it fell silent without confirming\n"
+    assert "warning: refresh the keys" in done.stderr
+
+
+def test_the_commands_summaries_are_short_enough_to_be_read_whole() -> None:
+    assert "..." not in CliRunner().invoke(app, ["nodes", "--help"]).stdout.split("Commands:")[1]
 
 
 def test_a_site_without_this_gateway_is_not_imported(config: Path, tmp_path: Path) -> None:
