@@ -20,7 +20,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 STATE: Final = ROOT / ".fuzz"
-INSTRUMENTED: Final = ("common", "firmware_bridge")
+INSTRUMENTED: Final = ("common", "firmware_bridge", "edge_agent")
 LOWEST_PRIORITY: Final = 19
 MEMORY_MIB: Final = 1024
 SLOWEST_INPUT_S: Final = 5
@@ -64,8 +64,9 @@ def main() -> int:
         for name in names:
             print(f"{name:<22} {(TARGETS[name].run.__doc__ or '').splitlines()[0]}")
         return 0
-    outcomes = [_one(name, max(1, options.seconds // len(names)), options.seed) for name in names]
-    print(json.dumps({"seconds": options.seconds, "targets": [asdict(outcome) for outcome in outcomes]}))
+    each = options.each or max(1, options.seconds // len(names))
+    outcomes = [_one(name, each, options.seed) for name in names]
+    print(json.dumps({"seconds": each * len(names), "targets": [asdict(outcome) for outcome in outcomes]}))
     return 1 if any(outcome.broken_by for outcome in outcomes) else 0
 
 
@@ -123,13 +124,20 @@ def _fuzz(name: str, arguments: list[str]) -> None:
     atheris.Fuzz()
 
 
+def _seconds(text: str) -> int:
+    if (seconds := int(text)) < 1:
+        raise ValueError
+    return seconds
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tools/fuzz",
         description="Fuzz the parsers of everything that comes from outside over the mesh.",
-        epilog="examples: tools/fuzz; tools/fuzz --target node --seconds 60; tools/fuzz --list",
+        epilog="examples: tools/fuzz; tools/fuzz --target node --seconds 60; tools/fuzz --each 600",
     )
     parser.add_argument("--seconds", type=int, default=600, help="for all targets together (default 600)")
+    parser.add_argument("--each", type=_seconds, help="for every target, instead of --seconds for all")
     parser.add_argument("--target", action="append", help="only this target; may be repeated")
     parser.add_argument("--seed", type=int, default=1, help="of the fuzzer's randomness (default 1)")
     parser.add_argument("--list", action="store_true", help="name the targets")

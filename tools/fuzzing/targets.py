@@ -29,7 +29,7 @@ from firmware_bridge.stack.network import NetworkPdu
 from firmware_bridge.stack.node import StackNode
 from firmware_bridge.stack.proxy import Joiner
 from firmware_bridge.stack.service_data import recognise
-from tools.fuzzing import seeds
+from tools.fuzzing import kept, seeds
 from tools.fuzzing.attacks import HONEST, VICTIM, member
 from tools.fuzzing.choices import Choices
 
@@ -324,4 +324,6 @@ TARGETS: Final[dict[str, Target]] = {
     "site-file": Target(site_file, seeds.SITE_FILE, 8192),
     "edited-site-file": Target(edited_site_file, (b"\x05\x01\x00\x01\x04\x06", bytes(24)), 96),
     "node": Target(node, seeds.NODE, 2048),
+    "node-state": Target(kept.node_state, (kept.state_seed(),), 512),
+    "sealed-site": Target(kept.sealed_site, (kept.SITE_SEED, b""), 96),
 }
