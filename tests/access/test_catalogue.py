@@ -151,3 +151,10 @@ def test_foreign_and_reserved_opcodes_stay_opaque(payload: bytes, opcode: int) -
     parsed = catalogue.parse(payload)
     assert isinstance(parsed, Opaque)
     assert parsed.opcode == opcode
+
+
+def test_a_message_that_nobody_here_understands_is_built_as_it_came() -> None:
+    for payload in (bytes.fromhex("c0ffee0102"), bytes.fromhex("bfff"), b"\x7e" + bytes(379)):
+        message = catalogue.parse(payload)
+        assert isinstance(message, Opaque)
+        assert build(message) == payload

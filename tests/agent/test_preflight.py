@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from common.errors import Misconfigured
+from common.mesh.cdb import SiteFile
 from coordinator.enrolment import enrol
 from coordinator.installation import InitOptions, initialise
 from edge_agent.config import AgentConfig, load_config
 from edge_agent.preflight import MAX_SOCKET_PATH, examine
+from firmware_bridge.bluez.tokens import TokenStore
+from firmware_bridge.stack_link.state_folder import StateFolder
 from tests.agent.test_config import TEXT, write
 from tests.common.test_cdb import document, node
 
@@ -123,3 +126,19 @@ def test_a_socket_path_has_to_fit_its_address(folder: Path) -> None:
     name = "é" + "x" * (MAX_SOCKET_PATH - base - 2)
     assert examine(configured(folder, ('"state"', f'"{name}"'))) == []
     assert "has 108 bytes" in problem(configured(folder, ('"state"', f'"{name}x"')))
+
+
+def test_our_own_stack_does_not_begin_where_its_numbers_are_lost_or_the_daemon_s(folder: Path) -> None:
+    site = document(nodes=[{**node("0001"), "UUID": "11" * 16}])
+    with_site_file(folder, json.dumps(site))
+    config = configured(folder, ('"virtual"', '"stack"\nsite_file = "site.json"'))
+    state = config.gateway.state_dir
+    assert examine(config) == []
+    own = StateFolder(state, SiteFile.model_validate(site), 0x0001).path
+    own.mkdir(parents=True)
+    (own / "numbers.a").write_bytes(b"cut")
+    assert "sequence numbers" in problem(config)
+    (own / "numbers.a").unlink()
+    assert examine(config) == []
+    TokenStore(state / "tokens").write(bytes([0x11] * 16), 1)
+    assert "mesh daemon" in problem(config)

@@ -150,3 +150,67 @@ def test_an_index_that_cannot_be_saved_is_not_used() -> None:
     with pytest.raises(Unavailable):
         tell(one, IV + 3, False, LATER)
     assert one.iv == IvState(IV)
+
+
+def fresh() -> StackNode:
+    return node(1, Disk(IvState.unknown()))
+
+
+@pytest.mark.parametrize("index", [0, 7, MAX_IV_INDEX])
+def test_the_first_beacon_of_the_primary_subnet_is_taken_as_it_is(index: int) -> None:
+    one = fresh()
+    one.sequence.take(300)
+    assert tell(one, index, False, LATER) == [Change.LEARNED]
+    assert (one.iv.index, one.iv.known) == (index, True)
+    # Numbers were used under an assumed index: they go on.
+    assert one.sequence.next == 300
+
+
+def test_a_secondary_key_does_not_teach_a_fresh_node_the_iv_index() -> None:
+    one = fresh()
+    assert tell(one, MAX_IV_INDEX, False, LATER, net_index=1) == []
+    assert not one.iv.known
+    assert one.ignored_beacons.total() == 1
+    assert tell(one, IV, False, LATER) == [Change.LEARNED]
+
+
+def test_a_node_with_a_secondary_key_alone_learns_from_that() -> None:
+    one = fresh()
+    del one.keyring.subnets[0]
+    assert tell(one, IV, False, LATER, net_index=1) == [Change.LEARNED]
+
+
+def test_a_node_that_comes_during_an_update_does_not_end_it_itself() -> None:
+    one = fresh()
+    tell(one, IV, True, LATER)
+    assert (one.iv.index, one.iv.transmit) == (IV, IV - 1)
+    assert one.end_iv_update(LATER + LEAST_STATE_S - 1) == []
+    assert one.end_iv_update(LATER + LEAST_STATE_S) != []
+
+
+def test_a_node_that_comes_during_an_update_follows_its_end_at_once() -> None:
+    one = fresh()
+    tell(one, IV, True, LATER)
+    assert tell(one, IV, False, LATER + 1) == [Change.UPDATE_ENDED]
+    # From here on it knows how long the network has been in its state.
+    assert tell(one, IV + 1, True, LATER + 2) == []
+
+
+def test_after_a_recovery_into_an_update_nobody_here_ends_it_early() -> None:
+    one = node(1)
+    assert tell(one, IV + 20, True, LATER) == [Change.RECOVERED]
+    assert one.end_iv_update(LATER + 10) == []
+    assert tell(one, IV + 20, False, LATER + 20) == [Change.UPDATE_ENDED]
+
+
+def test_nothing_is_begun_in_a_network_that_nobody_told_us_of() -> None:
+    assert IvState.unknown().begin_update(1e9) is None
+    assert IvState.unknown().end_update(1e9) is None
+
+
+def test_authentic_beacons_that_are_not_believed_are_counted() -> None:
+    one = node(1)
+    for index in (IV - 1, IV - 2, IV + 43, IV, IV + 1):
+        tell(one, index, False, 0.0)
+    assert one.ignored_beacons == {-1: 2, 1: 1}
+    assert one.iv.index == IV + 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import Misconfigured, Rejected
+from common.errors import Misconfigured, Rejected, Unavailable
 from firmware_bridge.stack.beacons import NetworkBeacon, build_secure
 from firmware_bridge.stack.events import AccessReceived
+from firmware_bridge.stack.iv_index import IvState
 from firmware_bridge.stack.key_refresh import Phase, Subnet
 from firmware_bridge.stack.keys import NetworkKey
 from firmware_bridge.stack.node import StackNode
@@ -72,3 +73,17 @@ def test_an_application_key_is_renewed_during_distribution_alone() -> None:
         one.keyring.renew_application(0, NEW_APP)
     with pytest.raises(Misconfigured):
         one.keyring.renew_application(7, NEW_APP)
+
+
+def test_a_phase_does_not_change_when_the_index_beside_it_cannot_be_saved() -> None:
+    one = node(1)
+    one.keyring.subnets[0] = before = one.keyring.subnets[0].distribute(NEW)
+
+    def full(iv: IvState, limit: int) -> None:
+        raise Unavailable("the disk is full")
+
+    one._save = full
+    with pytest.raises(Unavailable):
+        one.beacon(build_secure(NetworkBeacon(IV + 1, iv_update=True, key_refresh=True), NEW), LATER)
+    assert one.keyring.subnets[0] is before
+    assert one.iv.index == IV

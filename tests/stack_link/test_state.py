@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import Misconfigured, Unavailable
+from common.errors import Misconfigured, Rejected, Unavailable
 from common.logs import get_logger
 from firmware_bridge.stack.iv_index import IvState
 from firmware_bridge.stack.replay import ReplayList
@@ -84,6 +84,60 @@ def test_with_both_copies_damaged_nothing_is_sent_and_the_operator_told_what_to_
     with pytest.raises(Misconfigured) as lost:
         numbers_in(tmp_path)
     assert "another unicast address" in lost.value.fix
+
+
+@pytest.mark.parametrize("left", [("replay", "lock"), ("replay",), ("lock",)])
+def test_numbers_that_are_gone_are_lost_and_not_those_of_a_new_node(
+    tmp_path: Path, left: tuple[str, ...]
+) -> None:
+    state = state_in(tmp_path)
+    state.open()
+    state.save(IV, 512)
+    replay = ReplayList()
+    replay.accept(5, 7, 9)
+    state.save_replay(replay)
+    state.close()
+    for path in tmp_path.iterdir():
+        if path.name not in left:
+            path.unlink()
+    for attempt in (lambda: numbers_in(tmp_path), lambda: state_in(tmp_path).look()):
+        with pytest.raises(Misconfigured) as lost:
+            attempt()
+        assert "another unicast address" in lost.value.fix
+
+
+def test_a_start_that_never_sent_leaves_nothing_that_could_be_lost(tmp_path: Path) -> None:
+    for _ in range(3):
+        assert numbers_in(tmp_path) is None
+    assert state_in(tmp_path).look() is None
+
+
+def test_to_look_at_a_state_holds_and_mends_nothing(tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / SLOTS[0]).unlink()
+    holder = state_in(tmp_path)
+    assert state_in(tmp_path).look() == Numbers(IV, 512)
+    assert not (tmp_path / SLOTS[0]).exists()
+    holder.open()
+    assert state_in(tmp_path).look() == Numbers(IV, 512)
+    holder.close()
+
+
+def test_numbers_that_no_node_has_are_not_saved(tmp_path: Path) -> None:
+    saved(tmp_path)
+    state = state_in(tmp_path)
+    state.open()
+    for iv, limit in ((IvState(1 << 32), 1), (IvState(-1), 1), (IV, (1 << 24) + 1), (IV, -1)):
+        with pytest.raises(Rejected):
+            state.save(iv, limit)
+    state.close()
+    assert numbers_in(tmp_path) == Numbers(IV, 512)
+
+
+def test_a_folder_that_takes_no_lock_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(Misconfigured, match="lock"):
+        state_in(tmp_path).open()
 
 
 def test_a_crash_between_the_two_copies_leaves_the_newer_one_good(tmp_path: Path) -> None:
