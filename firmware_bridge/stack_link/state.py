@@ -37,6 +37,8 @@ _KNOWN: Final = 4
 _REPLAY_MAGIC: Final = b"MTR1"
 _SOURCE: Final = Struct(">HII")
 _CRC: Final = Struct(">I")
+_MAX_GENERATION: Final = 1 << 63
+"""Far beyond what a node saves in its life, and far from what no longer fits."""
 _MAX_REPLAY_BYTES: Final = len(_REPLAY_MAGIC) + MOST_SOURCES * _SOURCE.size + _CRC.size
 
 

@@ -21,6 +21,7 @@ from tools.fuzzing.choices import Choices
 
 _FILES: Final = ("numbers.a", "numbers.b", "replay")
 _SECRET: Final = "the keys of a site"
+_CHANCE: Final = 4
 _MEMORY: Final = Path("/dev/shm")
 _log: Final = get_logger(__name__)
 logging.getLogger(__name__).disabled = True  # it would tell of every damage
@@ -61,7 +62,8 @@ def sealed_site(data: bytes) -> None:
         try:
             text = Vault(folder, {}).text()
         except Misconfigured as error:
-            if files[KEY_FILE].hex() and files[KEY_FILE].hex() in str(error):
+            # What is left of a key may be as short as any other word.
+            if len(files[KEY_FILE]) > _CHANCE and files[KEY_FILE].hex() in str(error):
                 raise AssertionError("a key in an error") from error
             return
     if text != _SECRET:
