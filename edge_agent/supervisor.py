@@ -101,7 +101,9 @@ class Supervisor:
         except Exception as error:
             # Every error of an essential part has the same consequence; which one is logged and kept.
             cause = error
-            _log.exception("part-failed", part=member.name)
+            # What the operator has to mend is told as such, at the end too; a trace is for our own mistakes.
+            expected = isinstance(error, Misconfigured)
+            (_log.error if expected else _log.exception)("part-failed", part=member.name, reason=error)
         if not self._stopping.is_set():
             self._failure = PartFailed(member.name, cause)
             self._failure.__cause__ = cause
