@@ -231,6 +231,8 @@ def _unpack(body: bytes) -> tuple[int, Numbers]:
         raise Corrupt("numbers of another length") from wrong
     if magic != _MAGIC or not math.isfinite(since) or limit > MAX_SEQUENCE + 1 or flags > 7:
         raise Corrupt("numbers of another kind")
+    if generation > _MAX_GENERATION:
+        raise Corrupt("numbers of a generation that nobody reached")
     recovered_at = None if math.isnan(recovered) else recovered
     iv = IvState(
         index, bool(flags & _UPDATING), since, recovered_at, bool(flags & _CAME_LATER), bool(flags & _KNOWN)
