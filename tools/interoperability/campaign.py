@@ -13,6 +13,7 @@ from common.errors import MeshtwinError
 from tools.interoperability import checks
 from tools.interoperability.checks import SPINE, Listening, Stage, spine
 from tools.interoperability.death import client_killed
+from tools.interoperability.expulsion import nodes_remove
 from tools.interoperability.proxied import ProxiedSite
 from tools.meshlab.topology import Topology
 
@@ -23,7 +24,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     checks.heartbeats,
     checks.onoff_both_ways,
     checks.segments_over_loss,
-    checks.nodes_remove,
+    nodes_remove,
     client_killed,
 )
 

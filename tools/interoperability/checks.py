@@ -25,8 +25,6 @@ from firmware_bridge.access.config_heartbeat import (
     HeartbeatPublicationSet,
     HeartbeatPublicationStatus,
 )
-from firmware_bridge.access.config_state import NodeResetStatus
-from firmware_bridge.access.expulsion import NodeReset
 from firmware_bridge.access.generic_onoff import OnOffGet, OnOffSet, OnOffStatus
 from firmware_bridge.access.message import build
 from firmware_bridge.access.opcodes import split
@@ -229,7 +227,7 @@ async def segments_over_loss(stage: Stage) -> dict[str, Any]:
             payload = _OPAQUE + bytes((number,)) * 150
             begun = monotonic()
             await stage.site.link.send(lamp_address(index), payload)
-            await _eventually(partial(lamp.heard.__contains__, payload), 20.0, "a long message got lost")
+            await eventually(partial(lamp.heard.__contains__, payload), 20.0, "a long message got lost")
             times.append(monotonic() - begun)
         asked = monotonic()
         for _ in range(stage.rounds):
@@ -248,27 +246,6 @@ async def segments_over_loss(stage: Stage) -> dict[str, Any]:
     }
 
 
-async def nodes_remove(stage: Stage) -> dict[str, Any]:
-    """A leaf is expelled by Config Node Reset: it forgets its keys, and answers no more.
-
-    bluetooth-meshd 5.66 removes the node before its own answer has left it, so that none may come.
-    """
-    index = stage.lamps[-1]
-    address, client = lamp_address(index), stage.site.link.client
-    confirmed = True
-    try:
-        await client.ask(address, NodeReset(), NodeResetStatus, give_up_s=3.0)
-    except TimedOut:
-        confirmed = False
-    kept = stage.site.lab.folder / str(index)
-    await _eventually(lambda: not list(kept.rglob("node.json")), 5.0, f"lamp {index} keeps its keys")
-    try:
-        await stage.site.link.configure(address, ConfigurationChange())
-    except TimedOut:
-        return {"removed": 1, "confirmed": confirmed}
-    raise Disagreement(f"lamp {index} still answers after its reset")
-
-
 async def _insist(call: Callable[[], Awaitable[T]], attempts: int = 3) -> T:
     """A flood may be lost for good: what was not answered is asked again."""
     for attempt in range(1, attempts + 1):
@@ -280,7 +257,8 @@ async def _insist(call: Callable[[], Awaitable[T]], attempts: int = 3) -> T:
     raise AssertionError("attempts is at least 1")
 
 
-async def _eventually(condition: Callable[[], object], seconds: float, problem: str) -> None:
+async def eventually(condition: Callable[[], object], seconds: float, problem: str) -> None:
+    """Return once the condition holds. Raises Disagreement."""
     end = monotonic() + seconds
     while not condition():
         require(monotonic() < end, problem)
