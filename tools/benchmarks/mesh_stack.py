@@ -95,9 +95,10 @@ def _encrypting() -> Callable[[], None]:
 def _receiving() -> Callable[[], None]:
     """All layers of an unsegmented access message under an application key, each from a source known."""
     receiver, sender = member(VICTIM), member(HONEST)
+    pdus: list[bytes] = []
     for number in range(BATCH):
         sender.send(VICTIM, b"\x82\x02\x01" + number.to_bytes(7, "big"), 0.0, application=0)
-    pdus = sender.outgoing()
+        pdus += sender.outgoing()
 
     def batch() -> None:
         heard = sum(len(receiver.receive(pdu, 0.0)) for pdu in pdus)

@@ -91,7 +91,7 @@ def for_others(random: Random) -> Iterator[Hostile]:
 def never_finished(random: Random) -> Iterator[Hostile]:
     """First segments of the longest messages, each from another source."""
     for number in count():
-        segment = AccessSegment(_KEY.aid, False, number, 0, 31, bytes(12))
+        segment = AccessSegment(_KEY.aid, False, number & lower.SEQ_ZERO_MASK, 0, 31, bytes(12))
         yield _pdu(segment, number, 1 + number % 0x7FFE)
 
 
@@ -100,7 +100,7 @@ def one_missing(random: Random) -> Iterator[Hostile]:
     for message in count():
         base = message * 40
         for offset in range(31):
-            segment = AccessSegment(_KEY.aid, False, base, offset, 31, bytes(12))
+            segment = AccessSegment(_KEY.aid, False, base & lower.SEQ_ZERO_MASK, offset, 31, bytes(12))
             yield _pdu(segment, base + offset, 0x100 + message % 50)
 
 
@@ -127,7 +127,7 @@ def absurd_seq_zero(random: Random) -> Iterator[Hostile]:
 def whole_and_again(random: Random) -> Iterator[Hostile]:
     """Segmented messages of one segment: each wants an acknowledgement, and its repetition another."""
     for number in count():
-        segment = AccessSegment(_KEY.aid, False, number * 2, 0, 0, random.randbytes(12))
+        segment = AccessSegment(_KEY.aid, False, number * 2 & lower.SEQ_ZERO_MASK, 0, 0, random.randbytes(12))
         yield _pdu(segment, number * 2)
         yield _pdu(segment, number * 2 + 1)
 
