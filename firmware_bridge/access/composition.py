@@ -107,7 +107,7 @@ _PAGES: Final[dict[int, type[Composition] | type[Relations] | type[Profiles]]] =
 
 
 def parse_page(number: int, data: bytes) -> Page | None:
-    """A page of a composition; None for a page whose layout is not known. Raises Rejected.
+    """A page of a composition (4.2.1); None for a page whose layout is not known. Raises Rejected.
 
     `number` is what the status says, which may be a lower page than was asked for.
     """
@@ -117,7 +117,7 @@ def parse_page(number: int, data: bytes) -> Page | None:
 
 @dataclass(frozen=True, slots=True)
 class CompositionGet(Record):
-    """Ask for a page of the node's composition; page 0 always exists."""
+    """Ask for a page of the node's composition (4.3.2.4); page 0 always exists."""
 
     page: int = 0
     OPCODE: ClassVar = 0x8008
@@ -126,7 +126,7 @@ class CompositionGet(Record):
 
 @dataclass(frozen=True, slots=True)
 class CompositionStatus(Record):
-    """A page of the node's composition: the one asked for, or the highest below it that the node has."""
+    """A page of the node's composition (4.3.2.5): the one asked for, or the highest there is below it."""
 
     page: int
     data: bytes = field(repr=False)

@@ -59,11 +59,15 @@ class HeartbeatPublication:
 
 
 class HeartbeatPublicationGet(Question):
+    """Heartbeat Publication Get (4.3.2.61)."""
+
     OPCODE = 0x8038
 
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatPublicationSet(Record):
+    """Heartbeat Publication Set (4.3.2.62)."""
+
     publication: HeartbeatPublication
     OPCODE: ClassVar = 0x8039
     FIELDS: ClassVar = _PUBLICATION
@@ -78,6 +82,8 @@ class HeartbeatPublicationSet(Record):
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatPublicationStatus(Record):
+    """Heartbeat Publication Status (4.3.2.63)."""
+
     status: int
     publication: HeartbeatPublication
     OPCODE: ClassVar = 0x06
@@ -93,6 +99,8 @@ class HeartbeatPublicationStatus(Record):
 
 
 class HeartbeatSubscriptionGet(Question):
+    """Heartbeat Subscription Get (4.3.2.64)."""
+
     OPCODE = 0x803A
 
 

@@ -57,30 +57,32 @@ class _OfNetKey(Record):
 
 
 class NetKeyAdd(_NetKey):
-    """Give a node a network key. Adding the same key again succeeds."""
+    """Give a node a network key (4.3.2.31). Adding the same key again succeeds."""
 
     OPCODE = 0x8040
 
 
 class NetKeyUpdate(_NetKey):
-    """Give a node the new key of a subnet: its key refresh begins."""
+    """Give a node the new key of a subnet (4.3.2.32): its key refresh begins."""
 
     OPCODE = 0x8045
 
 
 class NetKeyDelete(_OfNetKey):
-    """Take a subnet from a node, which keeps at least one."""
+    """Take a subnet from a node, which keeps at least one (4.3.2.33)."""
 
     OPCODE = 0x8041
 
 
 class NetKeyGet(Question):
+    """NetKey Get (4.3.2.35)."""
+
     OPCODE = 0x8042
 
 
 @dataclass(frozen=True, slots=True)
 class NetKeyList(Record):
-    """The subnets a node knows."""
+    """The subnets a node knows (4.3.2.36)."""
 
     net_key_indexes: tuple[int, ...]
     OPCODE: ClassVar = 0x8043
@@ -89,6 +91,8 @@ class NetKeyList(Record):
 
 @dataclass(frozen=True, slots=True)
 class NetKeyStatus(Record):
+    """NetKey Status (4.3.2.34)."""
+
     status: int
     net_key_index: int
     OPCODE: ClassVar = 0x8044
@@ -112,19 +116,21 @@ class _AppKey(Record):
 
 
 class AppKeyAdd(_AppKey):
-    """Give a node an application key. Adding the same key again succeeds."""
+    """Give a node an application key (4.3.2.37). Adding the same key again succeeds."""
 
     OPCODE = 0x00
 
 
 class AppKeyUpdate(_AppKey):
-    """Give a node the new application key, while its subnet's key refresh distributes keys."""
+    """Give a node the new application key, while its subnet's key refresh distributes keys (4.3.2.38)."""
 
     OPCODE = 0x01
 
 
 @dataclass(frozen=True, slots=True)
 class AppKeyDelete(Record):
+    """AppKey Delete (4.3.2.39)."""
+
     net_key_index: int
     app_key_index: int
     OPCODE: ClassVar = 0x8000
@@ -139,13 +145,15 @@ class AppKeyDelete(Record):
 
 
 class AppKeyGet(_OfNetKey):
-    """Ask for the application keys of a subnet."""
+    """Ask for the application keys of a subnet (4.3.2.41)."""
 
     OPCODE = 0x8001
 
 
 @dataclass(frozen=True, slots=True)
 class AppKeyList(Record):
+    """AppKey List (4.3.2.42)."""
+
     status: int
     net_key_index: int
     app_key_indexes: tuple[int, ...]
@@ -155,6 +163,8 @@ class AppKeyList(Record):
 
 @dataclass(frozen=True, slots=True)
 class AppKeyStatus(Record):
+    """AppKey Status (4.3.2.40)."""
+
     status: int
     net_key_index: int
     app_key_index: int
@@ -171,11 +181,15 @@ class AppKeyStatus(Record):
 
 
 class KeyRefreshPhaseGet(_OfNetKey):
+    """Key Refresh Phase Get (4.3.2.58)."""
+
     OPCODE = 0x8015
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRefreshPhaseSet(Record):
+    """Key Refresh Phase Set (4.3.2.59)."""
+
     net_key_index: int
     transition: Transition
     OPCODE: ClassVar = 0x8016
@@ -184,6 +198,8 @@ class KeyRefreshPhaseSet(Record):
 
 @dataclass(frozen=True, slots=True)
 class KeyRefreshPhaseStatus(Record):
+    """Key Refresh Phase Status (4.3.2.60)."""
+
     status: int
     net_key_index: int
     phase: Phase
@@ -192,11 +208,15 @@ class KeyRefreshPhaseStatus(Record):
 
 
 class NodeIdentityGet(_OfNetKey):
+    """Node Identity Get (4.3.2.43)."""
+
     OPCODE = 0x8046
 
 
 @dataclass(frozen=True, slots=True)
 class NodeIdentitySet(Record):
+    """Node Identity Set (4.3.2.44)."""
+
     net_key_index: int
     identity: IdentityState
     OPCODE: ClassVar = 0x8047
@@ -208,6 +228,8 @@ class NodeIdentitySet(Record):
 
 @dataclass(frozen=True, slots=True)
 class NodeIdentityStatus(Record):
+    """Node Identity Status (4.3.2.45)."""
+
     status: int
     net_key_index: int
     identity: IdentityState

@@ -38,19 +38,21 @@ class _Binding(Record):
 
 
 class ModelAppBind(_Binding):
-    """Let a model of an element use an application key. Binding again succeeds."""
+    """Let a model of an element use an application key (4.3.2.46). Binding again succeeds."""
 
     OPCODE = 0x803D
 
 
 class ModelAppUnbind(_Binding):
-    """Take an application key from a model; its publication with that key ends."""
+    """Take an application key from a model (4.3.2.47); its publication with that key ends."""
 
     OPCODE = 0x803F
 
 
 @dataclass(frozen=True, slots=True)
 class ModelAppStatus(Record):
+    """Model App Status (4.3.2.48)."""
+
     status: int
     element: int
     app_key_index: int
@@ -74,11 +76,15 @@ class _OfVendorModel(Record):
 
 
 class SigModelAppGet(_OfSigModel):
+    """SIG Model App Get (4.3.2.49)."""
+
     OPCODE = 0x804B
 
 
 @dataclass(frozen=True, slots=True)
 class SigModelAppList(Record):
+    """SIG Model App List (4.3.2.50)."""
+
     status: int
     element: int
     model: ModelId
@@ -88,11 +94,15 @@ class SigModelAppList(Record):
 
 
 class VendorModelAppGet(_OfVendorModel):
+    """Vendor Model App Get (4.3.2.51)."""
+
     OPCODE = 0x804D
 
 
 @dataclass(frozen=True, slots=True)
 class VendorModelAppList(Record):
+    """Vendor Model App List (4.3.2.52)."""
+
     status: int
     element: int
     model: ModelId
@@ -118,35 +128,45 @@ class _VirtualSubscription(Record):
 
 
 class ModelSubscriptionAdd(_Subscription):
-    """Make a model listen to a group. Adding again succeeds."""
+    """Make a model listen to a group (4.3.2.19). Adding again succeeds."""
 
     OPCODE = 0x801B
 
 
 class ModelSubscriptionDelete(_Subscription):
+    """Model Subscription Delete (4.3.2.21)."""
+
     OPCODE = 0x801C
 
 
 class ModelSubscriptionOverwrite(_Subscription):
-    """Make a model listen to this group and to nothing else."""
+    """Make a model listen to this group and to nothing else (4.3.2.23)."""
 
     OPCODE = 0x801E
 
 
 class ModelSubscriptionVirtualAdd(_VirtualSubscription):
+    """Model Subscription Virtual Address Add (4.3.2.20)."""
+
     OPCODE = 0x8020
 
 
 class ModelSubscriptionVirtualDelete(_VirtualSubscription):
+    """Model Subscription Virtual Address Delete (4.3.2.22)."""
+
     OPCODE = 0x8021
 
 
 class ModelSubscriptionVirtualOverwrite(_VirtualSubscription):
+    """Model Subscription Virtual Address Overwrite (4.3.2.24)."""
+
     OPCODE = 0x8022
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSubscriptionDeleteAll(Record):
+    """Model Subscription Delete All (4.3.2.25)."""
+
     element: int
     model: ModelId
     OPCODE: ClassVar = 0x801D
@@ -155,7 +175,7 @@ class ModelSubscriptionDeleteAll(Record):
 
 @dataclass(frozen=True, slots=True)
 class ModelSubscriptionStatus(Record):
-    """`group` is the address asked for; a virtual one after a message with a label."""
+    """`group` is the address asked for (4.3.2.26); a virtual one after a message with a label."""
 
     status: int
     element: int
@@ -166,11 +186,15 @@ class ModelSubscriptionStatus(Record):
 
 
 class SigModelSubscriptionGet(_OfSigModel):
+    """SIG Model Subscription Get (4.3.2.27)."""
+
     OPCODE = 0x8029
 
 
 @dataclass(frozen=True, slots=True)
 class SigModelSubscriptionList(Record):
+    """SIG Model Subscription List (4.3.2.28)."""
+
     status: int
     element: int
     model: ModelId
@@ -180,11 +204,15 @@ class SigModelSubscriptionList(Record):
 
 
 class VendorModelSubscriptionGet(_OfVendorModel):
+    """Vendor Model Subscription Get (4.3.2.29)."""
+
     OPCODE = 0x802B
 
 
 @dataclass(frozen=True, slots=True)
 class VendorModelSubscriptionList(Record):
+    """Vendor Model Subscription List (4.3.2.30)."""
+
     status: int
     element: int
     model: ModelId

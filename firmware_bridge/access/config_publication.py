@@ -72,6 +72,8 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class ModelPublicationGet(Record):
+    """Model Publication Get (4.3.2.15)."""
+
     element: int
     model: ModelId
     OPCODE: ClassVar = 0x8018
@@ -80,6 +82,8 @@ class ModelPublicationGet(Record):
 
 @dataclass(frozen=True, slots=True)
 class ModelPublicationSet(Record):
+    """Model Publication Set (4.3.2.16)."""
+
     publication: Publication
     OPCODE: ClassVar = 0x03
     FIELDS: ClassVar = (UNICAST, ADDRESS, *_SETTINGS, MODEL)
@@ -98,7 +102,7 @@ class ModelPublicationSet(Record):
 
 @dataclass(frozen=True, slots=True)
 class ModelPublicationVirtualSet(Record):
-    """The same with the label of a virtual address; see `Publication` for the other fields."""
+    """The same with the label of a virtual address (4.3.2.17); see `Publication` for the other fields."""
 
     element: int
     label: bytes
@@ -123,7 +127,7 @@ class ModelPublicationVirtualSet(Record):
 
 @dataclass(frozen=True, slots=True)
 class ModelPublicationStatus(Record):
-    """What a model publishes now; the address is a virtual one after a label was set."""
+    """What a model publishes now (4.3.2.18); the address is a virtual one after a label was set."""
 
     status: int
     publication: Publication

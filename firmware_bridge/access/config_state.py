@@ -67,76 +67,104 @@ class _FeatureStatus(Record):
 
 
 class BeaconGet(Question):
+    """Beacon Get (4.3.2.1)."""
+
     OPCODE = 0x8009
 
 
 class BeaconSet(_Beacon):
-    """Whether the node sends secure network beacons."""
+    """Whether the node sends secure network beacons (4.3.2.2)."""
 
     OPCODE = 0x800A
 
 
 class BeaconStatus(_Beacon):
+    """Beacon Status (4.3.2.3)."""
+
     OPCODE = 0x800B
 
 
 class DefaultTtlGet(Question):
+    """Default TTL Get (4.3.2.6)."""
+
     OPCODE = 0x800C
 
 
 class DefaultTtlSet(_DefaultTtl):
+    """Default TTL Set (4.3.2.7)."""
+
     OPCODE = 0x800D
 
 
 class DefaultTtlStatus(_DefaultTtl):
+    """Default TTL Status (4.3.2.8)."""
+
     OPCODE = 0x800E
 
 
 class FriendGet(Question):
+    """Friend Get (4.3.2.55)."""
+
     OPCODE = 0x800F
 
 
 class FriendSet(_FeatureSet):
+    """Friend Set (4.3.2.56)."""
+
     OPCODE = 0x8010
 
 
 class FriendStatus(_FeatureStatus):
+    """Friend Status (4.3.2.57)."""
+
     OPCODE = 0x8011
 
 
 class GattProxyGet(Question):
+    """GATT Proxy Get (4.3.2.9)."""
+
     OPCODE = 0x8012
 
 
 class GattProxySet(_FeatureSet):
-    """Switching a proxy off drops its clients: never the one that the question came through."""
+    """Switching a proxy off drops its clients (4.3.2.10): never the one that the question came through."""
 
     OPCODE = 0x8013
 
 
 class GattProxyStatus(_FeatureStatus):
+    """GATT Proxy Status (4.3.2.11)."""
+
     OPCODE = 0x8014
 
 
 class NetworkTransmitGet(Question):
+    """Network Transmit Get (4.3.2.69)."""
+
     OPCODE = 0x8023
 
 
 class NetworkTransmitSet(_NetworkTransmit):
+    """Network Transmit Set (4.3.2.70)."""
+
     OPCODE = 0x8024
 
 
 class NetworkTransmitStatus(_NetworkTransmit):
+    """Network Transmit Status (4.3.2.71)."""
+
     OPCODE = 0x8025
 
 
 class RelayGet(Question):
+    """Relay Get (4.3.2.12)."""
+
     OPCODE = 0x8026
 
 
 @dataclass(frozen=True, slots=True)
 class RelaySet(Record):
-    """Relay and relay retransmit always go together; `state` is OFF or ON."""
+    """Relay and relay retransmit always go together (4.3.2.13); `state` is OFF or ON."""
 
     state: FeatureState
     retransmit: Transmit
@@ -146,6 +174,8 @@ class RelaySet(Record):
 
 @dataclass(frozen=True, slots=True)
 class RelayStatus(Record):
+    """Relay Status (4.3.2.14)."""
+
     state: FeatureState
     retransmit: Transmit
     OPCODE: ClassVar = 0x8028
@@ -154,7 +184,7 @@ class RelayStatus(Record):
 
 @dataclass(frozen=True, slots=True)
 class LowPowerPollTimeoutGet(Record):
-    """Ask a Friend how long a Low Power node may stay silent."""
+    """Ask a Friend how long a Low Power node may stay silent (4.3.2.67)."""
 
     low_power_node: int
     OPCODE: ClassVar = 0x802D
@@ -163,7 +193,7 @@ class LowPowerPollTimeoutGet(Record):
 
 @dataclass(frozen=True, slots=True)
 class LowPowerPollTimeoutStatus(Record):
-    """`poll_timeout` is in units of 100 ms; 0 says that the node asked is not its Friend."""
+    """`poll_timeout` is in units of 100 ms (4.3.2.68); 0 says that the node asked is not its Friend."""
 
     low_power_node: int
     poll_timeout: int
@@ -172,7 +202,7 @@ class LowPowerPollTimeoutStatus(Record):
 
 
 class NodeResetStatus(Question):
-    """The last word of a node that leaves its network."""
+    """The last word of a node that leaves its network (4.3.2.54)."""
 
     OPCODE = 0x804A
 

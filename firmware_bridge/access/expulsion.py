@@ -11,6 +11,6 @@ from firmware_bridge.access.record import Question
 
 
 class NodeReset(Question):
-    """Leave the network and forget its keys. Answered by `config_state.NodeResetStatus`."""
+    """Leave the network and forget its keys (4.3.2.53). Answered by `config_state.NodeResetStatus`."""
 
     OPCODE = 0x8049

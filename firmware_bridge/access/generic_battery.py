@@ -57,6 +57,8 @@ class Service(IntEnum):
 
 
 class BatteryGet(Question):
+    """Generic Battery Get (3.2.6.1)."""
+
     OPCODE = 0x8223
 
 
@@ -66,7 +68,7 @@ def _known(value: int, unknown: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class BatteryStatus(Record):
-    """Level in percent, minutes until it is empty and until it is full; None is not known."""
+    """Level in percent, minutes until it is empty and until it is full (3.2.6.2); None is not known."""
 
     level: int | None = None
     to_discharge_min: int | None = None

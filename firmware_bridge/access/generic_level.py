@@ -21,6 +21,8 @@ _DELTA = Number("level difference", 4, -0x8000_0000, 0x7FFF_FFFF)
 
 
 class LevelGet(Question):
+    """Generic Level Get (3.2.2.1)."""
+
     OPCODE = 0x8205
 
 
@@ -61,16 +63,20 @@ class _Move(Record):
 
 
 class LevelSet(_Set):
+    """Generic Level Set (3.2.2.2)."""
+
     OPCODE = 0x8206
 
 
 class LevelSetUnacknowledged(_Set):
+    """Generic Level Set Unacknowledged (3.2.2.3)."""
+
     OPCODE = 0x8207
 
 
 @dataclass(frozen=True, slots=True)
 class LevelStatus(Record):
-    """The present level; `target` and `remaining` come together, during a transition only."""
+    """The present level (3.2.2.8); `target` and `remaining` come together, during a transition only."""
 
     present: int
     target: int | None = None
@@ -81,18 +87,26 @@ class LevelStatus(Record):
 
 
 class LevelDeltaSet(_Delta):
+    """Generic Level Delta Set (3.2.2.4)."""
+
     OPCODE = 0x8209
 
 
 class LevelDeltaSetUnacknowledged(_Delta):
+    """Generic Level Delta Set Unacknowledged (3.2.2.5)."""
+
     OPCODE = 0x820A
 
 
 class LevelMoveSet(_Move):
+    """Generic Level Move Set (3.2.2.6)."""
+
     OPCODE = 0x820B
 
 
 class LevelMoveSetUnacknowledged(_Move):
+    """Generic Level Move Set Unacknowledged (3.2.2.7)."""
+
     OPCODE = 0x820C
 
 

@@ -17,6 +17,8 @@ _ON_OFF = Flag("OnOff")
 
 
 class OnOffGet(Question):
+    """Generic OnOff Get (3.2.1.1)."""
+
     OPCODE = 0x8201
 
 
@@ -33,18 +35,20 @@ class _Set(Record):
 
 
 class OnOffSet(_Set):
-    """Acknowledged: the server answers with OnOffStatus."""
+    """Acknowledged (3.2.1.2): the server answers with OnOffStatus."""
 
     OPCODE = 0x8202
 
 
 class OnOffSetUnacknowledged(_Set):
+    """Generic OnOff Set Unacknowledged (3.2.1.3)."""
+
     OPCODE = 0x8203
 
 
 @dataclass(frozen=True, slots=True)
 class OnOffStatus(Record):
-    """The present state; `target` and `remaining` come together, during a transition only."""
+    """The present state (3.2.1.4); `target` and `remaining` come together, during a transition only."""
 
     present: bool
     target: bool | None = None

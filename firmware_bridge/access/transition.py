@@ -46,18 +46,26 @@ class _DefaultTransition(Record):
 
 
 class DefaultTransitionGet(Question):
+    """Generic Default Transition Time Get (3.2.3.1)."""
+
     OPCODE = 0x820D
 
 
 class DefaultTransitionSet(_DefaultTransition):
+    """Generic Default Transition Time Set (3.2.3.2)."""
+
     OPCODE = 0x820E
 
 
 class DefaultTransitionSetUnacknowledged(_DefaultTransition):
+    """Generic Default Transition Time Set Unacknowledged (3.2.3.3)."""
+
     OPCODE = 0x820F
 
 
 class DefaultTransitionStatus(_DefaultTransition):
+    """Generic Default Transition Time Status (3.2.3.4)."""
+
     OPCODE = 0x8210
 
 

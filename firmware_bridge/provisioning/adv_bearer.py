@@ -20,8 +20,8 @@ MAX_WAITING: Final = 64
 
 
 class AdvBearer:
-    """See `bearer.ProvisioningBearer`. `new_link_id` gives random 32-bit numbers, not zero: bluetooth-meshd
-    ignores such a link."""
+    """See `bearer.ProvisioningBearer` (5.2.1). `new_link_id` gives random 32-bit numbers, not zero: such a
+    link is ignored by bluetooth-meshd."""
 
     name = "PB-ADV"
 

@@ -52,7 +52,7 @@ def build(device: Unprovisioned) -> bytes:
 
 
 def parse(data: bytes) -> Unprovisioned | None:
-    """The device of a beacon; None for a beacon of another type.
+    """The device of a beacon (3.10.2); None for a beacon of another type.
 
     Raises Rejected(INVALID) for a wrong length, and nothing else.
     """

@@ -57,7 +57,7 @@ _ERRORS = {
 
 
 class Device:
-    """One attempt of one device. `attempts` outlives it: it bounds how often a value may be guessed."""
+    """One attempt of one device (5.4.2). `attempts` outlives it, and bounds how often a value is guessed."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Device:
         return self._state is _State.OVER
 
     def entered(self, value: str) -> list[DeviceStep]:
-        """Answer `Enter`: the value was entered on this device. Raises Rejected(INVALID)."""
+        """Answer `Enter` (5.4.2.4): the value was entered on this device. Raises Rejected(INVALID)."""
         if self._state is not _State.ENTERING:
             raise ValueError("not asked for")
         self._authentication = oob.authentication(self._choice, value)

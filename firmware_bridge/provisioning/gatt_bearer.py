@@ -31,7 +31,7 @@ Look = Callable[[BLEDevice, Heard], None]
 
 
 class GattBearer:
-    """See `bearer.ProvisioningBearer`. `adapter` is such as "hci0"; None takes the first that is powered."""
+    """See `bearer.ProvisioningBearer` (5.2.2). `adapter` is such as "hci0"; None takes a powered one."""
 
     name = "PB-GATT"
 

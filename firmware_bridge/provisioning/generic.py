@@ -104,7 +104,7 @@ def build(pdu: Generic) -> bytes:
 
 
 def parse(data: bytes) -> Generic:
-    """The inverse of `build`. Raises Rejected (TRUNCATED, INVALID) and nothing else, whatever the bytes."""
+    """The inverse of `build` (5.3.1). Raises Rejected (TRUNCATED, INVALID) alone, whatever the bytes."""
     if not data:
         raise Rejected(RejectReason.TRUNCATED, "an empty generic provisioning PDU")
     form, rest, body = data[0] & 0x03, data[0] >> 2, data[1:]
@@ -166,7 +166,7 @@ class Assembly:
         self._parts: dict[int, bytes] = {}
 
     def take(self, segment: Start | Continuation) -> bytes | None:
-        """The whole PDU once it is complete and its check fits; None until then.
+        """The whole PDU once it is complete and its check fits (5.3.2); None until then.
 
         One whose check does not fit is forgotten: it will be repeated.
         """

@@ -30,7 +30,7 @@ Randomness = Callable[[int], bytes]
 
 
 def choose(said: Capabilities, *, static: bool, interactive: bool, method: Method | None = None) -> Choice:
-    """The strongest way that the device and this side have.
+    """The strongest way that the device and this side have (5.4.2.4).
 
     `static` says that its static value is at hand, `interactive` that somebody can read and enter values.
     `method` insists on one. Raises NotSupported: a device that can do less than is asked is not taken on

@@ -68,7 +68,7 @@ def wanted(data: bytes, uuid: bytes) -> int | None:
 
 
 class AdvLink:
-    """One link, at either end. See `link.ProvisioningLink`.
+    """One link, at either end (5.2.1). See `link.ProvisioningLink`.
 
     `link_id` is random for a provisioner, and what `wanted` gave for a device. A device's link is opened by
     giving it the PDU that asked for it.

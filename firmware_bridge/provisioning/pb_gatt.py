@@ -12,7 +12,7 @@ from firmware_bridge.provisioning.link import Arrived, LinkEvent, LinkOpened
 
 
 class GattLink:
-    """One connection to the Mesh Provisioning Service, at either end. See `link.ProvisioningLink`."""
+    """One connection to the Mesh Provisioning Service, at either end (5.2.2). See `link.ProvisioningLink`."""
 
     def __init__(self) -> None:
         self.refused = 0

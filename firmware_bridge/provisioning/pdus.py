@@ -47,7 +47,7 @@ class ErrorCode(IntEnum):
 
 
 def error_name(code: int) -> str:
-    """An error code as people read it."""
+    """An error code as people read it (5.4.4)."""
     try:
         return ErrorCode(code).name.lower().replace("_", " ")
     except ValueError:
@@ -205,7 +205,7 @@ def build(pdu: Pdu) -> bytes:
 
 
 def parse(data: bytes) -> Pdu:
-    """The inverse of `build`. Reserved bits of Capabilities are ignored, reserved values elsewhere refused.
+    """The inverse of `build` (5.4.1). Capabilities' reserved bits are ignored, other reserved values refused.
 
     Raises Rejected and nothing else, whatever the bytes: UNKNOWN_KIND for a type that is not known here
     ("invalid PDU" to the sender), TRUNCATED or INVALID ("invalid format").

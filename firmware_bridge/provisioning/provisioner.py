@@ -91,7 +91,7 @@ class _State(Enum):
 
 
 class Provisioner:
-    """Makes one device a node. Key pair and randomness are fresh for each attempt.
+    """Makes one device a node (5.4.2). Key pair and randomness are fresh for each attempt.
 
     `static` is the device's static value, `device_public_key` its public key where that is known otherwise.
     """
@@ -144,7 +144,7 @@ class Provisioner:
         return steps
 
     def entered(self, value: str) -> list[Step]:
-        """Answer `Enter`. Raises Rejected(INVALID) for what cannot be the value; it may be tried again."""
+        """Answer `Enter` (5.4.2.4). Raises Rejected(INVALID) for what cannot be it; try again."""
         self._expect(_State.ENTERING)
         self._authentication = oob.authentication(self._choice, value)
         return self._confirm()

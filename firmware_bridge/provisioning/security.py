@@ -57,7 +57,7 @@ class KeyPair:
 
     @classmethod
     def generate(cls) -> KeyPair:
-        """A fresh one, from the machine's randomness."""
+        """A fresh one, from the machine's randomness (5.4.2.3)."""
         private = ec.generate_private_key(ec.SECP256R1())
         return cls(private.private_numbers().private_value.to_bytes(32, "big"))
 
@@ -139,7 +139,7 @@ class Session:
         return Ccm(self.key).encrypt(self.nonce, data, _MIC_BYTES)
 
     def open(self, sealed: bytes) -> bytes | None:
-        """The inverse; None when it was not sealed by the peer."""
+        """The inverse (5.4.2.5); None when it was not sealed by the peer."""
         return Ccm(self.key).decrypt(self.nonce, sealed, _MIC_BYTES)
 
 
@@ -159,13 +159,13 @@ class NetworkData:
     iv_update: bool = False
 
     def to_wire(self) -> bytes:
-        """25 bytes."""
+        """25 bytes (5.4.2.5)."""
         flags = self.key_refresh | self.iv_update << 1
         return _DATA.pack(self.net_key, self.key_index, flags, self.iv_index, self.address)
 
     @classmethod
     def from_wire(cls, data: bytes) -> NetworkData:
-        """The inverse. Raises Rejected(INVALID, OUT_OF_RANGE)."""
+        """The inverse (5.4.2.5). Raises Rejected(INVALID, OUT_OF_RANGE)."""
         if len(data) != DATA_BYTES:
             raise Rejected(RejectReason.INVALID, f"provisioning data of {len(data)} bytes")
         net_key, index, flags, iv_index, address = _DATA.unpack(data)

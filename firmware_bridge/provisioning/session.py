@@ -55,7 +55,7 @@ class Dialogue(Protocol):
 async def provision(
     provisioner: Provisioner, link: ProvisioningLink, wire: Wire, dialogue: Dialogue, clock: Clock
 ) -> None:
-    """Make a device a node. The link is closed in every case, in bounded time.
+    """Make a device a node (5.4.2). The link is closed in every case, in bounded time.
 
     Raises Unavailable (no such device, or it went away), TimedOut, Rejected (REFUSED_BY_NODE, or what the
     device did wrong), NotSupported, and what `dialogue` raises.
