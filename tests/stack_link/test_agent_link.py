@@ -36,11 +36,15 @@ async def test_an_air_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
 
 
 async def test_a_machine_without_bluetooth_is_told_as_such(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/no-bus")
     link = link_of(tmp_path, 'adapter = "hci7"')
     link._open_timeout_s = 0.5
-    with pytest.raises((Unavailable, Misconfigured)):
+    assert link.problem == ""
+    with pytest.raises(Unavailable, match="apt-get install bluez"):
         await link.open()
+    assert "no message bus" in link.problem
     await link.close()
+    told = [line for line in caplog.messages if "mesh-away" in line]
+    assert len(told) == 1
