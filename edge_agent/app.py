@@ -42,7 +42,7 @@ from edge_agent.share.outbox import Outbox
 from edge_agent.share.peers import SitePeers
 from edge_agent.share.session import Endpoint
 from edge_agent.supervisor import Supervisor, single_instance, stopped_by_signals
-from firmware_bridge.link import KeyKeeper
+from firmware_bridge.link import KeyKeeper, Troubled
 
 if TYPE_CHECKING:
     from edge_agent.nodes.desk import Desk
@@ -177,7 +177,7 @@ class _Running:
 
     def _local_api(self) -> LocalApi:
         questions = {"ping": self._ping, "relay": self._relay, **self._nodes.questions()}
-        return LocalApi(self._config.socket, {"status": self._account.summary}, questions=questions)
+        return LocalApi(self._config.socket, {"status": self._summary}, questions=questions)
 
     def supervised(self) -> Supervisor:
         """A supervisor that owns every part. Essential are those without which nothing is healed."""
@@ -260,12 +260,18 @@ class _Running:
                 await self._link.open()
                 break
             except Unavailable as error:
-                self._agent.site.down_reason = str(error)
+                self._agent.site.down_reason = _line(str(error))
                 if not complained:
                     self._agent.warn("mesh-unavailable", reason=str(error)[:200])
                 complained = True
                 await self._clock.sleep(RETRY_OPEN_S)
         await reader()
+
+    def _summary(self) -> dict[str, Any]:
+        if not self._agent.site.mesh_up and isinstance(self._link, Troubled) and self._link.problem:
+            # Opening may take long, and what keeps it from its end is known before.
+            self._agent.site.down_reason = _line(self._link.problem)
+        return self._account.summary()
 
     async def _ping(self, request: dict[str, Any]) -> dict[str, float]:
         seconds = await self._agent.operator.ping(request.get("node"), request.get("timeout_s", 1.0))
@@ -279,6 +285,11 @@ class _Running:
 def main(config: AgentConfig) -> None:
     """The daemon's body. Raises as `run` does."""
     asyncio.run(run(config, from_environment()))
+
+
+def _line(told: str) -> str:
+    """An error and its fix as one line."""
+    return told.replace("\n  fix: ", "; fix: ")
 
 
 def _outbox(config: AgentConfig, clock: Clock) -> Outbox:

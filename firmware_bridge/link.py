@@ -109,6 +109,15 @@ class KeyKeeper(Protocol):
         """
 
 
+@runtime_checkable
+class Troubled(Protocol):
+    """A link that says why it is away even before it was ever there, beside being a `MeshLink`."""
+
+    @property
+    def problem(self) -> str:
+        """Why the mesh cannot be reached, for people; empty while it can, and before that is known."""
+
+
 class MeshLink(Protocol):
     """One gateway's access to one mesh network. Seven methods; `t` of every event is monotonic seconds
     of the clock that the link was made with.

@@ -96,6 +96,7 @@ class StackMeshLink:
         self._configurator = Configurator(self._own.client, self._stated)
         self._owner: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] | None = None
+        self._trouble = ""
         self._problem: MeshtwinError = Unavailable("no attempt to reach the network has ended yet")
         self._up = False
         self.on_overheard: Callable[[PduType, bytes], None] = _ignore
@@ -127,6 +128,11 @@ class StackMeshLink:
     def addresses(self) -> list[int]:
         """The primary addresses of the site's nodes, as known now."""
         return [node.unicast_address for node in self._settings.site.live_nodes()]
+
+    @property
+    def problem(self) -> str:
+        """See `firmware_bridge.link.Troubled`."""
+        return "" if self._up else self._trouble
 
     async def open(self) -> None:
         if self._owner is not None:
@@ -219,7 +225,10 @@ class StackMeshLink:
 
     def detached(self, error: MeshtwinError) -> None:
         self._problem = error
-        self._log.debug("mesh-away", error=error)
+        if not self._up and str(error) != self._trouble:
+            # Once: opening goes on for long, and in the end tells the last reason only.
+            self._log.warning("mesh-away", error=error)
+        self._trouble = str(error)
         if self._up:
             self._up = False
             self._events.put(LinkDown(self._clock.monotonic(), str(error)))

@@ -80,6 +80,7 @@ class GattProxyBearer:
         self._closing = False
         self._found_some = False
         self._distrusted = False
+        self._last_reason = ""
 
     @property
     def dropped(self) -> int:
@@ -152,7 +153,10 @@ class GattProxyBearer:
                 self.refused[error.reason] += 1
             if self._listening is not None and not self._listening.done():
                 self._listening.set_exception(error)
-            self._log.info("proxy-attempt-ended", attempt=self._attempts, reason=error)
+            # What stays the same is told once.
+            log = self._log.debug if str(error) == self._last_reason else self._log.info
+            log("proxy-attempt-ended", attempt=self._attempts, reason=error)
+            self._last_reason = str(error)
 
     async def _look(self) -> list[Found]:
         settings = self._settings
