@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import Final
 
 from common.logs import get_logger
@@ -35,7 +36,7 @@ def warm() -> None:
         notice.start()
         begun = time.monotonic()
         try:
-            _play_the_least()
+            _play_once()
         except BaseException:
             _warm = False
             raise
@@ -46,6 +47,24 @@ def warm() -> None:
 
 def _tell() -> None:
     log.warning("simulator-compiling", note="once for this machine and version, up to a minute")
+
+
+def _play_once() -> None:
+    try:
+        _play_the_least()
+    except Exception as error:
+        # Numba reads its cache as pickles: one of an earlier version, or cut by a crash, raises anything.
+        log.warning("simulator-cache-unusable", reason=repr(error), note="made anew")
+        _forget()
+        _play_the_least()
+
+
+def _forget() -> None:
+    from common.radio import kernel
+
+    for pattern in ("kernel.*.nbi", "kernel.*.nbc"):
+        for file in Path(kernel.play.stats.cache_path).glob(pattern):  # type: ignore[attr-defined]
+            file.unlink(missing_ok=True)
 
 
 def _play_the_least() -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numba import njit
 
-from common.radio.tables import FAR_MS, SIGNALS, World
+from common.radio.tables import FAR_MS, FAR_SHARE, SIGNALS, World
 
 ADVERTISE, SEGMENT, RETRY, RESPOND, ACKNOWLEDGE = 0, 1, 2, 3, 4
 """Kinds of timers."""
@@ -34,7 +34,11 @@ TIMERS_FULL, AIR_FULL = 1, 2
 CERTAIN = 60.0
 """Above this ratio of signal to noise no bit of a packet is ever wrong: exp(-30)/2 is 5e-14."""
 
+NEGLIGIBLE = 0.003
+"""Signals from far that are this weak on average, against the noise, are none."""
+
 BYTE_MS = 0.008
+BITS_PER_MS = 1000.0
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -279,6 +283,8 @@ def _transmit(world: World, node: int, number: int, now: float) -> float:
     ):
         status.overflow = AIR_FULL
     else:
+        if site.far:
+            status.far_faded = math.exp((status.far_time - now) / FAR_MS)
         _sound(world, node, serial, now, airtime)
         if site.far:
             _murmur(world, node, now)
@@ -299,10 +305,9 @@ def _deafen(world: World, node: int, now: float, until: float) -> None:
 
 @_inlined
 def _leave(world: World, ear: int) -> None:
-    """Note in a reception what has disturbed it so far, as the receiver turns to something else."""
+    """Note in a reception how good its chances are, as the receiver turns to something else."""
     ears, receptions = world.ears, world.receptions
-    receptions[ears[ear].lock].noise = ears[ear].noise
-    receptions[ears[ear].lock].overlap = ears[ear].overlap
+    receptions[ears[ear].lock].chance = ears[ear].chance
     ears[ear].lock = receptions.size - 1
 
 
@@ -347,17 +352,16 @@ def _from_phase(world: World, low: int, high: int, phase: float) -> int:
 
 
 @_inlined
-def _arrive(
-    world: World, link: int, last: int, phase: float, serial: int, start: float, stop: float
-) -> int:
+def _arrive(world: World, link: int, last: int, phase: float, serial: int, start: float, stop: float) -> int:
     """A packet's start at the receivers below a phase: each begins to receive it, or is disturbed by it.
 
     Half of the decisions could go either way, which costs a processor more than a needless sum: what can be
     is worked out without branches, and one decision is left.
     """
     links, ears, site = world.links, world.ears, world.site[0]
-    thermal = site.noise * site.detector_loss
+    floor = site.noise * site.detector_loss
     lock, ratio = site.receiver_lock, site.sync_ratio
+    nobody = world.receptions.size - 1
     row = (serial & (world.packets.size - 1)) * ears.size
     while link < last and links[link].phase < phase:
         ear, power = links[link].ear, links[link].power
@@ -370,42 +374,101 @@ def _arrive(
         if not lock and not free:
             free = _taken_over(world, ear, power, left)
             noise += world.receptions[ears[ear].lock].power * np.float32(free)
-        floor = thermal + world.far_now[ear]
         if free & (power >= ratio * (floor + noise)):
-            known = world.seen[row + ear] == serial
-            _lock(world, ear, known, power, noise, floor, start, stop)
+            if lock and world.seen[row + ear] == serial:
+                # It listens to the end and learns nothing: nothing needs to be judged.
+                _leave(world, ear)
+                ears[ear].busy = stop
+            else:
+                _lock(world, ear, power, noise, start, stop)
         else:
-            ears[ear].noise += power
-            ears[ear].overlap += np.float32(left) * np.float32(left > 0.0)
+            if left > 0.0 and ears[ear].lock != nobody:
+                _spoil(world, ear, power, left)
             _disturb(ears, ear, power, stop)
     return link
 
 
 @_inlined
-def _lock(
-    world: World,
-    ear: int,
-    known: bool,
-    power: float,
-    noise: float,
-    floor: float,
-    start: float,
-    stop: float,
-) -> None:
-    """Receive. A packet that the node has in its cache keeps it busy as well, but need not be judged."""
-    ears, receptions = world.ears, world.receptions
+def _lock(world: World, ear: int, power: float, noise: float, start: float, stop: float) -> None:
+    """Receive, unless somebody far is on air whom the packet does not surpass."""
+    ears, receptions, site = world.ears, world.receptions, world.site[0]
+    floor = site.noise * site.detector_loss
+    before, during, each = 0, 0, 0.0
+    if site.far:
+        before, during, each = _far_signals(world, ear)
     _leave(world, ear)
-    ears[ear].busy = stop
-    if not (known and world.site[0].receiver_lock):
-        overlap = 0.0
-        for place in range(SIGNALS):
-            overlap = max(overlap, ears[ear].ends[place] - start)
+    if power < site.sync_ratio * (floor + noise + before * each):
+        _disturb(ears, ear, power, stop)
+    else:
+        chance = (stop - start) * _right(power, floor)
+        # Who was on air before stops before. The latest is the last to stop: the others come on top of it.
+        level, mean, place = floor, 0.0, ears[ear].oldest
+        for _ in range(SIGNALS):
+            place = place - 1 if place > 0 else SIGNALS - 1
+            left = ears[ear].ends[place] - start
+            if left > 0.0:
+                other = ears[ear].powers[place]
+                chance += left * (_right(power, level + other) - _right(power, level))
+                level += other
+                mean += other * left / (stop - start)
+        if before + during > 0:
+            # Each of these overlaps a half on average.
+            left = 0.5 * (before + during)
+            chance += (
+                left * (stop - start) * (_right(power, floor + mean + each) - _right(power, floor + mean))
+            )
+            mean += left * each
         reception = world.status[0].receptions & (receptions.size - 2)
         world.status[0].receptions += 1
-        ears[ear].lock, ears[ear].noise, ears[ear].overlap = reception, noise, overlap
+        ears[ear].busy, ears[ear].lock = stop, reception
+        ears[ear].noise, ears[ear].chance = mean, chance
         receptions[reception].start, receptions[reception].end = start, stop
-        receptions[reception].power, receptions[reception].floor = power, floor
+        receptions[reception].power = power
         receptions[reception].ear, receptions[reception].lost = ear, False
+
+
+@_inlined
+def _spoil(world: World, ear: int, power: float, left: float) -> None:
+    """A packet begins while another is received: it adds to what disturbs that, until the end."""
+    ears = world.ears
+    received = world.receptions[ears[ear].lock].power
+    before = world.site[0].noise * world.site[0].detector_loss + ears[ear].noise
+    ears[ear].chance += left * (_right(received, before + power) - _right(received, before))
+    ears[ear].noise += power
+
+
+@_inlined
+def _right(power: float, noise: float) -> float:
+    """Log of the chance that all bits of a millisecond are right."""
+    log_chance = 0.0
+    if power < CERTAIN * noise:
+        log_chance = BITS_PER_MS * math.log1p(-0.5 * math.exp(-0.5 * power / noise))
+    return log_chance
+
+
+@_inlined
+def _far_signals(world: World, ear: int) -> tuple[int, int, float]:
+    """How many signals of far transmitters are on air as a packet begins, how many come during it, and their
+    power: drawn from the mean of what was lately sent."""
+    mean = world.far_now[ear] * world.status[0].far_faded
+    before, during, each = 0, 0, 0.0
+    if mean > NEGLIGIBLE * world.site[0].noise:
+        each = world.far_squared[ear] / world.far_now[ear]
+        share = mean / each
+        before = _poisson(world, share)
+        during = _poisson(world, share)
+    return before, during, each
+
+
+@_inlined
+def _poisson(world: World, mean: float) -> int:
+    """Knuth's way: fit for small means."""
+    limit, number = math.exp(-mean), 0
+    product = _uniform(world)
+    while product > limit and number < 1000:
+        number += 1
+        product *= _uniform(world)
+    return number
 
 
 @_inlined
@@ -432,13 +495,16 @@ def _disturb(ears: Any, ear: int, power: float, stop: float) -> None:
 
 @_inlined
 def _murmur(world: World, node: int, now: float) -> None:
-    """Raise the noise where this transmitter is too weak to be received; what was before fades."""
-    faded = np.float32(math.exp((world.status[0].far_time - now) / FAR_MS))
+    """Note whom this transmitter disturbs from far; what was before fades."""
+    faded = np.float32(world.status[0].far_faded)
     world.status[0].far_time = now
-    far, far_now = world.far, world.far_now
+    far, far_now, far_squared = world.far, world.far_now, world.far_squared
     first = node * far_now.size
+    once = np.float32(1.0 / FAR_SHARE)
     for ear in range(far_now.size):
-        far_now[ear] = far_now[ear] * faded + far[first + ear]
+        power = far[first + ear]
+        far_now[ear] = far_now[ear] * faded + power
+        far_squared[ear] = far_squared[ear] * faded + power * power * once
 
 
 @_inlined
@@ -462,30 +528,24 @@ def _judge(world: World) -> None:
                 _leave(world, ear)
             if receptions[reception].lost or world.seen[slot * world.ears.size + ear] == serial:
                 continue
-            if _decoded(world, reception, world.packets[slot].size):
+            if _decoded(world, reception):
                 _receive(world, ear, slot, air[place].ttl, air[place].hops, receptions[reception].end)
 
 
 @_inlined
-def _decoded(world: World, reception: int, size: int) -> bool:
-    """Whether every bit was right, with the disturbances over the part that they overlapped."""
-    site = world.site[0]
-    power, noise = world.receptions[reception].power, world.receptions[reception].noise
-    floor = world.receptions[reception].floor
-    decoded = True
+def _decoded(world: World, reception: int) -> bool:
+    """Whether every bit was right."""
+    site, receptions = world.site[0], world.receptions
+    decoded, chance = True, receptions[reception].chance
     if site.burst_loss > 0.0 and _uniform(world) < site.burst_loss:
         decoded = False
-    elif power < CERTAIN * (floor + noise):
-        bits = 8.0 * size
-        clear = math.log1p(-0.5 * math.exp(-0.5 * power / floor))
-        share = 0.0
-        if noise > 0.0:
-            share = min(1.0, world.receptions[reception].overlap / (BYTE_MS * size))
-        disturbed = math.log1p(-0.5 * math.exp(-0.5 * power / (floor + noise)))
+    elif chance < 0.0:
         draw = _uniform(world)
-        decoded = draw < math.exp(bits * ((1.0 - share) * clear + share * disturbed))
-        if not decoded and draw < math.exp(bits * clear):
-            world.status[0].collisions += 1
+        decoded = draw < math.exp(chance)
+        if not decoded:
+            length = receptions[reception].end - receptions[reception].start
+            clear = length * _right(receptions[reception].power, site.noise * site.detector_loss)
+            world.status[0].collisions += 1 if draw < math.exp(clear) else 0
     return decoded
 
 

@@ -11,11 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from common.radio import timing
+
 SIGNALS = 3
 """How many signals that were not received a receiver remembers, because they disturb what comes."""
 
-FAR_MS = 5.0
-"""Transmitters too weak to be received are heard as noise: their power, averaged over about this time."""
+FAR_MS = 1.0
+"""Transmitters too weak to be followed singly disturb at random, as often as they sent in about this time."""
+
+FAR_SHARE = timing.BYTE_MS * timing.TYPICAL_BYTES / FAR_MS
+"""What an advertising event is of that time, on the channel that a receiver is at."""
 
 
 def _record(**fields: Any) -> np.dtype[np.void]:
@@ -55,7 +60,7 @@ SITE = _record(
 )
 
 LINK = _record(power=np.float32, phase=np.float32, ear=np.int32)
-"""Of signals that can be received. Sorted by transmitter, then by the phase of the receiver's scanning."""
+"""Of signals that are followed singly. By transmitter, then by the phase of the receiver's scanning."""
 
 NODE = _record(
     first_link=np.int64,
@@ -70,8 +75,8 @@ EAR = _record(
     busy=np.float64,  # until then it listens to `lock`, sends, or is dead
     ends=(np.float64, (SIGNALS,)),
     powers=(np.float32, (SIGNALS,)),
-    noise=np.float32,  # sum of what disturbs `lock`
-    overlap=np.float32,  # how long (ms)
+    noise=np.float32,  # what disturbs `lock` now, or on average
+    chance=np.float32,  # log of the chance that all its bits are right
     lock=np.int32,  # a reception, or the last one: nobody's
     oldest=np.int32,
     node=np.int32,
@@ -101,9 +106,7 @@ RECEPTION = _record(
     start=np.float64,
     end=np.float64,
     power=np.float64,
-    noise=np.float64,  # as in EAR, from where it comes when the reception is over
-    overlap=np.float64,
-    floor=np.float64,  # thermal noise and far transmitters, as it began
+    chance=np.float64,  # as in EAR, whence it comes when the reception is over
     ear=np.int32,
     lost=np.bool_,
 )
@@ -137,6 +140,7 @@ STATUS = _record(
     random=np.uint64,
     clock=np.float64,
     far_time=np.float64,  # when `World.far_now` was right
+    far_faded=np.float64,  # what is left of it
     events=np.int64,
     transmissions=np.int64,
     collisions=np.int64,
@@ -163,7 +167,8 @@ class World(NamedTuple):
     waiting: NDArray[np.void]  # queue, place
     packets: NDArray[np.void]
     far: NDArray[np.float32]  # transmitter, ear: what an advertising event adds to the mean power there
-    far_now: NDArray[np.float32]  # ear
+    far_now: NDArray[np.float32]  # ear: mean power of far transmitters
+    far_squared: NDArray[np.float32]  # ear: mean of the squared power
     seen: NDArray[np.int32]  # packet slot, ear: the serial that the node has in its cache
     cache: NDArray[np.int32]  # node, place: serials, the oldest overwritten first
     air: NDArray[np.void]

@@ -35,6 +35,7 @@ def tables_of(
         "site": site,
         "ears": ears,
         "far_now": np.zeros(len(ears), np.float32),
+        "far_squared": np.zeros(len(ears), np.float32),
         "sets": np.zeros(nodes * sets, tables.ADVERTISING_SET),
         "queues": np.zeros(2 * nodes, tables.QUEUE),
         "waiting": np.empty((2 * nodes, queue), tables.WAITING),
