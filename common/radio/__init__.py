@@ -15,7 +15,7 @@ from common.radio.outcome import FlowOutcome, Latency, Outcome, Totals
 from common.radio.parameters import DEFAULT, RadioParameters
 from common.scenario import Scenario
 
-__all__ = ["FlowOutcome", "Latency", "Outcome", "RadioParameters", "Totals", "simulate"]
+__all__ = ["DEFAULT", "FlowOutcome", "Latency", "Outcome", "RadioParameters", "Totals", "simulate"]
 
 
 def simulate(

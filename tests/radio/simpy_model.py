@@ -1,4 +1,4 @@
-"""The same advertising bearer once more, as plainly as possible, in SimPy: what the fast simulator must equal.
+"""The same advertising bearer once more, plainly, in SimPy: what the fast simulator must equal.
 
 Written for reading, after the specifications and `RadioParameters`, and not after the kernel: every packet is
 an event of its own on each channel, interference is summed over all signals that are on air, and bits are
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -88,7 +88,7 @@ class Node:
         if len(queue.items) < self.bearer.parameters.queue_length:
             queue.put(signal)
 
-    def advertise(self, queue: Any, transmit: Any) -> Iterator[Any]:
+    def advertise(self, queue: Any, transmit: Any) -> Generator[Any, Any, None]:
         """One advertising set: each message in `count` events."""
         env, parameters, random = self.bearer.env, self.bearer.parameters, self.bearer.random
         while True:
@@ -102,7 +102,7 @@ class Node:
                     due = env.now + transmit.interval_ms
                     yield from self.event(signal)
 
-    def event(self, signal: Signal) -> Iterator[Any]:
+    def event(self, signal: Signal) -> Generator[Any, Any, None]:
         """One packet on each channel. Meanwhile this node hears nothing."""
         env, bearer = self.bearer.env, self.bearer
         self.sending += 1
@@ -192,7 +192,9 @@ class Bearer:
         self.found = [Found() for _ in scenario.flows]
         self.taken: set[tuple[Message, int]] = set()
 
-    def originate(self, flow: Flow, number: int, index: dict[int, int], until: float) -> Iterator[Any]:
+    def originate(
+        self, flow: Flow, number: int, index: dict[int, int], until: float
+    ) -> Generator[Any, Any, None]:
         """A flow's messages. `until` in ms."""
         group = self.groups.get(flow.destination)
         named = [flow.destination] if group is None else group
@@ -221,7 +223,7 @@ class Bearer:
         if flow.acknowledged:
             self.env.process(self.answer(node, message, flow))
 
-    def answer(self, node: int, asked: Message, flow: Flow) -> Iterator[Any]:
+    def answer(self, node: int, asked: Message, flow: Flow) -> Generator[Any, Any, None]:
         yield self.env.timeout(flow.response_delay_ms)
         size = timing.last_packet_bytes(flow.response_bytes)
         back = Message(node, frozenset([asked.source]), False, size, asked.flow, asked.asked, answer=True)

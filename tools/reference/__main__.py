@@ -22,7 +22,8 @@ the nearest known one. Paths are relative to the file's own folder. This page is
 FILES: Final[dict[str, tuple[str, type[toml.Table]]]] = {
     "Agent: `agent.toml`": (
         "Read by `edge-agent --config FILE` (default `/etc/meshtwin/agent.toml`); `edge-agent check-config` "
-        "reads everything that it names, too, and looks whether its state can be written. `coordinator gateways enrol` writes a first version.",
+        "reads everything that it names, too, and looks whether its state can be written. "
+        "`coordinator gateways enrol` writes a first version.",
         AgentConfig,
     ),
     "Coordinator: `coordinator.toml`": (
