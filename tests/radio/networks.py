@@ -24,7 +24,7 @@ def pair(attenuation_db: float, **keys: Any) -> Scenario:
 
 
 def grid(side: int, spacing_m: float, *, relays: int, period_s: float, **keys: Any) -> Scenario:
-    """`side` by `side` nodes on an uneven grid; every `relays`-th relays; all send to the middle one."""
+    """`side` by `side` nodes on an uneven grid; every `relays`-th relays; all send to the middle."""
     nodes = [
         {
             "address": 1 + row * side + column,

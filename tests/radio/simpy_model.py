@@ -1,4 +1,4 @@
-"""The same advertising bearer once more, plainly, in SimPy: what the fast simulator must equal.
+"""The same advertising bearer once more, plainly, in SimPy: what the fast one must equal.
 
 Written for reading, after the specifications and `RadioParameters`, and not after the kernel: every packet is
 an event of its own on each channel, interference is summed over all signals that are on air, and bits are

@@ -1,4 +1,4 @@
-"""The measured chain of ten nodes as a scenario: attenuations from its file, configuration from its README."""
+"""The measured chain of ten nodes as a scenario: attenuations from its file, configuration as it is told."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def _links(attenuation: Path) -> list[tuple[int, int, float]]:
             if float(decibels) < UNHEARD_DB:
                 links.append((transmitter, receiver, float(decibels)))
     except (OSError, ValueError) as error:
-        raise Misconfigured(f"{attenuation} is no list of attenuations: {error}", "see data/README") from error
+        raise Misconfigured(
+            f"{attenuation} is no list of attenuations: {error}", "see data/README"
+        ) from error
     return links
 
 

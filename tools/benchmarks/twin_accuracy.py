@@ -61,10 +61,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
     files = inputs(options)
-    if options.scenario is None:
-        site = chain_scenario(files[0])
-    else:
-        site = scenario.read(files[0])
+    site = chain_scenario(files[0]) if options.scenario is None else scenario.read(files[0])
     observed = read_round_trips(files[1])
     count = QUICK_ROUND_TRIPS if options.quick else ROUND_TRIPS
     return compare(observed, predict(site, observed, count))
