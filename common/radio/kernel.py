@@ -498,11 +498,10 @@ def _murmur(world: World, node: int, now: float) -> None:
     """Note whom this transmitter disturbs from far; what was before fades."""
     faded = np.float32(world.status[0].far_faded)
     world.status[0].far_time = now
-    far, far_now, far_squared = world.far, world.far_now, world.far_squared
-    first = node * far_now.size
+    far, far_now, far_squared = world.far[node], world.far_now, world.far_squared
     once = np.float32(1.0 / FAR_SHARE)
     for ear in range(far_now.size):
-        power = far[first + ear]
+        power = far[ear]
         far_now[ear] = far_now[ear] * faded + power
         far_squared[ear] = far_squared[ear] * faded + power * power * once
 

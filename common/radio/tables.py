@@ -59,7 +59,7 @@ SITE = _record(
     receiver_lock=np.bool_,
 )
 
-LINK = _record(power=np.float32, phase=np.float32, ear=np.int32)
+LINK = _record(power=np.float32, phase=np.float32, ear=np.uint32)
 """Of signals that are followed singly. By transmitter, then by the phase of the receiver's scanning."""
 
 NODE = _record(
@@ -77,8 +77,8 @@ EAR = _record(
     powers=(np.float32, (SIGNALS,)),
     noise=np.float32,  # what disturbs `lock` now, or on average
     chance=np.float32,  # log of the chance that all its bits are right
-    lock=np.int32,  # a reception, or the last one: nobody's
-    oldest=np.int32,
+    lock=np.uint32,  # a reception, or the last one: nobody's
+    oldest=np.uint32,
     node=np.int32,
 )
 """What a receiver is at: 64 bytes, a line of the processor's cache."""
