@@ -317,17 +317,20 @@ def _sound(world: World, node: int, serial: int, now: float, airtime: float) -> 
     first, last = world.nodes[node].first_link, world.nodes[node + 1].first_link
     interval, window = world.site[0].scan_interval, world.site[0].scan_window
     rotation = 3.0 * interval
+    place = now - rotation * math.floor(now / rotation)
     link = first
     # Two passes a channel, as the phases go round.
     for part in range(6 if last > first else 0):
         channel = part >> 1
-        start = now + channel * (airtime + world.site[0].gap)
-        low = channel * interval - start
-        low -= rotation * math.floor(low / rotation)
+        later = channel * (airtime + world.site[0].gap)
+        low = channel * interval - place - later
+        low += rotation if low < 0.0 else 0.0
         high = low + window
         if part & 1:
             high -= rotation
-            link = first if high > 0.0 else link
+            if high <= 0.0:
+                continue
+            link = first
         elif part == 0:
             link = _from_phase(world, first, last, low)
         else:
@@ -336,7 +339,7 @@ def _sound(world: World, node: int, serial: int, now: float, airtime: float) -> 
                 link -= 1
             while link < last and world.links[link].phase < low:
                 link += 1
-        link = _arrive(world, link, last, high, serial, start, start + airtime)
+        link = _arrive(world, link, last, high, serial, now + later, now + later + airtime)
 
 
 @_inlined
