@@ -193,6 +193,24 @@ class ModelState(Message):
     retry_s: float | None = Field(default=None, ge=0, le=1e6)
 
 
+class TaskLoad(Message):
+    """How busy a machine is with tasks, for `status`: where its peers place theirs follows from it.
+
+    `slots` tasks run at once, `busy` run now and `queued` wait. `backlog_s` is how many seconds of work wait
+    or run, by its own costs. `speeds` says how much faster than the reference machine each kind of task runs
+    here, as measured; `speed` stands for kinds that are not among them. `accepts` false: it refuses now.
+    """
+
+    slots: int = Field(ge=0, le=1024)
+    busy: Count = 0
+    queued: Count = 0
+    backlog_s: float = Field(default=0.0, ge=0, le=1e7, allow_inf_nan=False)
+    speed: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
+    speeds: dict[str, float] = Field(default_factory=dict, max_length=64)
+    accepts: bool = True
+    run: str = Field(default="", max_length=32)
+
+
 class Status(Message):
     """A gateway's retained status, for peers and the coordinator. `online` false is the last will's."""
 
@@ -224,6 +242,10 @@ class Status(Message):
     relays: list[Address] = Field(default_factory=list, max_length=8192)
     # Which gateway is home to which node. Filled by the actor alone; the others adopt it.
     homes: dict[str, list[int]] = Field(default_factory=dict, max_length=256)
+    # A `mec` machine and the `cloud` only run tasks: no lease is theirs, and no node is at home there.
+    tier: Literal["gateway", "mec", "cloud"] = "gateway"
+    # None: runs no tasks of others.
+    tasks: TaskLoad | None = None
 
 
 M = TypeVar("M", bound=Message)

@@ -17,6 +17,8 @@ from common.errors import Rejected, RejectReason
 ROOT = "mt/1"
 SHARDS = 16
 MAX_NAME_LENGTH = 64
+CLOUD = "cloud"
+"""What stands for the coordinator among the peers of every site: tasks are sent to it as to a gateway."""
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,62}[a-z0-9])?")
 
 

@@ -31,6 +31,11 @@ def _coordinator_rules() -> Iterator[str]:
     yield f"read {topics.of(_ANY, _ANY, Channel.STATUS)}"
     for channel in sorted(DOWNWARD):
         yield f"write {topics.of(_ANY, _ANY, channel)}"
+    # Among peers it is the gateway `cloud` of every site, and hears nothing that is not for that one.
+    yield f"write {topics.of(_ANY, topics.CLOUD, Channel.STATUS)}"
+    for channel in sorted(BETWEEN_PEERS):
+        yield f"read {topics.to_peer(_ANY, topics.CLOUD, channel, _ANY)}"
+        yield f"write {topics.to_peer(_ANY, _ANY, channel, topics.CLOUD)}"
 
 
 def _gateway_rules(site: str, gateway: str) -> Iterator[str]:

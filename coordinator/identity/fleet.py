@@ -21,8 +21,9 @@ from coordinator.identity.authority import Revoked
 from coordinator.identity.own import BROKER, COORDINATOR, GATEWAY_API
 from coordinator.section import Section
 
-# Names of parts of the system itself; as a gateway's id they would stand for somebody else's certificate.
-RESERVED = frozenset({COORDINATOR, BROKER, GATEWAY_API})
+# Names of parts of the system itself; as a gateway's id they would stand for somebody else's certificate, or
+# for the coordinator among peers.
+RESERVED = frozenset({COORDINATOR, BROKER, GATEWAY_API, topics.CLOUD})
 # How long a certificate stays listed after its end, for machines whose clock is late.
 _KEEP_S = 30 * 86_400.0
 

@@ -14,11 +14,13 @@ from common import topics
 from common.codec import Value, unpack
 from common.errors import Rejected, RejectReason
 from common.messages import Ack, Status, decode
-from common.topics import Channel, Topic
+from common.topics import BETWEEN_PEERS, Channel, Topic
 from edge_agent.share.inbox import Inbox
 
 STATUSES: Final = 512
 INSTRUCTIONS: Final = 64
+LETTERS: Final = 128
+MAX_LETTER_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,16 @@ class Instruction:
     t: float
 
 
+@dataclass(frozen=True, slots=True)
+class PeerLetter:
+    """What a peer, or the cloud, sent on `offer`, `task` or `result`; not looked into yet."""
+
+    sender: str
+    channel: Channel
+    payload: bytes
+    t: float
+
+
 class Incoming:
     """Sorts the messages for one gateway. Acknowledgements go to `acknowledge`, with the time they came."""
 
@@ -48,13 +60,17 @@ class Incoming:
         self._acknowledge = acknowledge
         self.statuses: Inbox[PeerStatus] = Inbox(STATUSES)
         self.instructions: Inbox[Instruction] = Inbox(INSTRUCTIONS)
+        self.letters: Inbox[PeerLetter] = Inbox(LETTERS)
         self.rejected: Counter[RejectReason] = Counter()
 
     def topics(self) -> list[str]:
         """What to subscribe to."""
         own = (Channel.ACK, Channel.COMMAND, Channel.DESIRED)
         everybody = topics.of(self._site, "+", Channel.STATUS)
-        return [*(topics.of(self._site, self._gateway, channel) for channel in own), everybody]
+        letters = (
+            topics.to_peer(self._site, self._gateway, channel, "+") for channel in sorted(BETWEEN_PEERS)
+        )
+        return [*(topics.of(self._site, self._gateway, channel) for channel in own), everybody, *letters]
 
     def take(self, topic: str, payload: bytes, retained: bool, now: float) -> Rejected | None:
         """Sort one message; what was wrong with it, counted, or None."""
@@ -67,14 +83,14 @@ class Incoming:
             elif parsed.gateway != self._gateway:
                 raise Rejected(RejectReason.FORGED, f"addressed to {parsed.gateway}")
             else:
-                self._take_own(parsed.channel, payload, now)
+                self._take_own(parsed, payload, now)
         except Rejected as error:
             self.rejected[error.reason] += 1
             return error
         return None
 
-    def _take_own(self, channel: Channel, payload: bytes, now: float) -> None:
-        match channel:
+    def _take_own(self, topic: Topic, payload: bytes, now: float) -> None:
+        match channel := topic.channel:
             case Channel.ACK:
                 self._acknowledge(decode(Ack, payload), now)
             case Channel.COMMAND | Channel.DESIRED:
@@ -82,6 +98,10 @@ class Incoming:
                 if not isinstance(value, dict):
                     raise Rejected(RejectReason.INVALID, f"{channel.value} is not a map")
                 self.instructions.put(Instruction(channel, value, now))
+            case Channel.OFFER | Channel.TASK | Channel.RESULT:
+                if len(payload) > MAX_LETTER_BYTES:
+                    raise Rejected(RejectReason.OVERSIZED, f"a letter of {len(payload)} bytes")
+                self.letters.put(PeerLetter(topic.sender or "", channel, payload, now))
             case _:
                 raise Rejected(RejectReason.INVALID, f"channel {channel.value} is not served")
 

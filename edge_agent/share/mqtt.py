@@ -13,7 +13,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 
 from common import topics
 from common.clock import Clock
@@ -27,6 +27,7 @@ from edge_agent.share.ends import Complaints, Cut, Refused
 from edge_agent.share.incoming import Incoming
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.outbox_rows import Entry
+from edge_agent.share.post import Post
 from edge_agent.share.retries import Retries
 from edge_agent.share.session import Acknowledged, Connected, Ended, Endpoint, Received, Session, Told
 from edge_agent.share.window import Window
@@ -63,6 +64,7 @@ class BrokerLine:
         clock: Clock,
         meter: UplinkMeter,
         jitter: random.Random,
+        tier: Literal["gateway", "mec"] = "gateway",
     ) -> None:
         self._endpoint = endpoint
         self._site, self._gateway = site, endpoint.client_id
@@ -72,6 +74,7 @@ class BrokerLine:
         self._clock = clock
         self._meter = meter
         self._jitter = jitter
+        self._tier = tier
         self._window = Window()
         self._epoch = outbox.epoch
         self._wake = asyncio.Event()
@@ -80,6 +83,10 @@ class BrokerLine:
         self._incoming = Incoming(site, endpoint.client_id, self._take_ack)
         self.statuses = self._incoming.statuses
         self.instructions = self._incoming.instructions
+        self.letters = self._incoming.letters
+        self.post = Post()
+        """Letters to peers: put them here, and read `letters` for what peers wrote."""
+        self.post.wake = self._wake.set
         self.rejected = self._incoming.rejected
         self.refused = 0
         self.connected = False
@@ -148,6 +155,7 @@ class BrokerLine:
             raise
         finally:
             self._meter.disconnected()
+            self.post.disconnected()
             await session.abort()
 
     async def _await_connected(self) -> None:
@@ -184,6 +192,7 @@ class BrokerLine:
                 self._publish_status(session)
                 status_due = now + self._period
             self._send_outbox(session, now)
+            self._send_post(session, now)
             if self._meter.silent_for(now) > SILENCE_S:
                 raise Unavailable(f"the broker has not answered for {SILENCE_S:.0f} s")
             due = self._window.overdue_at(self._outbox.acked) or status_due
@@ -225,6 +234,7 @@ class BrokerLine:
             match self._told.popleft():
                 case Acknowledged(mid, refused):
                     self._meter.acknowledged(mid, now)
+                    self.post.acknowledged(mid, refused)
                     self._learn_welcome(mid, refused, now)
                     if refused is not None:
                         self.refused += 1
@@ -287,6 +297,15 @@ class BrokerLine:
             self._window.sent(entry.sequence, self._outbox.acked, now)
         return True
 
+    def _send_post(self, session: Session, now: float) -> None:
+        """Letters last: what heals and what is durable has gone before."""
+        while (letter := self.post.next()) is not None:
+            mid = session.publish(letter.topic, letter.payload)
+            if mid is None:
+                return
+            self.post.sent(mid, letter)
+            self._meter.sent(mid, len(letter.payload), now)
+
     def _envelope(self, entry: Entry) -> bytes:
         return encode(
             Envelope(
@@ -314,6 +333,7 @@ class BrokerLine:
             time=self._clock.wall(),
             online=False,
             period_s=self._period,
+            tier=self._tier,
         )
         return self._own(Channel.STATUS), encode(gone)
 

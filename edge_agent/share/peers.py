@@ -71,9 +71,10 @@ class PeerTable:
         return [peer.status for _, peer in sorted(self._peers.items()) if peer.is_live(now)]
 
     def view(self, now: float, attached_s: float | None) -> View:
-        """What the lease rule needs to know."""
-        live = frozenset(status.gateway for status in self.live(now))
-        return View(self._own, live, frozenset(self._peers), attached_s)
+        """What the lease rule needs to know: of machines that have a mesh, not of those that only compute."""
+        live = frozenset(status.gateway for status in self.live(now) if status.tier == "gateway")
+        known = frozenset(name for name, peer in self._peers.items() if peer.status.tier == "gateway")
+        return View(self._own, live, known, attached_s)
 
     def addresses(self, now: float) -> dict[str, int]:
         """Mesh addresses of live peers that told theirs."""
@@ -82,7 +83,7 @@ class PeerTable:
     def homes(self, now: float) -> dict[int, str] | None:
         """The homes that the acting gateway announces; None when there is none, or it is this one."""
         for status in self.live(now):
-            if status.acting and status.gateway < self._own:
+            if status.acting and status.tier == "gateway" and status.gateway < self._own:
                 return {node: home for home, nodes in status.homes.items() for node in nodes}
         return None
 

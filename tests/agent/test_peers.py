@@ -46,6 +46,15 @@ def test_a_last_will_ends_it_at_once_and_a_new_status_begins_it_again() -> None:
     assert live(peers, 101.0) == ["gw-2"]
 
 
+def test_machines_that_only_compute_have_no_part_in_the_lease() -> None:
+    peers = table(
+        status("cloud", tier="cloud"), status("a-mec", tier="mec", acting=True, homes={"a-mec": [2]})
+    )
+    assert live(peers, 100.0) == ["a-mec", "cloud"]
+    assert peers.view(100.0, 60.0) == View("gw-1", frozenset(), frozenset(), 60.0)
+    assert peers.homes(100.0) is None
+
+
 def test_own_and_foreign_statuses_are_ignored() -> None:
     assert not table(status("gw-1"), status("gw-9", site="other")).peers()
 

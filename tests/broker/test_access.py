@@ -40,6 +40,9 @@ FORBIDDEN = {
     "offer as another peer": to_peer("site-a", "gw-a2", Channel.OFFER, "gw-a3"),
     "task as the addressee": to_peer("site-a", "gw-a2", Channel.TASK, "gw-a2"),
     "result across sites": to_peer("site-b", "gw-b1", Channel.RESULT, "gw-a1"),
+    "status of the cloud": of("site-a", topics.CLOUD, Channel.STATUS),
+    "offer as the cloud": to_peer("site-a", "gw-a2", Channel.OFFER, topics.CLOUD),
+    "task to another site's cloud": to_peer("site-b", topics.CLOUD, Channel.TASK, "gw-a1"),
     "offer without sender": "mt/1/site-a/gw-a2/offer",
     "offer with a tail": "mt/1/site-a/gw-a2/offer/gw-a1/more",
     "outside the scheme": "anything",
@@ -73,6 +76,21 @@ def test_peers_of_a_site_talk_to_each_other(bed: Testbed, channel: Channel) -> N
     other.subscribe(to_peer("site-a", "gw-a2", channel, "+"))
     assert one.publish(to_peer("site-a", "gw-a2", channel, "gw-a1")) == 0
     other.wait_for(to_peer("site-a", "gw-a2", channel, "gw-a1"))
+
+
+@pytest.mark.parametrize("channel", sorted(BETWEEN_PEERS))
+def test_every_gateway_and_the_cloud_talk_to_each_other(bed: Testbed, channel: Channel) -> None:
+    cloud = bed.coordinator()
+    cloud.subscribe(to_peer("+", topics.CLOUD, channel, "+"))
+    for name, site in SITES.items():
+        gateway, way = bed.gateway(name), to_peer(site, name, channel, topics.CLOUD)
+        gateway.subscribe(to_peer(site, name, channel, "+"), of(site, topics.CLOUD, Channel.STATUS))
+        assert gateway.publish(to_peer(site, topics.CLOUD, channel, name)) == 0
+        cloud.wait_for(to_peer(site, topics.CLOUD, channel, name))
+        assert cloud.publish(way) == 0
+        gateway.wait_for(way)
+        assert cloud.publish(of(site, topics.CLOUD, Channel.STATUS)) == 0
+        gateway.wait_for(of(site, topics.CLOUD, Channel.STATUS))
 
 
 def test_peers_of_a_site_see_each_others_status(bed: Testbed) -> None:
@@ -219,7 +237,14 @@ def test_a_sender_of_oversized_packets_is_thrown_out_and_nobody_else(bed: Testbe
 
 
 def test_the_coordinator_hears_nothing_between_peers_and_cannot_speak_for_a_gateway(bed: Testbed) -> None:
-    coordinator = bed.coordinator()
+    coordinator, one, other = bed.coordinator(), bed.gateway("gw-a1"), bed.gateway("gw-a2")
+    coordinator.subscribe(*EVERYTHING, "mt/1/+/+/offer/+", "mt/1/+/+/task/+", "mt/1/+/+/result/+")
+    for channel in sorted(BETWEEN_PEERS):
+        other.subscribe(to_peer("site-a", "gw-a2", channel, "+"))
+        one.publish(to_peer("site-a", "gw-a2", channel, "gw-a1"), b"between us")
+    one.publish(STATUS_A1, b"well")
+    coordinator.wait_for(STATUS_A1)
+    assert not [m for m in coordinator.messages if m[1] == b"between us"]
     assert coordinator.publish(STATUS_A1) == NOT_AUTHORISED
     assert coordinator.publish(UP_A1) == NOT_AUTHORISED
     assert coordinator.publish(to_peer("site-a", "gw-a1", Channel.TASK, "coordinator")) == NOT_AUTHORISED

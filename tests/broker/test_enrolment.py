@@ -175,14 +175,14 @@ def test_a_huge_request_is_refused_unread(state: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["coordinator", "broker", "", "Gw", "a/b", "gw+", "#", "../gw", "gw\nuser x", "x" * 65]
+    "name", ["coordinator", "broker", "cloud", "", "Gw", "a/b", "gw+", "#", "../gw", "gw\nuser x", "x" * 65]
 )
 def test_a_name_that_is_reserved_or_unsafe_is_refused(state: Path, name: str) -> None:
     before = read_fleet(state / "fleet.json")
     with pytest.raises(Rejected):
         enrol(state, "site-a", name)
     with pytest.raises(Rejected):
-        enrol(state, "a/b" if name in ("coordinator", "broker") else name, "gw-a3")
+        enrol(state, "a/b" if name in ("coordinator", "broker", "cloud") else name, "gw-a3")
     assert read_fleet(state / "fleet.json") == before
 
 
