@@ -63,6 +63,9 @@ class RejectReason(StrEnum):
     ALTERED = "altered"
     FOREIGN_SCHEMA = "foreign-schema"
     WRONG_OUTPUT = "wrong-output"
+    CYCLE = "cycle"
+    MISSING_INPUT = "missing-input"
+    IMPOSSIBLE_DEADLINE = "impossible-deadline"
 
 
 class Rejected(MeshtwinError):
