@@ -133,9 +133,12 @@ class MonitoringSection(Section):
     """Probes of the link monitor, from which links and dead nodes are known."""
 
     probe_period_s: float = Field(default=1.0, ge=0.1, le=25.5)
-    """A node probes once in this time, unless the budget stretches it."""
+    """A node probes once in this time, unless the budget stretches it. A dead node is missed after it."""
+    longest_probe_period_s: float | None = Field(default=None, ge=0.1, le=25.5)
+    """Up to here the period may be stretched to where monitoring pays best. Without it only the budget
+    stretches it, so that faults are always seen as fast as that allows."""
     report_every: int = Field(default=10, ge=1, le=30)
-    """Probes that one report of a node covers."""
+    """Probes that one report of a node covers. Where the budget or the relays would not bear it, up to 30."""
     transmissions: int = Field(default=2, ge=1, le=7)
     """How often a probe goes on air, as the nodes were commissioned."""
     budget_messages_per_s: float = Field(default=100.0, gt=0, le=10_000)

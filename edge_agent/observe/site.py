@@ -50,7 +50,8 @@ class SiteView:
         self, gateway: int, site_file: SiteFile | None, now: float, window_s: float = REPORT_WINDOW_S
     ) -> None:
         self.gateway = gateway
-        self._window_s = window_s
+        self.window_s = window_s
+        """Time that a neighbour report covers, and a little more."""
         self.links = LinkBook()
         self.flows = FlowBook()
         self.nodes = NodeBook(_known(site_file, now))
@@ -240,7 +241,7 @@ class SiteView:
         record = self.nodes.get(address)
         if record is None:
             return self.nodes.is_removed(address)
-        just_back = record.back_at is not None and t - record.back_at < self._window_s
+        just_back = record.back_at is not None and t - record.back_at < self.window_s
         return record.dead_since is not None or bool(record.lost_by) or just_back
 
     def _lost(self, event: LostNeighbour) -> bool:
