@@ -1,0 +1,222 @@
+"""Local search over assignments and orders: simulated annealing that sweeps along the order.
+
+At each position of the order one change is proposed that leaves everything before it as it is, so that only
+the tasks after it are placed anew, and those only until it is clear that the change is too dear. Compiled
+and interpreted it takes the same path; its budget is counted in changes that were decoded.
+"""
+
+from __future__ import annotations
+
+from array import array
+from math import inf, log
+
+from common.placement.kernel.decoder import Decoder
+
+
+class Search:
+    """Improves what is in the decoder; the best found so far is in `best_*`."""
+
+    def __init__(self, decoder: Decoder, seed: int) -> None:
+        self.d = decoder
+        self.state = (seed * 2654435761 + 88172645463325252) % 4294967291 + 1
+        self.evaluations = 0
+        self.proposals = 0
+        self.best = inf
+        self.cost = inf
+        self.spent = 0.0
+        self.dips = array("d", [-log((k + 0.5) / 1024.0) for k in range(1024)])
+        self.best_order = array("i", range(decoder.tasks))
+        self.best_node = array("i", bytes(4 * decoder.tasks))
+
+    def draw(self, below: int) -> int:
+        """A whole number from 0 on below `below`: xorshift of 32 bits."""
+        x = self.state
+        x ^= (x << 13) & 4294967295
+        x ^= x >> 17
+        x ^= (x << 5) & 4294967295
+        self.state = x
+        return x % below
+
+    def weigh(self) -> float:
+        """Decode all of what is in the decoder; the best is kept. Its cost."""
+        self.evaluations += 1
+        self.d.measure_tails()
+        self.d.clear()
+        self.spent = self.d.spent()
+        self.cost = self.spent + self.d.time_cost(self.d.decode(0, self.d.never))
+        self.note()
+        return self.cost
+
+    def note(self) -> None:
+        """Keep what is in the decoder if it is the best so far."""
+        if self.cost < self.best:
+            self.best = self.cost
+            for x in range(self.d.tasks):
+                self.best_order[x] = self.d.order[x]
+                self.best_node[x] = self.d.node[x]
+
+    def recall(self) -> None:
+        """Put the best into the decoder."""
+        for x in range(self.d.tasks):
+            self.d.order[x] = self.best_order[x]
+            self.d.node[x] = self.best_node[x]
+
+    def anneal(self, budget: int, hot: float, cold: float) -> None:
+        """Sweep until `budget` changes were decoded; temperatures are shares of the cost."""
+        begun = self.evaluations
+        started = self.proposals
+        while True:
+            done = (self.evaluations - begun) / budget
+            looked = (self.proposals - started) / (8.0 * budget)
+            if looked > done:
+                done = looked
+            if done >= 1.0:
+                break
+            self.sweep((hot + (cold - hot) * done) * self.best, begun + budget)
+
+    def sweep(self, temperature: float, until: int) -> None:
+        """One proposal at each position of the order."""
+        d = self.d
+        self.weigh_again()
+        d.clear()
+        for p in range(d.tasks):
+            d.keep()
+            if self.evaluations < until:
+                self.propose(p, self.cost + temperature * self.dips[self.draw(1024)])
+                d.restore()
+            d.place(d.order[p])
+
+    def weigh_again(self) -> None:
+        """Tails and what is spent, after a sweep that changed them."""
+        self.d.measure_tails()
+        self.spent = self.d.spent()
+
+    def propose(self, p: int, limit: float) -> None:
+        """One change from position p on, taken if it costs less than `limit`."""
+        kind = self.draw(8)
+        self.proposals += 1
+        if kind < 4:
+            self.move(p, limit)
+        elif kind < 6:
+            self.move_two(p, limit)
+        else:
+            self.advance(p, limit)
+
+    def other_node(self, i: int) -> int:
+        """A node for task i other than its own; its own when there is no other."""
+        d = self.d
+        j = self.draw(d.nodes)
+        for _ in range(d.nodes):
+            if j != d.node[i] and d.price[i * d.nodes + j] < self.d.never:
+                return j
+            j += 1
+            if j == d.nodes:
+                j = 0
+        return d.node[i]
+
+    def too_late(self, i: int, latest: float) -> bool:
+        """Whether task i would make the sink late even if no channel and no slot were busy."""
+        d = self.d
+        j = d.node[i]
+        ready = d.release
+        for k in range(d.inputs[i], d.inputs[i + 1]):
+            a = d.node[d.source[k]]
+            there = d.finish[d.source[k]]
+            if a != j:
+                there += d.transfer[k * d.channels + d.channel[a * d.nodes + j]] + d.latency[a * d.nodes + j]
+            if there > ready:
+                ready = there
+        return ready + d.duration[i * d.nodes + j] + d.tail[i] > latest
+
+    def move(self, p: int, limit: float) -> None:
+        """The task at p to another node."""
+        d = self.d
+        i = d.order[p]
+        was = d.node[i]
+        j = self.other_node(i)
+        if j == was:
+            return
+        spent = self.spent + d.task_cost(i, j) - d.task_cost(i, was)
+        latest = d.latest_for(limit - spent)
+        d.node[i] = j
+        d.measure_tail(i)
+        if self.too_late(i, latest) or not self.taken(p, spent, latest, limit):
+            d.node[i] = was
+            d.measure_tail(i)
+
+    def taken(self, p: int, spent: float, latest: float, limit: float) -> bool:
+        """Decode from p on; keep the change if it costs less than `limit`."""
+        self.evaluations += 1
+        finish = self.d.decode(p, latest)
+        if finish == self.d.never:
+            return False
+        cost = spent + self.d.time_cost(finish)
+        if cost >= limit:
+            return False
+        self.cost = cost
+        self.spent = spent
+        self.note()
+        return True
+
+    def move_two(self, p: int, limit: float) -> None:
+        """The task at p and one that uses its output, both to another node."""
+        d = self.d
+        i = d.order[p]
+        fan = d.outputs[i + 1] - d.outputs[i]
+        j = self.other_node(i)
+        if j == d.node[i] or fan == 0:
+            return
+        s = d.target[d.output[d.outputs[i] + self.draw(fan)]]
+        if d.price[s * d.nodes + j] == self.d.never:
+            return
+        was = d.node[i]
+        then = d.node[s]
+        spent = self.spent + d.task_cost(i, j) - d.task_cost(i, was)
+        d.node[i] = j
+        spent += d.task_cost(s, j) - d.task_cost(s, then)
+        d.node[s] = j
+        latest = d.latest_for(limit - spent)
+        q = p
+        while d.order[q] != s:
+            q += 1
+        self.tails_between(p, q)
+        if self.too_late(i, latest) or not self.taken(p, spent, latest, limit):
+            d.node[i] = was
+            d.node[s] = then
+            self.tails_between(p, q)
+
+    def tails_between(self, p: int, q: int) -> None:
+        """Measure anew the tails of the tasks from position p to q."""
+        while q >= p:
+            self.d.measure_tail(self.d.order[q])
+            q -= 1
+
+    def advance(self, p: int, limit: float) -> None:
+        """A later task, none of whose inputs is made at p or after, before the task at p."""
+        d = self.d
+        left = d.tasks - 1 - p
+        if left < 1:
+            return
+        if left > 8:
+            left = 8
+        q = p + 1 + self.draw(left)
+        i = d.order[q]
+        for x in range(p, q):
+            d.position[d.order[x]] = -1
+        free = True
+        for k in range(d.inputs[i], d.inputs[i + 1]):
+            if d.position[d.source[k]] == -1:
+                free = False
+        for x in range(p, q):
+            d.position[d.order[x]] = 0
+        if not free:
+            return
+        x = q
+        while x > p:
+            d.order[x] = d.order[x - 1]
+            x -= 1
+        d.order[p] = i
+        if not self.taken(p, self.spent, d.latest_for(limit - self.spent), limit):
+            for x in range(p, q):
+                d.order[x] = d.order[x + 1]
+            d.order[q] = i
