@@ -15,10 +15,20 @@ libraries below are translated where they are called, with the original as `__ca
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 
 class MeshtwinError(Exception):
-    """Root of every error that meshtwin raises on purpose."""
+    """Root of every error that meshtwin raises on purpose. It can be pickled, whatever it is made of: work
+    that another process does ends with the same error here."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[MeshtwinError], told: tuple[Any, ...]) -> MeshtwinError:
+    """Without the constructor, whose arguments are not those that an exception keeps."""
+    return kind.__new__(kind, *told)
 
 
 class Unavailable(MeshtwinError):

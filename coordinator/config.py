@@ -11,9 +11,9 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_serializer
+from pydantic import AfterValidator, Field, SecretStr, field_serializer, model_validator
 
 from common.config import load
 from common.errors import Misconfigured
@@ -42,6 +42,18 @@ def check_host(value: str) -> str:
 def _one_line(value: str) -> str:
     if not value.isprintable():
         raise ValueError("must be one line of printable text")
+    return value
+
+
+def _check_scheduler(value: str) -> str:
+    """A scheduler's address. Raises ValueError."""
+    scheme, separator, rest = value.partition("://")
+    host, colon, port = rest.rpartition(":")
+    if scheme not in ("tcp", "tls") or not separator or not colon or not port.isdecimal():
+        raise ValueError(f"{value[:80]!r} is no scheduler: write it like tcp://127.0.0.1:8786")
+    check_host(host.strip("[]"))
+    if not 1 <= int(port[:6]) <= 65535:
+        raise ValueError(f"port {port[:20]} is not within 1 to 65535")
     return value
 
 
@@ -104,6 +116,32 @@ class Api(Section):
     """The Unix socket that the command line talks to, relative to the state folder."""
 
 
+class EngineSettings(Section):
+    """Where heavy work is done: what-ifs, searches, scoring, tasks. By default in processes of this
+    machine."""
+
+    workers: int = Field(0, ge=0, le=256)
+    """Processes that may work at once; 0: as many as there are processors."""
+    idle_min: float = Field(3.0, ge=0.01, le=1440)
+    """Minutes without work after which a process ends, and its memory returns."""
+    url: Annotated[str, AfterValidator(_check_scheduler)] | None = None
+    """A Dask scheduler that does the work instead: `tls://host:8786`, or `tcp://` where the network is safe.
+    Whoever reaches it without TLS can run anything on its workers."""
+    ca: Path | None = None
+    """With `tls://`: the authority (PEM) that signed the scheduler's and the workers' certificates."""
+    certificate: Path | None = None
+    """With `tls://`: the coordinator's certificate (PEM)."""
+    key: Path | None = None
+    """With `tls://`: its key (PEM)."""
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        named = [path is not None for path in (self.ca, self.certificate, self.key)]
+        if (self.url or "").startswith("tls://") != all(named) or any(named) != all(named):
+            raise ValueError("ca, certificate and key go together, and with a url that begins with tls://")
+        return self
+
+
 class Log(Section):
     """What the coordinator writes to its standard error, and so to the journal."""
 
@@ -122,6 +160,7 @@ class CoordinatorConfig(Section):
     identity: Lifetimes = Lifetimes()
     repository: Repository = Repository()
     api: Api = Api()
+    engine: EngineSettings = EngineSettings()
     log: Log = Log()
 
 
@@ -236,5 +275,11 @@ def _resolve(config: CoordinatorConfig, paths: StatePaths) -> CoordinatorConfig:
         update={
             "repository": Repository(url=SecretStr(url)),
             "api": Api(socket=paths.root / config.api.socket),
+            "engine": _below(paths.root, config.engine),
         }
     )
+
+
+def _below(root: Path, engine: EngineSettings) -> EngineSettings:
+    files = {"ca": engine.ca, "certificate": engine.certificate, "key": engine.key}
+    return engine.model_copy(update={name: path and root / path for name, path in files.items()})
