@@ -28,8 +28,11 @@ ADVERTISE, SEGMENT, RETRY, RESPOND, ACKNOWLEDGE = 0, 1, 2, 3, 4
 REQUEST, RESPONSE, REQUEST_ACK, RESPONSE_ACK = 0, 1, 2, 3
 """What a packet carries. The acknowledgements come in the order of what they acknowledge."""
 
-TIMERS_FULL, AIR_FULL = 1, 2
-"""Why a play ended early: which table was too small."""
+TIMERS_FULL, AIR_FULL, DELIVERIES_FULL = 1, 2, 3
+"""Why a play paused: which table has no room for what may come next."""
+
+KEPT_MS = 30_000.0
+"""So long after it was made may a packet still be under way."""
 
 CERTAIN = 60.0
 """Above this ratio of signal to noise no bit of a packet is ever wrong: exp(-30)/2 is 5e-14."""
@@ -61,12 +64,11 @@ def _inlined(function: _Function) -> _Function:
 
 
 @_compiled
-def play(world: World) -> int:
-    """Play to the end; 0, or which table was too small: play again with a bigger one."""
+def play(world: World, until: float) -> int:
+    """Play what happens until then; 0, or which table is too small: go on when it is bigger, or empty."""
     status = world.status[0]
-    message, failure = 0, 0
-    messages, failures = world.messages.size - 1, world.failures.size
-    while status.overflow == 0:
+    overflow = 0
+    while True:
         soonest, source = math.inf, -1
         if status.timers > 0:
             soonest, source = world.timers[0].time, 0
@@ -74,11 +76,12 @@ def play(world: World) -> int:
             end = world.air[status.air_first & (world.air.size - 1)].end
             if end <= soonest:
                 soonest, source = end, 1
-        if message < messages and world.messages[message].time < soonest:
-            soonest, source = world.messages[message].time, 2
-        if failure < failures and world.failures[failure].time <= soonest:
-            soonest, source = world.failures[failure].time, 3
-        if source < 0:
+        if status.agenda < status.agenda_end and world.agenda[status.agenda].time <= soonest:
+            soonest, source = world.agenda[status.agenda].time, 2
+        if source < 0 or soonest > until:
+            break
+        overflow = _too_small(world, source)
+        if overflow > 0:
             break
         status.events += 1
         status.clock = max(status.clock, soonest)
@@ -90,13 +93,32 @@ def play(world: World) -> int:
                 _elapse(world, what, soonest)
         elif source == 1:
             _judge(world)
-        elif source == 2:
-            _originate(world, message, soonest)
-            message += 1
         else:
-            _fail(world, world.failures[failure].node, world.failures[failure].up)
-            failure += 1
-    return int(status.overflow)
+            what = world.agenda[status.agenda].what
+            status.agenda += 1
+            if what >= 0:
+                _originate(world, what, soonest)
+            else:
+                _fail(world, (-1 - what) >> 1, (-1 - what) & 1 == 1)
+    return overflow
+
+
+@_inlined
+def _too_small(world: World, source: int) -> int:
+    """Which table might not take what comes of a timer (0), a judgement (1), or the agenda (2)."""
+    status, air, room = world.status[0], world.air, 2 * world.ears.size + 8
+    oldest = air[status.air_first & (air.size - 1)].first_reception
+    on_air = status.air_next - status.air_first
+    too_small = 0
+    if status.timers + room > world.timers.size:
+        too_small = TIMERS_FULL
+    elif source == 0 and (
+        on_air >= air.size - 1 or (on_air > 0 and status.receptions - oldest + room > world.receptions.size)
+    ):
+        too_small = AIR_FULL
+    elif source == 1 and status.deliveries + room > world.deliveries.size:
+        too_small = DELIVERIES_FULL
+    return too_small
 
 
 @_inlined
@@ -117,17 +139,14 @@ def _uniform(world: World) -> float:
 def _push(world: World, time: float, what: int) -> None:
     timers = world.timers
     place = world.status[0].timers
-    if place >= timers.size:
-        world.status[0].overflow = TIMERS_FULL
-    else:
-        world.status[0].timers = place + 1
-        while place > 0:
-            parent = (place - 1) >> 1
-            if timers[parent].time <= time:
-                break
-            timers[place].time, timers[place].what = timers[parent].time, timers[parent].what
-            place = parent
-        timers[place].time, timers[place].what = time, what
+    world.status[0].timers = place + 1
+    while place > 0:
+        parent = (place - 1) >> 1
+        if timers[parent].time <= time:
+            break
+        timers[place].time, timers[place].what = timers[parent].time, timers[parent].what
+        place = parent
+    timers[place].time, timers[place].what = time, what
 
 
 @_inlined
@@ -192,7 +211,7 @@ def _advertise(world: World, number: int, now: float) -> None:
         sets[number].left -= 1
         queue = 2 * node + relayed
         if sets[number].left > 0:
-            interval = world.site[0].relay_interval if relayed else world.site[0].own_interval
+            interval = sets[number].interval
             due = max(now + interval + world.site[0].delay * _uniform(world), until)
             sets[number].due = due
             _replace_first(world, due, number << 3)
@@ -214,7 +233,15 @@ def _load(world: World, number: int, relayed: int, serial: int, ttl: int, hops: 
     # Never before what has happened already, however short the wait is.
     due = max(now + site.wait + site.delay * _uniform(world), world.status[0].clock)
     sets[number].serial, sets[number].ttl, sets[number].hops = serial, ttl, hops
-    sets[number].left = site.relay_count if relayed else site.own_count
+    if relayed:
+        node = number // site.sets
+        sets[number].left, sets[number].interval = (
+            world.nodes[node].relay_count,
+            world.nodes[node].relay_interval,
+        )
+    else:
+        packet = world.packets[serial & (world.packets.size - 1)]
+        sets[number].left, sets[number].interval = packet.count, packet.interval
     sets[number].due = due
     return float(due)
 
@@ -276,18 +303,11 @@ def _transmit(world: World, node: int, number: int, now: float) -> float:
     world.air[place].first_reception = status.receptions
     status.air_next += 1
     status.transmissions += 1
-    oldest = world.air[status.air_first & (world.air.size - 1)].first_reception
-    if (
-        status.air_next - status.air_first >= world.air.size
-        or status.receptions - oldest + 2 * world.ears.size >= world.receptions.size - 1
-    ):
-        status.overflow = AIR_FULL
-    else:
-        if site.far:
-            status.far_faded = math.exp((status.far_time - now) / FAR_MS)
-        _sound(world, node, serial, now, airtime)
-        if site.far:
-            _murmur(world, node, now)
+    if site.far:
+        status.far_faded = math.exp((status.far_time - now) / FAR_MS)
+    _sound(world, node, serial, now, airtime)
+    if site.far:
+        _murmur(world, node, now)
     return float(until)
 
 
@@ -362,7 +382,6 @@ def _arrive(world: World, link: int, last: int, phase: float, serial: int, start
     is worked out without branches, and one decision is left.
     """
     links, ears, site = world.links, world.ears, world.site[0]
-    floor = site.noise * site.detector_loss
     lock, ratio = site.receiver_lock, site.sync_ratio
     nobody = world.receptions.size - 1
     row = (serial & (world.packets.size - 1)) * ears.size
@@ -377,7 +396,7 @@ def _arrive(world: World, link: int, last: int, phase: float, serial: int, start
         if not lock and not free:
             free = _taken_over(world, ear, power, left)
             noise += world.receptions[ears[ear].lock].power * np.float32(free)
-        if free & (power >= ratio * (floor + noise)):
+        if free & (power >= ratio * (ears[ear].floor + noise)):
             if lock and world.seen[row + ear] == serial:
                 # It listens to the end and learns nothing: nothing needs to be judged.
                 _leave(world, ear)
@@ -395,7 +414,7 @@ def _arrive(world: World, link: int, last: int, phase: float, serial: int, start
 def _lock(world: World, ear: int, power: float, noise: float, start: float, stop: float) -> None:
     """Receive, unless somebody far is on air whom the packet does not surpass."""
     ears, receptions, site = world.ears, world.receptions, world.site[0]
-    floor = site.noise * site.detector_loss
+    floor = ears[ear].floor
     before, during, each = 0, 0, 0.0
     if site.far:
         before, during, each = _far_signals(world, ear)
@@ -435,7 +454,7 @@ def _spoil(world: World, ear: int, power: float, left: float) -> None:
     """A packet begins while another is received: it adds to what disturbs that, until the end."""
     ears = world.ears
     received = world.receptions[ears[ear].lock].power
-    before = world.site[0].noise * world.site[0].detector_loss + ears[ear].noise
+    before = ears[ear].floor + ears[ear].noise
     ears[ear].chance += left * (_right(received, before + power) - _right(received, before))
     ears[ear].noise += power
 
@@ -531,7 +550,7 @@ def _judge(world: World) -> None:
             if receptions[reception].lost or world.seen[slot * world.ears.size + ear] == serial:
                 continue
             if _decoded(world, reception):
-                _receive(world, ear, slot, air[place].ttl, air[place].hops, receptions[reception].end)
+                _receive(world, ear, slot, reception, air[place].ttl, air[place].hops)
 
 
 @_inlined
@@ -546,7 +565,7 @@ def _decoded(world: World, reception: int) -> bool:
         decoded = draw < math.exp(chance)
         if not decoded:
             length = receptions[reception].end - receptions[reception].start
-            clear = length * _right(receptions[reception].power, site.noise * site.detector_loss)
+            clear = length * _right(receptions[reception].power, world.ears[receptions[reception].ear].floor)
             world.status[0].collisions += 1 if draw < math.exp(clear) else 0
     return decoded
 
@@ -555,20 +574,23 @@ def _decoded(world: World, reception: int) -> bool:
 
 
 @_compiled
-def _receive(world: World, ear: int, slot: int, ttl: int, hops: int, now: float) -> None:
+def _receive(world: World, ear: int, slot: int, reception: int, ttl: int, hops: int) -> None:
     """A packet that this node has not in its cache: remember it, take it, and pass it on."""
     serial, destination = world.packets[slot].serial, world.packets[slot].destination
-    node = world.ears[ear].node
+    audience, now = world.packets[slot].audience, world.receptions[reception].end
+    node = world.owners[ear]
     place = world.nodes[node].cache_next
     _forget(world, ear, place)
     world.cache[ear, place] = serial
     world.nodes[node].cache_next = (place + 1) % world.cache.shape[1]
+    taken_before = world.seen[slot * world.ears.size + ear] == -serial
     world.seen[slot * world.ears.size + ear] = serial
+    if not taken_before and (
+        destination == node or (audience >= 0 and world.members[audience, node].belongs)
+    ):
+        _take(world, node, slot, reception, hops, now)
     if destination == node:
-        _take(world, node, slot, hops, now)
         return  # Relays do not pass on what is for them alone (Mesh Protocol 1.1, 3.4.6.3).
-    if destination < 0 and world.members[-1 - destination, node].belongs:
-        _take(world, node, slot, hops, now)
     if ttl >= 2 and world.nodes[node].relay:
         _enqueue(world, node, 1, serial, ttl - 1, hops + 1, now)
 
@@ -578,24 +600,39 @@ def _forget(world: World, ear: int, place: int) -> None:
     serial = world.cache[ear, place]
     entry = (serial & (world.packets.size - 1)) * world.ears.size + ear
     if serial > 0 and world.seen[entry] == serial:
-        world.seen[entry] = 0
+        # It was here: it may be passed on once more, but it is not taken again.
+        world.seen[entry] = -serial
     world.cache[ear, place] = 0
 
 
 @_compiled
 def _new_packet(
-    world: World, node: int, kind: int, row: int, segment: int, destination: int, size: int, now: float
+    world: World,
+    node: int,
+    flow: Any,
+    kind: int,
+    row: int,
+    segment: int,
+    destination: int,
+    size: int,
+    now: float,
 ) -> int:
     """Number a packet and hand it to its node's own advertising set; its slot."""
     world.status[0].serial += 1
     serial = world.status[0].serial
     slot = serial & (world.packets.size - 1)
     packet = world.packets[slot]
+    if packet.serial > 0 and now < packet.made + KEPT_MS:
+        world.status[0].crowded = True
+    packet.made, packet.audience = now, flow.audience if kind == REQUEST else -1
+    packet.count, packet.interval = world.nodes[node].own_count, world.nodes[node].own_interval
+    if kind == REQUEST and flow.count > 0:
+        packet.count, packet.interval = flow.count, flow.interval
     packet.serial, packet.kind, packet.row, packet.segment = serial, kind, row, segment
     packet.destination, packet.size = destination, size
     if world.nodes[node].ear >= 0:
         world.seen[slot * world.ears.size + world.nodes[node].ear] = serial
-    _enqueue(world, node, 0, serial, world.site[0].ttl, 1, now)
+    _enqueue(world, node, 0, serial, flow.ttl, 1, now)
     return int(slot)
 
 
@@ -606,13 +643,15 @@ def _new_packet(
 def _originate(world: World, message: int, now: float) -> None:
     flow = world.flows[world.messages[message].flow]
     row = world.messages[message].first_row
+    if row < 0:
+        row = -1 - world.messages[message].number
     if not world.nodes[flow.source].alive:
         return
     world.messages[message].sent = True
-    if world.messages[message + 1].first_row == row:
-        return  # Nobody but the source itself.
+    if flow.nobody:
+        return
     if flow.segments[0] == 1:
-        _new_packet(world, flow.source, REQUEST, row, 0, flow.destination, flow.last_size[0], now)
+        _new_packet(world, flow.source, flow, REQUEST, row, 0, flow.destination, flow.last_size[0], now)
     else:
         _send_segment(world, row, 0, 0, now)
 
@@ -624,7 +663,7 @@ def _respond(world: World, row: int, now: float) -> None:
     if not world.nodes[node].alive:
         return
     if flow.segments[1] == 1:
-        _new_packet(world, node, RESPONSE, row, 0, flow.source, flow.last_size[1], now)
+        _new_packet(world, node, flow, RESPONSE, row, 0, flow.source, flow.last_size[1], now)
     else:
         _send_segment(world, row, 1, 0, now)
 
@@ -642,13 +681,12 @@ def _send_segment(world: World, row: int, direction: int, segment: int, now: flo
     if segment <= last:
         size = flow.last_size[direction] if segment == last else world.site[0].full_bytes
         kind = RESPONSE if direction else REQUEST
-        _new_packet(world, node, kind, row, segment, destination, size, now)
+        _new_packet(world, node, flow, kind, row, segment, destination, size, now)
         segment = _unacknowledged(world, row, direction, segment + 1, last)
     if segment <= last:
         _push(world, now + world.site[0].segment_interval, _what(SEGMENT, row, direction, segment))
     else:
-        pause = world.site[0].unicast_retry if destination >= 0 else world.site[0].multicast_retry
-        _push(world, now + pause, _what(RETRY, row, direction, 0))
+        _push(world, now + flow.retry[direction], _what(RETRY, row, direction, 0))
 
 
 @_compiled
@@ -680,26 +718,31 @@ def _acknowledge(world: World, row: int, direction: int, now: float) -> None:
         return
     kind = RESPONSE_ACK if direction else REQUEST_ACK
     size = world.site[0].acknowledgement_bytes
-    slot = _new_packet(world, receiver, kind, row, 0, sender, size, now)
+    slot = _new_packet(world, receiver, flow, kind, row, 0, sender, size, now)
     world.packets[slot].mask = world.transfers[row, direction].got
 
 
 @_compiled
-def _take(world: World, node: int, slot: int, hops: int, now: float) -> None:
+def _take(world: World, node: int, slot: int, reception: int, hops: int, now: float) -> None:
     """A packet has come to where it was to go."""
     kind, row, destination = (
         world.packets[slot].kind,
         world.packets[slot].row,
         world.packets[slot].destination,
     )
+    if row < 0:
+        _log(world, -1 - row, node, reception, hops)
+        return
+    sent = world.messages[world.rows[row].message].time
+    if world.packets[slot].made < sent:
+        return  # It comes so late that its row is another message's by now.
     if kind >= REQUEST_ACK:
         world.transfers[row, kind - REQUEST_ACK].acknowledged |= world.packets[slot].mask
         return
     if destination < 0:
-        row += world.members[-1 - destination, node].place
+        row += world.members[world.packets[slot].audience, node].place
     flow = world.flows[world.messages[world.rows[row].message].flow]
     taken = world.rows[row]
-    sent = world.messages[taken.message].time
     if flow.segments[kind] > 1 and not _assembled(
         world, row, kind, world.packets[slot].segment, destination >= 0, now
     ):
@@ -709,12 +752,22 @@ def _take(world: World, node: int, slot: int, hops: int, now: float) -> None:
             taken.round_trip = now - sent
     elif math.isnan(taken.one_way):
         taken.one_way, taken.hops = now - sent, hops
+        if world.site[0].live:
+            _log(world, world.messages[taken.message].number, node, reception, hops)
         if flow.acknowledged:
             pause = flow.response_delay
             if destination < 0:
                 spread = world.site[0].group_response_to - world.site[0].group_response_from
                 pause += world.site[0].group_response_from + spread * _uniform(world)
             _push(world, now + pause, _what(RESPOND, row, 0, 0))
+
+
+@_inlined
+def _log(world: World, message: int, node: int, reception: int, hops: int) -> None:
+    delivery = world.deliveries[world.status[0].deliveries]
+    world.status[0].deliveries += 1
+    delivery.time, delivery.power = world.receptions[reception].end, world.receptions[reception].power
+    delivery.message, delivery.node, delivery.hops = message, node, hops
 
 
 @_compiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,11 +98,18 @@ def network(
     size, ears = len(scenario.nodes), np.flatnonzero(listens)
     nodes = np.zeros(size + 1, tables.NODE)
     nodes["relay"][:size] = [node.relay for node in scenario.nodes]
+    configuration = scenario.configuration
+    nodes["own_count"] = configuration.network_transmit.count
+    nodes["own_interval"] = configuration.network_transmit.interval_ms
+    nodes["relay_count"] = configuration.relay_retransmit.count
+    nodes["relay_interval"] = configuration.relay_retransmit.interval_ms
     nodes["alive"] = True
     nodes["ear"] = -1
     nodes["ear"][ears] = np.arange(len(ears))
     table = np.zeros(max(len(ears), 1), tables.EAR)
-    table["node"][: len(ears)] = ears
+    table["floor"] = _ratio(noise_floor_dbm(scenario, parameters) + parameters.detector_loss_db)
+    owners = np.zeros(len(table), np.int32)
+    owners[: len(ears)] = ears
     heard = listens[links.receiver]
     near = followed(scenario, parameters, links, heard, len(ears))
     strong, weak = np.flatnonzero(heard & near), np.flatnonzero(heard & ~near)
@@ -115,7 +122,8 @@ def network(
     near_links["ear"] = nodes["ear"][links.receiver[strong]]
     near_links["power"] = 10 ** (links.received_dbm[strong] / 10)
     near_links["phase"] = phases[links.receiver[strong]]
-    return {"links": near_links, "nodes": nodes, "ears": table, "far": _far(links, weak, nodes, len(table))}
+    far = _far(links, weak, nodes, len(table))
+    return {"links": near_links, "nodes": nodes, "ears": table, "owners": owners, "far": far}
 
 
 def _far(links: Links, weak: NDArray[np.int64], nodes: NDArray[np.void], ears: int) -> NDArray[np.float32]:
@@ -140,7 +148,7 @@ def members(who: Recipients, size: int) -> NDArray[np.void]:
 def site(scenario: Scenario, parameters: RadioParameters) -> NDArray[np.void]:
     """All that holds for the whole site."""
     configuration = scenario.configuration
-    values = _air(scenario, parameters) | _advertising(configuration) | _transport(configuration.ttl)
+    values = _air(scenario, parameters) | _advertising(configuration) | _TRANSPORT
     table = np.zeros(1, tables.SITE)
     for name, value in (values | {"nodes": len(scenario.nodes)}).items():
         table[name] = value
@@ -150,7 +158,6 @@ def site(scenario: Scenario, parameters: RadioParameters) -> NDArray[np.void]:
 def _air(scenario: Scenario, parameters: RadioParameters) -> dict[str, float]:
     return {
         "noise": _ratio(noise_floor_dbm(scenario, parameters)),
-        "detector_loss": _ratio(parameters.detector_loss_db),
         "sync_ratio": _ratio(parameters.sync_snr_db),
         "capture_ratio": _ratio(parameters.capture_db),
         "receiver_lock": parameters.receiver_lock,
@@ -170,24 +177,16 @@ def _advertising(configuration: NetworkConfiguration) -> dict[str, float]:
     return {
         "scan_interval": configuration.scan_interval_ms,
         "scan_window": configuration.scan_window_ms,
-        "ttl": configuration.ttl,
-        "own_count": configuration.network_transmit.count,
-        "own_interval": configuration.network_transmit.interval_ms,
-        "relay_count": configuration.relay_retransmit.count,
-        "relay_interval": configuration.relay_retransmit.interval_ms,
         "sets": 1 + configuration.relay_sets,
     }
 
 
-def _transport(ttl: int) -> dict[str, float]:
-    return {
-        "segment_interval": timing.SEGMENT_INTERVAL_MS,
-        "segment_retries": timing.SEGMENT_RETRIES,
-        "unicast_retry": timing.UNICAST_RETRY_MS + timing.UNICAST_RETRY_PER_HOP_MS * (ttl - 1),
-        "multicast_retry": timing.MULTICAST_RETRY_MS,
-        "acknowledge_after": timing.ACKNOWLEDGEMENT_SEGMENTS,
-        "group_response_from": timing.GROUP_RESPONSE_MS[0],
-        "group_response_to": timing.GROUP_RESPONSE_MS[1],
-        "full_bytes": timing.FULL_SEGMENT_BYTES,
-        "acknowledgement_bytes": timing.ACKNOWLEDGEMENT_BYTES,
-    }
+_TRANSPORT: Final = {
+    "segment_interval": timing.SEGMENT_INTERVAL_MS,
+    "segment_retries": timing.SEGMENT_RETRIES,
+    "acknowledge_after": timing.ACKNOWLEDGEMENT_SEGMENTS,
+    "group_response_from": timing.GROUP_RESPONSE_MS[0],
+    "group_response_to": timing.GROUP_RESPONSE_MS[1],
+    "full_bytes": timing.FULL_SEGMENT_BYTES,
+    "acknowledgement_bytes": timing.ACKNOWLEDGEMENT_BYTES,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -74,17 +75,15 @@ def run(
 
 
 def until_it_fits(fixed: dict[str, NDArray[Any]], cache: int, queue: int, seed: int) -> tables.World:
-    """Stores begin small, so that they stay in the processor's caches; one that overflows is doubled."""
-    timers, air = 4 * fixed["site"]["nodes"][0] + 1024, _SMALLEST_AIR
-    while True:
-        # The kernel writes into these; the rest it reads only.
-        fresh = {name: fixed[name].copy() for name in ("nodes", "messages", "rows")}
-        working_tables = working.tables_of(fixed, cache, queue, timers, air, seed)
-        world = tables.World(**(fixed | fresh | working_tables))
-        result = kernel.play(world)
-        if result == 0:
-            return world
-        timers, air = (2 * timers, air) if result == kernel.TIMERS_FULL else (timers, 2 * air)
+    """Play to the end. Stores begin small, so that they stay in the processor's caches, and grow."""
+    # The kernel writes into these; the rest it reads only.
+    fresh = {name: fixed[name].copy() for name in ("nodes", "messages", "rows")}
+    timers = 4 * int(fixed["site"]["nodes"][0]) + 1024
+    working_tables = working.tables_of(fixed, cache, queue, timers, _SMALLEST_AIR, seed)
+    world = tables.World(**(fixed | fresh | working_tables))
+    while full := kernel.play(world, math.inf):
+        world = working.wider(world, full)
+    return world
 
 
 def _totals(world: tables.World, cpu_s: float) -> Totals:

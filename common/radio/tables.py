@@ -29,7 +29,6 @@ def _record(**fields: Any) -> np.dtype[np.void]:
 
 SITE = _record(
     noise=np.float64,  # thermal and steady noise
-    detector_loss=np.float64,
     sync_ratio=np.float64,
     capture_ratio=np.float64,
     burst_loss=np.float64,
@@ -39,24 +38,18 @@ SITE = _record(
     wait=np.float64,
     delay=np.float64,
     end_after=np.float64,  # from the start of an advertising event until its receptions are judged
-    own_interval=np.float64,
-    relay_interval=np.float64,
     segment_interval=np.float64,
-    unicast_retry=np.float64,
-    multicast_retry=np.float64,
     acknowledge_after=np.float64,  # segments
     group_response_from=np.float64,
     group_response_to=np.float64,
     far=np.bool_,  # some signals are too weak to be received, but disturb
     nodes=np.int64,
     sets=np.int64,  # advertising sets of a node: the first for its own messages, the others to relay
-    ttl=np.int64,
-    own_count=np.int64,
-    relay_count=np.int64,
     segment_retries=np.int64,
     full_bytes=np.int64,
     acknowledgement_bytes=np.int64,
     receiver_lock=np.bool_,
+    live=np.bool_,  # deliveries are logged
 )
 
 LINK = _record(power=np.float32, phase=np.float32, ear=np.uint32)
@@ -65,6 +58,10 @@ LINK = _record(power=np.float32, phase=np.float32, ear=np.uint32)
 NODE = _record(
     first_link=np.int64,
     sending_until=np.float64,
+    own_interval=np.float32,
+    relay_interval=np.float32,
+    own_count=np.int16,
+    relay_count=np.int16,
     cache_next=np.int32,
     ear=np.int32,  # or -1: nothing that it hears can matter
     relay=np.bool_,
@@ -79,11 +76,13 @@ EAR = _record(
     chance=np.float32,  # log of the chance that all its bits are right
     lock=np.uint32,  # a reception, or the last one: nobody's
     oldest=np.uint32,
-    node=np.int32,
+    floor=np.float32,  # noise, as much worse as the detector is than an ideal one
 )
 """What a receiver is at: 64 bytes, a line of the processor's cache."""
 
-ADVERTISING_SET = _record(due=np.float64, serial=np.int64, left=np.int32, ttl=np.int16, hops=np.int16)
+ADVERTISING_SET = _record(
+    due=np.float64, serial=np.int64, interval=np.float32, left=np.int32, ttl=np.int16, hops=np.int16
+)
 
 QUEUE = _record(first=np.int32, length=np.int32)
 """Two a node: its own messages, and those to relay."""
@@ -92,10 +91,14 @@ WAITING = _record(serial=np.int64, ttl=np.int16, hops=np.int16)
 
 PACKET = _record(
     serial=np.int64,
-    row=np.int64,
+    row=np.int64,  # below 0: -1 - number of a message that is delivered to the log alone
     mask=np.int64,  # of a segment acknowledgement
+    made=np.float64,
     destination=np.int32,  # a node, or -1 - group
+    audience=np.int32,  # the group of those who take it, or -1: the destination alone
+    interval=np.float32,
     size=np.int32,  # bytes on air
+    count=np.int16,  # advertising events at its source
     kind=np.int16,
     segment=np.int16,
 )
@@ -122,11 +125,17 @@ FLOW = _record(
     destination=np.int32,
     segments=(np.int32, (2,)),  # of the request and of the response
     last_size=(np.int32, (2,)),  # bytes on air of the last segment
+    audience=np.int32,  # as in PACKET
+    ttl=np.int32,
+    retry=(np.float32, (2,)),  # from the last segment until missing ones are sent again
+    interval=np.float32,
+    count=np.int32,  # advertising events of each packet at the source; 0: as the node is configured
+    nobody=np.bool_,  # has no recipient but the source itself
     acknowledged=np.bool_,
 )
 
-MESSAGE = _record(time=np.float64, first_row=np.int64, flow=np.int32, sent=np.bool_)
-"""By time."""
+MESSAGE = _record(time=np.float64, number=np.int64, first_row=np.int64, flow=np.int32, sent=np.bool_)
+"""By time, and one after the last. In a live play: by slot; `first_row` -1: told to the log alone."""
 
 ROW = _record(one_way=np.float64, round_trip=np.float64, message=np.int64, node=np.int32, hops=np.int32)
 """One for each recipient of a message; NaN where nothing came."""
@@ -134,7 +143,11 @@ ROW = _record(one_way=np.float64, round_trip=np.float64, message=np.int64, node=
 TRANSFER = _record(got=np.int64, acknowledged=np.int64, tries=np.int32, timed=np.bool_)
 """Two a row, there and back: segments received, segments known to be, and the state of the timers."""
 
-FAILURE = _record(time=np.float64, node=np.int32, up=np.bool_)
+AGENDA = _record(time=np.float64, what=np.int64)
+"""What is to happen, by time: a message, or -1 - 2 * node - (1 if it comes up): a failure."""
+
+DELIVERY = _record(time=np.float64, message=np.int64, power=np.float32, node=np.int32, hops=np.int32)
+"""The log of a live play: first receptions by those who take a message, as they are judged."""
 
 STATUS = _record(
     random=np.uint64,
@@ -150,7 +163,10 @@ STATUS = _record(
     air_first=np.int64,
     air_next=np.int64,
     receptions=np.int64,
-    overflow=np.int64,
+    agenda=np.int64,  # what is next of it
+    agenda_end=np.int64,
+    deliveries=np.int64,
+    crowded=np.bool_,  # a packet's slot was wanted that may still be needed
 )
 
 
@@ -162,6 +178,7 @@ class World(NamedTuple):
     links: NDArray[np.void]
     nodes: NDArray[np.void]
     ears: NDArray[np.void]
+    owners: NDArray[np.int32]  # ear: its node
     sets: NDArray[np.void]
     queues: NDArray[np.void]
     waiting: NDArray[np.void]  # queue, place
@@ -176,7 +193,8 @@ class World(NamedTuple):
     timers: NDArray[np.void]
     members: NDArray[np.void]  # group, node
     flows: NDArray[np.void]
-    messages: NDArray[np.void]  # and one after the last
+    messages: NDArray[np.void]
     rows: NDArray[np.void]
     transfers: NDArray[np.void]  # row, direction
-    failures: NDArray[np.void]
+    agenda: NDArray[np.void]
+    deliveries: NDArray[np.void]

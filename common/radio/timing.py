@@ -46,6 +46,11 @@ def segments(payload_bytes: int) -> int:
     return -(-(payload_bytes + ACCESS_MIC) // SEGMENT)
 
 
+def retry_ms(ttl: int) -> float:
+    """From the last segment to a unicast address until missing ones are sent again."""
+    return UNICAST_RETRY_MS + UNICAST_RETRY_PER_HOP_MS * max(ttl - 1, 0)
+
+
 def last_packet_bytes(payload_bytes: int) -> int:
     """Bytes on air of the message's last packet, which is the only one of an unsegmented message."""
     count = segments(payload_bytes)

@@ -37,10 +37,10 @@ def traffic(
     times = [_times(flow, number, duration_s, seed) for number, flow in flows]
     messages = _messages(times, np.array([len(nodes) for nodes in targets], dtype=np.int64))
     return {
-        "flows": _flows(flows, sources, who),
+        "flows": _flows(flows, sources, who, scenario.configuration.ttl),
         "messages": messages,
         "rows": _rows(messages, targets),
-        "failures": _failures(scenario, index),
+        "agenda": _agenda(scenario, index, messages),
     }
 
 
@@ -68,9 +68,15 @@ def _rows(messages: NDArray[np.void], targets: Sequence[NDArray[np.int64]]) -> N
     return table
 
 
-def _flows(flows: Sequence[tuple[int, Flow]], sources: list[int], who: Recipients) -> NDArray[np.void]:
+def _flows(
+    flows: Sequence[tuple[int, Flow]], sources: list[int], who: Recipients, ttl: int
+) -> NDArray[np.void]:
     table = np.zeros(len(flows), tables.FLOW)
     table["source"], table["destination"] = sources, who.destinations
+    table["audience"] = np.maximum(-1, -1 - table["destination"])
+    table["ttl"], table["retry"] = ttl, timing.retry_ms(ttl)
+    table["retry"][table["destination"] < 0, 0] = timing.MULTICAST_RETRY_MS
+    table["nobody"] = [not len(who.of(place, source)) for place, source in enumerate(sources)]
     for place, (_, flow) in enumerate(flows):
         payloads = (flow.payload_bytes, flow.response_bytes)
         table["acknowledged"][place] = flow.acknowledged
@@ -106,10 +112,17 @@ def _times(flow: Flow, number: int, duration_s: float, seed: int) -> NDArray[np.
     return np.asarray(times[times < duration_s])
 
 
-def _failures(scenario: Scenario, index: dict[int, int]) -> NDArray[np.void]:
-    failures = sorted(scenario.failures, key=lambda failure: failure[0])
-    table = np.zeros(len(failures), tables.FAILURE)
-    table["time"] = [1000.0 * when for when, _, _ in failures]
-    table["node"] = [index[address] for _, address, _ in failures]
-    table["up"] = [to == "up" for _, _, to in failures]
-    return table
+def _agenda(scenario: Scenario, index: dict[int, int], messages: NDArray[np.void]) -> NDArray[np.void]:
+    """Failures before messages of the same time."""
+    failures = len(scenario.failures)
+    table = np.zeros(failures + len(messages) - 1, tables.AGENDA)
+    for place, (when, address, to) in enumerate(scenario.failures):
+        table[place] = 1000.0 * when, failure(index[address], to == "up")
+    table["time"][failures:] = messages["time"][:-1]
+    table["what"][failures:] = np.arange(len(messages) - 1)
+    return np.asarray(table[np.argsort(table["time"], kind="stable")])
+
+
+def failure(node: int, up: bool) -> int:
+    """A node's death or return, as the agenda has it."""
+    return -1 - 2 * node - up

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from common.radio import tables
+from common.radio import kernel, tables
 
 _PACKETS_FOR_S: Final = 30
 """Packets are told apart for as many seconds of traffic."""
@@ -28,7 +28,7 @@ def tables_of(
     site = fixed["site"].copy()
     site["far"] = len(fixed["far"]) > 0
     status = np.zeros(1, tables.STATUS)
-    status["random"] = seed
+    status["random"], status["agenda_end"] = seed, len(fixed["agenda"])
     segmented = bool((fixed["flows"]["segments"] > 1).any())
     return {
         "status": status,
@@ -46,6 +46,7 @@ def tables_of(
         # One more than there are: nobody's, which takes what concerns no packet.
         "receptions": np.zeros(receptions + 1, tables.RECEPTION),
         "timers": np.zeros(timers, tables.TIMER),
+        "deliveries": np.zeros(2 * len(ears) + 8, tables.DELIVERY),
         "transfers": np.zeros((len(fixed["rows"]) if segmented else 1, 2), tables.TRANSFER),
     }
 
@@ -59,3 +60,33 @@ def _packets(messages: NDArray[np.void], flows: NDArray[np.void]) -> int:
     packets = 2 * int(flows["segments"].sum(axis=1)[messages["flow"][:-1]].sum())
     wanted = min(packets, int(_PACKETS_FOR_S * packets / span_s))
     return 1 << max(wanted, 256).bit_length()
+
+
+def wider(world: tables.World, full: int) -> tables.World:
+    """The same in the midst of a play, with twice the room in the table that the kernel has named."""
+    if full == kernel.TIMERS_FULL:
+        timers = np.zeros(2 * len(world.timers), tables.TIMER)
+        timers[: len(world.timers)] = world.timers
+        return world._replace(timers=timers)
+    air = np.zeros(2 * len(world.air), tables.ON_AIR)
+    _move(world.air, air, int(world.status["air_first"][0]), int(world.status["air_next"][0]))
+    return _with_receptions(world._replace(air=air))
+
+
+def _with_receptions(world: tables.World) -> tables.World:
+    """Twice the receptions. Who is at one knows it by its place, which changes."""
+    old, count = world.receptions, int(world.status["receptions"][0])
+    size = len(old) - 1
+    receptions = np.zeros(2 * size + 1, tables.RECEPTION)
+    _move(old[:-1], receptions[:-1], max(count - size, 0), count)
+    lock = world.ears["lock"].astype(np.int64)
+    # The latest number that has such a place.
+    number = count - 1 - (count - 1 - lock) % size
+    world.ears["lock"] = np.where(lock == size, 2 * size, number % (2 * size))
+    return world._replace(receptions=receptions)
+
+
+def _move(old: NDArray[np.void], new: NDArray[np.void], first: int, end: int) -> None:
+    """Entries by their numbers, of which the low bits are the place."""
+    numbers = np.arange(first, end)
+    new[numbers % len(new)] = old[numbers % len(old)]
