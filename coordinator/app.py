@@ -29,6 +29,7 @@ from coordinator.api.routes import Sources, make_app
 from coordinator.api.server import serve as serve_api
 from coordinator.client import Client
 from coordinator.config import CoordinatorConfig, StatePaths, load_config
+from coordinator.engine import Engine, open_engine
 from coordinator.gateway_api import routes as gateway_routes
 from coordinator.gateway_api.listener import Tally
 from coordinator.gateway_api.server import ServerFiles
@@ -102,11 +103,12 @@ async def run(
     heartbeat = Heartbeat(
         notifier, clock, lambda: ingest.turns, partial(_ask_api, config.api.socket), partial(_story, ingest)
     )
+    engine = open_engine(config.engine, config.log.style)
     models = _models(paths, config, repository, ingest, clock)
     app.include_router(release_api.make_router(models.releases, models.announcer), prefix="/v1")
-    twins = _twins(paths, repository, ingest, clock)
+    twins = _twins(paths, repository, ingest, clock, engine)
     app.include_router(twin_api.make_router(twins.desk, twins.applications), prefix="/v1")
-    with _signals(stopping):
+    with _signals(stopping), engine:
         async with asyncio.TaskGroup() as group:
             parts = [
                 group.create_task(ingest.run(), name="ingest"),
@@ -123,6 +125,8 @@ async def run(
             log.info("coordinator-started", state=paths.root, socket=config.api.socket, pid=os.getpid())
             await stopping.wait()
             heartbeat.stopping()
+            # Threads that wait for its work must not hold up the end.
+            engine.close()
             for part in parts:
                 part.cancel()
 
@@ -179,9 +183,11 @@ class _Twins:
     applications: Applications
 
 
-def _twins(paths: StatePaths, repository: Repository, ingest: Ingest, clock: Clock) -> _Twins:
-    mirror, fleet = Mirror(repository, clock), FleetView(paths.fleet)
-    desk = TwinDesk(mirror, Shelf(paths.recipes), repository, clock)
+def _twins(
+    paths: StatePaths, repository: Repository, ingest: Ingest, clock: Clock, engine: Engine
+) -> _Twins:
+    mirror, fleet = Mirror(repository, clock, engine), FleetView(paths.fleet)
+    desk = TwinDesk(mirror, Shelf(paths.recipes), repository, clock, engine.call)
     commands = CommandDesk(ingest, repository, lambda gateway: fleet.current().site_of(gateway), clock)
     applications = Applications(
         Book(paths.plans),

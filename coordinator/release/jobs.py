@@ -6,10 +6,9 @@ Does not know what a job does. Nothing of a job survives the coordinator: its fo
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import shutil
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field, replace
 from json import JSONDecodeError, loads
 from pathlib import Path
@@ -19,6 +18,7 @@ from common.clock import Clock
 from common.errors import MeshtwinError, Rejected, RejectReason
 from common.files import make_folder
 from common.logs import get_logger
+from coordinator.engine import fresh_process
 from coordinator.release.worker import Failure, guarded
 
 # Ended jobs that can still be asked for.
@@ -62,15 +62,10 @@ class Work:
     finish: Callable[[Any], dict[str, Any]]
 
 
-def process_pool() -> Executor:
-    """One fresh process: nothing of a job stays in memory, and a killed one harms nobody."""
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-
-
 class Jobs:
     """Runs jobs until cancelled. All methods belong to the event loop."""
 
-    def __init__(self, folder: Path, clock: Clock, pool: Callable[[], Executor] = process_pool) -> None:
+    def __init__(self, folder: Path, clock: Clock, pool: Callable[[], Executor] = fresh_process) -> None:
         """`pool` makes an executor for one job: any whose workers see `folder`."""
         self._folder = folder
         self._clock = clock

@@ -41,7 +41,7 @@ def guarded(function: Callable[[Any], Any], request: Any, cancel: Path) -> Any:
     # A pool of threads, or one in another's process, has no say in the process's priority and signals.
     if multiprocessing.parent_process() is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        os.nice(NICE)
+        os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
         threading.Thread(target=_end_when_cancelled, args=(cancel,), name="cancel", daemon=True).start()
     try:
