@@ -194,21 +194,19 @@ class ModelState(Message):
 
 
 class TaskLoad(Message):
-    """How busy a machine is with tasks, for `status`: where its peers place theirs follows from it.
+    """How a machine stands with tasks, for `status`; where its peers place theirs follows from it.
 
-    `slots` tasks run at once, `busy` run now and `queued` wait. `backlog_s` is how many seconds of work wait
-    or run, by its own costs. `speeds` says how much faster than the reference machine each kind of task runs
-    here, as measured; `speed` stands for kinds that are not among them. `accepts` false: it refuses now.
+    `slots` tasks run at once, 0 while it takes none; `busy` run and `queued` wait, of whomever. `speed` is by
+    kind the wall seconds for one second of the kind's hint, as learned there, the key "" for all others.
+    `watts` is the active power of a busy slot, `memory_bytes` the most that it allows a task.
     """
 
     slots: int = Field(ge=0, le=1024)
     busy: Count = 0
     queued: Count = 0
-    backlog_s: float = Field(default=0.0, ge=0, le=1e7, allow_inf_nan=False)
-    speed: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
-    speeds: dict[str, float] = Field(default_factory=dict, max_length=64)
-    accepts: bool = True
-    run: str = Field(default="", max_length=32)
+    speed: dict[str, float] = Field(default_factory=dict, max_length=64)
+    watts: float = Field(default=1.5, gt=0, le=1e6, allow_inf_nan=False)
+    memory_bytes: int = Field(default=1 << 62, ge=0, le=1 << 62)
 
 
 class Status(Message):

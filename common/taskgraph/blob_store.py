@@ -102,6 +102,17 @@ class BlobStore:
             part.unlink(missing_ok=True)
         return found
 
+    def settle(self, part: Path, digest: str) -> None:
+        """Like `finish`, for a writer that has hashed every byte on its way to `part`: reading a large one
+        again would stop everything else for a while. Raises Rejected(OVERSIZED) or Refused(DISK)."""
+        try:
+            self.make_room(part.stat().st_size)
+            self._settle(part, digest)
+        except OSError as error:
+            raise Refused(Refusal.DISK, f"it cannot be kept: {error.strerror}") from error
+        finally:
+            part.unlink(missing_ok=True)
+
     def abandon(self, part: Path) -> None:
         """Give up a part."""
         part.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Tasks between machines: the parts on both ends of a wire that loses, doubles and delays."""
