@@ -38,7 +38,7 @@ class Account:
     def status(self) -> Status:
         """What peers and the coordinator hear."""
         alive, known = self.agent.counts()
-        acting = self.agent.acting
+        acting = self.agent.acting and self.config.tier == "gateway"
         homes: dict[str, list[int]] = {}
         if acting:
             for node, home in sorted(self.agent.decider.homes.items()):
@@ -50,7 +50,7 @@ class Account:
             online=True,
             period_s=self.config.status.period_s,
             version=__version__,
-            address=self.config.gateway.address,
+            address=self.config.gateway.address or None,
             link=self.config.mesh.link,
             mesh_up=self.agent.site.mesh_up,
             acting=acting,
@@ -67,6 +67,7 @@ class Account:
             models=self.models.states(),
             homes=homes,
             relays=sorted(self.agent.site.relays()),
+            tier=self.config.tier,
         )
 
     def summary(self) -> dict[str, Any]:
@@ -74,6 +75,7 @@ class Account:
         view = self.peers.view()
         return {
             **self.agent.summary(),
+            "tier": self.config.tier,
             "models": [state.model_dump() for state in self.models.states()],
             "version": __version__,
             "broker": self._broker(),

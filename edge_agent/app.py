@@ -123,6 +123,7 @@ class _Running:
             self._clock,
             meter,
             Random(),
+            self._config.tier,
         )
 
     def _host_observer(self, meter: UplinkMeter) -> HostObserver:

@@ -19,6 +19,7 @@ from common.record import AfterValidator, BeforeValidator, Field
 from edge_agent.state_folder import MACHINE, default_state
 
 MAX_PATH: Final = 1024
+NO_ADDRESS: Final = 0
 SEALED_SITE: Final = "site.sealed"
 """In the state directory: the site file that was imported, encrypted."""
 
@@ -61,8 +62,8 @@ class GatewaySection(Section):
     """The site it serves: letters, digits, `.`, `_` and `-`."""
     id: Name
     """Its id, unique over the fleet; its certificate carries the same name."""
-    address: Unicast
-    """Its own unicast address in the mesh, such as `"0x0001"`."""
+    address: Unicast = NO_ADDRESS
+    """Its own unicast address in the mesh, such as `"0x0001"`. Required, but for a machine without a mesh."""
     state_dir: FilePath = MACHINE
     """Outbox, open actions, models and the Unix socket of `edge-agent status`. That default is for root
     and the service's account; other users' is `~/.local/state/meshtwin/agent/<id>`. `$MESHTWIN_AGENT_STATE`
@@ -72,9 +73,10 @@ class GatewaySection(Section):
 class MeshSection(Section):
     """Which mesh the gateway serves."""
 
-    link: Literal["bluez", "stack", "virtual"] = "bluez"
+    link: Literal["bluez", "stack", "virtual", "none"] = "bluez"
     """`bluez`: the machine's bluetooth-meshd; `stack`: our own mesh stack, through a GATT proxy in reach;
-    `virtual`: a simulated site, to try things without a radio."""
+    `virtual`: a simulated site, to try things without a radio; `none`: a machine that only runs tasks of the
+    site's gateways (a MEC server) and has no part in keeping the mesh."""
     site_file: FilePath | None = None
     """The network's Mesh Configuration Database JSON. Without it, `bluez` and `stack` use what
     `edge-agent nodes import` stored encrypted in `gateway.state_dir`."""
@@ -217,6 +219,11 @@ class AgentConfig(Section):
         return self.gateway.state_dir / "agent.sock"
 
     @property
+    def tier(self) -> Literal["gateway", "mec"]:
+        """What the machine is to its peers: one that keeps the mesh, or one that only computes."""
+        return "mec" if self.mesh.link == "none" else "gateway"
+
+    @property
     def coordinator_host(self) -> str:
         """The host that serves models and certificates."""
         return self.coordinator.host or self.broker.host
@@ -229,7 +236,12 @@ def load_config(path: Path) -> AgentConfig:
     """
     config = read_config(path)
     mesh, sealed = config.mesh, config.gateway.state_dir / SEALED_SITE
-    if mesh.link != "virtual" and mesh.site_file is None and not os.path.lexists(sealed):
+    if config.tier == "gateway" and config.gateway.address == NO_ADDRESS:
+        raise Misconfigured(
+            f"{path}: gateway.address: field required",
+            'name the gateway\'s address in the mesh; or set mesh.link = "none" for a machine that only computes',
+        )
+    if mesh.link not in ("virtual", "none") and mesh.site_file is None and not os.path.lexists(sealed):
         raise Misconfigured(
             f"{path}: mesh.site_file is missing",
             "edge-agent nodes import FILE, with the network's Mesh Configuration Database JSON; or name that"

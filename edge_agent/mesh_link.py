@@ -11,6 +11,10 @@ from firmware_bridge.link import MeshLink
 def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> MeshLink:
     """The link that the configuration asks for; its code is loaded only then."""
     mesh, gateway = config.mesh, config.gateway
+    if mesh.link == "none":
+        from firmware_bridge.no_mesh import NoMesh
+
+        return NoMesh()
     if mesh.link == "virtual" and mesh.recording is not None:
         from common import recording
         from firmware_bridge.replay import ReplayLink

@@ -9,8 +9,8 @@ from firmware_bridge.provisioning.bearer import ProvisioningBearer
 
 
 def administration_of(link: MeshLink, config: AgentConfig) -> Administration | None:
-    """What the operator may do with nodes over this link; None for a virtual site."""
-    if config.mesh.link == "virtual":
+    """What the operator may do with nodes over this link; None for a virtual site, or none."""
+    if config.mesh.link in ("virtual", "none"):
         return None
     return (stack_administration if config.mesh.link == "stack" else bluez_administration)(link, config)
 

@@ -56,10 +56,10 @@ class SealedSite:
 
 
 def site_store(config: AgentConfig) -> SiteStore | None:
-    """The configured agent's; None for a virtual site that has none."""
+    """The configured agent's; None for a virtual site that has none, and without a mesh."""
     if config.mesh.site_file is not None:
         return PlainSite(config.mesh.site_file)
-    return None if config.mesh.link == "virtual" else SealedSite(Vault(config.gateway.state_dir))
+    return None if config.mesh.link in ("virtual", "none") else SealedSite(Vault(config.gateway.state_dir))
 
 
 def read_site(store: SiteStore | None) -> SiteFile | None:

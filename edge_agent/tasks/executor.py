@@ -1,4 +1,4 @@
-"""The contract of whoever runs single tasks, see `common.taskgraph.executor`: the coordinator keeps to it too."""
+"""The contract of whoever runs single tasks, see `common.taskgraph.executor`."""
 
 from common.taskgraph.executor import Executor, Load, MachineLost, Refusal, Refused, Tier
 

@@ -21,7 +21,7 @@ from common.taskgraph.wire import TaskRequest, TaskResult
 from edge_agent.share.peers import PeerTable
 
 TIERS: Final = {"gateway": Tier.PEER, "mec": Tier.MEC, "cloud": Tier.CLOUD}
-# Modelled, of both network interfaces and what is between: Wi-Fi at about 50 nJ a bit, the far way twice that.
+# Modelled, of both network interfaces and what is between: Wi-Fi about 50 nJ a bit, the far way twice that.
 JOULES_PER_BIT: Final = {Tier.PEER: 5e-8, Tier.MEC: 5e-8, Tier.CLOUD: 1e-7}
 
 

@@ -1,0 +1,235 @@
+"""Runs tasks on this machine: a few worker processes, kept warm for a while, each confined and watched.
+
+A task that takes more than it may is ended and reported; the agent is not touched. A slot's worker serves
+many tasks; one that failed, or has served its time, is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from common.clock import Clock
+from common.errors import Rejected, Unavailable
+from common.files import make_folder
+from common.kinds.worker_process import Outcome, WorkerProcess
+from common.taskgraph.wire import FailureReason, TaskLimits, TaskRequest, TaskResult
+from edge_agent.tasks.blob_store import BlobStore
+from edge_agent.tasks.executor import Load, Refusal, Refused, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+RECYCLED_AFTER: Final = 200
+"""Tasks: what native libraries leak goes with the process."""
+
+IDLE_S: Final = 30.0
+"""An idle worker keeps some tens of mebibytes; starting one takes a tenth of a second and more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What this machine gives to tasks. Limits of a request beyond these are cut."""
+
+    slots: int
+    limits: TaskLimits
+    watts: float = 1.5
+    """Active power of one busy core, from which energy is modelled."""
+    queue: int = 64
+    """Requests that wait for a slot."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    number: int
+    worker: WorkerProcess | None = None
+    idle_since: float = 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was run, since the start."""
+
+    done: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+
+
+class LocalExecutor:
+    """This machine as an executor. Run `run_upkeep` beside it; `close` at the end."""
+
+    tier = Tier.LOCAL
+
+    def __init__(self, name: str, store: BlobStore, folder: Path, allowance: Allowance, clock: Clock) -> None:
+        """`folder` is for the tasks' files, and emptied. Raises Misconfigured."""
+        self.name = name
+        self.tally = Tally()
+        self.speed: Mapping[str, float] = {}
+        """By kind, as `Load.speed`: whoever learns costs sets it."""
+        self._store = store
+        self._folder = folder
+        self._allowance = allowance
+        self._clock = clock
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder)
+        self._free = [_Slot(number) for number in range(allowance.slots)]
+        self._vacant = asyncio.Semaphore(allowance.slots)
+        self._waiting = 0
+        self._closed = False
+
+    def load(self) -> Load:
+        """See `Executor`."""
+        allowance = self._allowance
+        busy = allowance.slots - len(self._free)
+        return Load(
+            slots=0 if self._closed else allowance.slots,
+            busy=busy,
+            queued=self._waiting,
+            speed=self.speed,
+            watts=allowance.watts,
+            memory_bytes=allowance.limits.memory_bytes,
+        )
+
+    async def run(self, request: TaskRequest) -> TaskResult:
+        """See `Executor`. Raises Refused: STOPPING, or QUEUE when too many wait already."""
+        if self._closed:
+            raise Refused(Refusal.STOPPING, "the agent is stopping")
+        if self._waiting >= self._allowance.queue:
+            raise Refused(Refusal.QUEUE, f"{self._waiting} tasks wait already")
+        self._store.pin(request.inputs.values())
+        try:
+            async with self._slot() as slot:
+                result = await self._run_in(slot, request)
+        finally:
+            self._store.unpin(request.inputs.values())
+        self._count(result)
+        return result
+
+    async def run_upkeep(self) -> None:
+        """End workers that have nothing to do, until cancelled."""
+        while True:
+            await self._clock.sleep(IDLE_S / 2)
+            now = self._clock.monotonic()
+            for slot in list(self._free):
+                if slot.worker is not None and now - slot.idle_since >= IDLE_S and slot in self._free:
+                    worker, slot.worker = slot.worker, None
+                    await worker.end()
+
+    async def close(self) -> None:
+        """End every worker. Tasks that run are to be cancelled before."""
+        self._closed = True
+        for slot in self._free:
+            if slot.worker is not None:
+                worker, slot.worker = slot.worker, None
+                await worker.end()
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[_Slot]:
+        self._waiting += 1
+        try:
+            await self._vacant.acquire()
+        finally:
+            self._waiting -= 1
+        # A warm one first.
+        slot = max(self._free, key=lambda slot: slot.worker is not None)
+        self._free.remove(slot)
+        try:
+            yield slot
+        finally:
+            slot.idle_since = self._clock.monotonic()
+            self._free.append(slot)
+            self._vacant.release()
+
+    async def _run_in(self, slot: _Slot, request: TaskRequest) -> TaskResult:
+        folder = self._folder / str(slot.number)
+        try:
+            worker = slot.worker or await self._started(folder)
+        except Unavailable as error:
+            raise Refused(Refusal.MEMORY, str(error)) from error
+        slot.worker = worker
+        inputs = {name: (self._store.path(digest), digest) for name, digest in request.inputs.items()}
+        try:
+            outcome = await worker.ask(request.kind, request.parameters, inputs, self._cut(request.limits))
+            result = await self._result(request, outcome)
+        finally:
+            if worker.spent or worker.served >= RECYCLED_AFTER:
+                slot.worker = None
+                await worker.end()
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                _emptied(folder)
+        return result
+
+    async def _started(self, folder: Path) -> WorkerProcess:
+        shutil.rmtree(folder, ignore_errors=True)
+        return await WorkerProcess.start(make_folder(folder))
+
+    async def _result(self, request: TaskRequest, outcome: Outcome) -> TaskResult:
+        energy = outcome.cpu_s * self._allowance.watts
+        if outcome.failure is not None:
+            return TaskResult.failed(
+                request,
+                self.name,
+                *self._blamed(request, outcome.failure),
+                cpu_s=outcome.cpu_s,
+                wall_s=outcome.wall_s,
+                energy_j=energy,
+            )
+        outputs, size = {}, 0
+        for name, (path, promised) in outcome.outputs.items():
+            try:
+                outputs[name], found = self._store.adopt(path, request.limits.output_bytes - size)
+            except Rejected as error:
+                reason = FailureReason.OUTPUT_SIZE if promised > 0 else FailureReason.GARBAGE
+                return TaskResult.failed(request, self.name, reason, error.detail)
+            size += found
+            # A large output must not hold up the mesh's events.
+            await asyncio.sleep(0)
+        return TaskResult(
+            job=request.job,
+            task=request.task,
+            attempt=request.attempt,
+            machine=self.name,
+            outputs=outputs,
+            output_bytes=size,
+            cpu_s=outcome.cpu_s,
+            wall_s=outcome.wall_s,
+            energy_j=energy,
+        )
+
+    def _blamed(self, request: TaskRequest, failure: tuple[FailureReason, str]) -> tuple[FailureReason, str]:
+        if failure[0] is FailureReason.CORRUPT_INPUT:
+            for digest in request.inputs.values():
+                # Whoever still holds it whole may send it again.
+                self._store.verify(digest)
+        return failure
+
+    def _cut(self, wanted: TaskLimits) -> TaskLimits:
+        most = self._allowance.limits
+        return TaskLimits(
+            memory_bytes=min(wanted.memory_bytes, most.memory_bytes),
+            cpu_s=min(wanted.cpu_s, most.cpu_s),
+            wall_s=min(wanted.wall_s, most.wall_s),
+            output_bytes=min(wanted.output_bytes, most.output_bytes),
+        )
+
+    def _count(self, result: TaskResult) -> None:
+        if result.failure is None:
+            self.tally.done += 1
+        else:
+            reason = result.failure.reason
+            self.tally.failed[reason] = self.tally.failed.get(reason, 0) + 1
+
+
+def _emptied(folder: Path) -> None:
+    """Remove what a task left, but not the folder that its worker stands in."""
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
