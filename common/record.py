@@ -211,6 +211,9 @@ class Record:
             declared = replace(given, annotation=annotation, limits=limits)
             yield name, declared, given.applied_to(_schema(hint))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), dict(self.__dict__), self.model_fields_set)
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} cannot be changed")
 
@@ -226,6 +229,14 @@ class Record:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
         return f"{type(self).__name__}({shown})"
+
+
+def _again(kind: type[Record], fields: dict[str, Any], given: set[str]) -> Record:
+    """A record of our own that comes back from another process; what is foreign is validated instead."""
+    record = object.__new__(kind)
+    object.__setattr__(record, "__dict__", fields)
+    object.__setattr__(record, "__pydantic_fields_set__", given)
+    return record
 
 
 _PLAIN: Final[dict[Any, Callable[[], CoreSchema]]] = {

@@ -125,10 +125,10 @@ async def run(
             log.info("coordinator-started", state=paths.root, socket=config.api.socket, pid=os.getpid())
             await stopping.wait()
             heartbeat.stopping()
-            # Threads that wait for its work must not hold up the end.
-            engine.close()
             for part in parts:
                 part.cancel()
+            # Threads that wait for its work must not hold up the end.
+            engine.close()
 
 
 async def _ask_api(path: Path) -> None:
@@ -183,10 +183,10 @@ class _Twins:
     applications: Applications
 
 
-def _twins(
-    paths: StatePaths, repository: Repository, ingest: Ingest, clock: Clock, engine: Engine
-) -> _Twins:
-    mirror, fleet = Mirror(repository, clock, engine), FleetView(paths.fleet)
+def _twins(paths: StatePaths, repository: Repository, ingest: Ingest, clock: Clock, engine: Engine) -> _Twins:
+    fleet = FleetView(paths.fleet)
+    at_once = max(1, engine.describe().workers)
+    mirror = Mirror(repository, clock, engine, judged_at_once=at_once)
     desk = TwinDesk(mirror, Shelf(paths.recipes), repository, clock, engine.call)
     commands = CommandDesk(ingest, repository, lambda gateway: fleet.current().site_of(gateway), clock)
     applications = Applications(

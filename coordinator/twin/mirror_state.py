@@ -132,6 +132,11 @@ class SiteState:
         relays = (a for a, n in self._nodes.items() if n.relay and n.alive)
         return _site_configuration(self.snapshot.nodes, relays)
 
+    @property
+    def nodes(self) -> int:
+        """How many nodes gateways know, the dead among them."""
+        return len(self._nodes)
+
     def dead(self) -> frozenset[int]:
         """The nodes held dead by their gateways."""
         return frozenset(a for a, n in self._nodes.items() if not n.alive)
