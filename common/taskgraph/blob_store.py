@@ -62,20 +62,17 @@ class BlobStore:
         return digest
 
     def adopt(self, path: Path, most: int | None = None) -> tuple[str, int]:
-        """Take over a file that somebody else wrote, by copying it; digest and size. The copy is what is
-        hashed, so that a file which still changes cannot deceive. Fit for a thread of its own only while
-        nobody else writes.
+        """Take over a file that somebody else wrote, as `copy_plain` does; digest and size.
 
         Raises Rejected: OVERSIZED, INVALID (not a plain file); Refused(DISK).
         """
-        most = self.max_blob_bytes if most is None else min(most, self.max_blob_bytes)
-        descriptor = _open_plain(path)
-        with os.fdopen(descriptor, "rb") as source:
-            size = os.fstat(source.fileno()).st_size
-            if size > most:
-                raise Rejected(RejectReason.OVERSIZED, f"{path.name}: {size} bytes, at most {most}")
-            self.make_room(size)
-            return self._copied(source, most)
+        part = self.begin()
+        try:
+            digest, size = copy_plain(path, part, min(most or self.max_blob_bytes, self.max_blob_bytes))
+            self.settle(part, digest)
+        finally:
+            part.unlink(missing_ok=True)
+        return digest, size
 
     def begin(self) -> Path:
         """A new empty file for a blob that comes in pieces; `finish` or `abandon` it."""
@@ -143,9 +140,15 @@ class BlobStore:
             raise Rejected(RejectReason.INVALID, "a digest has 64 hexadecimal digits")
         return self.folder / digest
 
-    def drop(self, digest: str) -> None:
-        """Remove a blob that somebody found damaged."""
-        self._discard_damaged(digest)
+    def verify(self, digest: str) -> bool:
+        """Whether it is here and whole; a damaged one is removed."""
+        try:
+            whole = _digest_of(self.path(digest)) == digest
+        except OSError:
+            whole = False
+        if not whole:
+            self._discard_damaged(digest)
+        return whole
 
     def pin(self, digests: Iterable[str]) -> None:
         """Keep these, whether here already or not, until unpinned as often."""
@@ -177,23 +180,6 @@ class BlobStore:
         """Note a use: the longest unused go first."""
         with suppress(OSError):
             os.utime(self.path(digest), (time.time(), time.time()))
-
-    def _copied(self, source: object, most: int) -> tuple[str, int]:
-        part, hasher, size = self.begin(), sha256(), 0
-        try:
-            with part.open("wb") as target:
-                while piece := source.read(PIECE_BYTES):  # type: ignore[attr-defined]
-                    size += len(piece)
-                    if size > most:
-                        raise Rejected(RejectReason.OVERSIZED, f"more than {most} bytes")
-                    hasher.update(piece)
-                    target.write(piece)
-            self._settle(part, hasher.hexdigest())
-        except OSError as error:
-            raise Refused(Refusal.DISK, f"it cannot be written: {error.strerror}") from error
-        finally:
-            part.unlink(missing_ok=True)
-        return hasher.hexdigest(), size
 
     @contextmanager
     def _writing(self, digest: str) -> Iterator[Path]:
@@ -232,6 +218,27 @@ class BlobStore:
 
     def _files(self) -> Iterator[Path]:
         return (path for path in self.folder.iterdir() if _DIGEST.fullmatch(path.name) and path.is_file())
+
+
+def copy_plain(source: Path, target: Path, most: int) -> tuple[str, int]:
+    """Copy a file of at most `most` bytes, and hash what is written: a file that still changes deceives
+    nobody. Digest and size. Touches no store: fit for a thread.
+
+    Raises Rejected: OVERSIZED, INVALID (not a plain file); Refused(DISK).
+    """
+    hasher, size = sha256(), 0
+    with os.fdopen(_open_plain(source), "rb") as file:
+        try:
+            with target.open("wb") as copy:
+                while piece := file.read(PIECE_BYTES):
+                    size += len(piece)
+                    if size > most:
+                        raise Rejected(RejectReason.OVERSIZED, f"{source.name}: more than {most} bytes")
+                    hasher.update(piece)
+                    copy.write(piece)
+        except OSError as error:
+            raise Refused(Refusal.DISK, f"it cannot be written: {error.strerror}") from error
+    return hasher.hexdigest(), size
 
 
 def _open_plain(path: Path) -> int:

@@ -18,9 +18,9 @@ from common.clock import Clock
 from common.errors import Rejected, Unavailable
 from common.files import make_folder
 from common.kinds.worker_process import Outcome, WorkerProcess
+from common.taskgraph.blob_store import BlobStore, copy_plain
+from common.taskgraph.executor import Load, Refusal, Refused, Tier
 from common.taskgraph.wire import FailureReason, TaskLimits, TaskRequest, TaskResult
-from edge_agent.tasks.blob_store import BlobStore
-from edge_agent.tasks.executor import Load, Refusal, Refused, Tier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -182,13 +182,11 @@ class LocalExecutor:
         outputs, size = {}, 0
         for name, (path, promised) in outcome.outputs.items():
             try:
-                outputs[name], found = self._store.adopt(path, request.limits.output_bytes - size)
+                outputs[name], found = await self._kept(path, request.limits.output_bytes - size)
             except Rejected as error:
                 reason = FailureReason.OUTPUT_SIZE if promised > 0 else FailureReason.GARBAGE
                 return TaskResult.failed(request, self.name, reason, error.detail)
             size += found
-            # A large output must not hold up the mesh's events.
-            await asyncio.sleep(0)
         return TaskResult(
             job=request.job,
             task=request.task,
@@ -200,6 +198,16 @@ class LocalExecutor:
             wall_s=outcome.wall_s,
             energy_j=energy,
         )
+
+    async def _kept(self, path: Path, most: int) -> tuple[str, int]:
+        """A copy in the store, made in a thread: a large output must not hold up the mesh's events."""
+        part = self._store.begin()
+        try:
+            digest, size = await asyncio.to_thread(copy_plain, path, part, most)
+            self._store.settle(part, digest)
+        finally:
+            self._store.abandon(part)
+        return digest, size
 
     def _blamed(self, request: TaskRequest, failure: tuple[FailureReason, str]) -> tuple[FailureReason, str]:
         if failure[0] is FailureReason.CORRUPT_INPUT:

@@ -56,13 +56,13 @@ class ExecutorContract:
 
     async def test_an_unknown_kind_is_refused_or_a_failure(self, bench: Bench) -> None:
         request = measurement(bench, rounds=1).model_copy({"kind": "no-such-kind"})
+        told: Refusal | FailureReason | None
         try:
             result = await bench.executor.run(request)
+            told = result.failure.why if result.failure else None
         except Refused as error:
-            assert error.reason is Refusal.KIND
-        else:
-            assert result.failure is not None
-            assert result.failure.why is FailureReason.KIND
+            told = error.reason
+        assert told in (Refusal.KIND, FailureReason.KIND)
 
     async def test_an_input_that_is_nowhere_is_a_failure(self, bench: Bench) -> None:
         request = compression(bench, b"x").model_copy({"inputs": {"data": "0" * 64}})
@@ -81,9 +81,10 @@ class ExecutorContract:
 
     async def test_a_cancelled_task_frees_its_slot(self, bench: Bench) -> None:
         running = asyncio.ensure_future(bench.executor.run(measurement(bench, LONG_ROUNDS, task="long")))
-        async with asyncio.timeout(20):
-            while bench.executor.load().busy == 0:
-                await asyncio.sleep(0.01)
+        for _ in range(2000):
+            if bench.executor.load().busy:
+                break
+            await asyncio.sleep(0.01)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
