@@ -302,7 +302,9 @@ def _transmit(world: World, node: int, number: int, now: float) -> float:
     world.air[place].ttl, world.air[place].hops = world.sets[number].ttl, world.sets[number].hops
     world.air[place].first_reception = status.receptions
     status.air_next += 1
+    world.air[place].node = node
     status.transmissions += 1
+    status.on_air += airtime
     if site.far:
         status.far_faded = math.exp((status.far_time - now) / FAR_MS)
     _sound(world, node, serial, now, airtime)
@@ -549,7 +551,7 @@ def _judge(world: World) -> None:
                 _leave(world, ear)
             if receptions[reception].lost or world.seen[slot * world.ears.size + ear] == serial:
                 continue
-            if _decoded(world, reception):
+            if _decoded(world, reception) and not _faded(world, air[place].node, ear):
                 _receive(world, ear, slot, reception, air[place].ttl, air[place].hops)
 
 
@@ -568,6 +570,12 @@ def _decoded(world: World, reception: int) -> bool:
             clear = length * _right(receptions[reception].power, world.ears[receptions[reception].ear].floor)
             world.status[0].collisions += 1 if draw < math.exp(clear) else 0
     return decoded
+
+
+@_inlined
+def _faded(world: World, node: int, ear: int) -> bool:
+    """Whether a packet is one of those that a link loses whatever its mean signal."""
+    return bool(world.site[0].fading and _uniform(world) < world.fades[node, ear])
 
 
 # ---- the network layer

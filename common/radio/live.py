@@ -10,6 +10,7 @@ many pieces the time between them is played. Who sends what, and what a node doe
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
@@ -189,6 +190,13 @@ class LiveRadio:
         elif self._dbm[one, other] >= self._weakest or self._world.site["far"][0]:
             self._stale = True
 
+    def erase(self, transmitter: int, receiver: int, share: float) -> None:
+        """From now on the link loses this share of packets besides, however strong they are: fades."""
+        one, other = self._node(transmitter), self._node(receiver)
+        self._world.fades[one, other] = share = _within("share", share, 0, 1)
+        if share:
+            self._world.site["fading"] = True
+
     def attenuate_all(self, extra_db: NDArray[np.float64]) -> None:
         """The same for all links at once: transmitter, receiver, in the order of `scenario.nodes`."""
         if extra_db.shape != self._base.shape or not np.isfinite(extra_db).all():
@@ -209,6 +217,21 @@ class LiveRadio:
     def received_dbm(self, transmitter: int, receiver: int) -> float:
         """How strongly the one hears the other now; -inf for not at all."""
         return float(self._dbm[self._node(transmitter), self._node(receiver)])
+
+    def air_time_s(self) -> float:
+        """Seconds of all advertising events together since the beginning, on one of the three channels."""
+        return float(self._world.status["on_air"][0]) / 1000
+
+    def fork(self, seed: int) -> LiveRadio:
+        """The same air, from now on by itself and with luck of its own."""
+        other = copy.copy(self)
+        other._world = tables.World._make(table.copy() for table in self._world)
+        other._world.status["random"] = seed
+        other._base, other._dbm, other._heard = self._base.copy(), self._dbm.copy(), self._heard.copy()
+        other._ttl, other._groups = list(self._ttl), dict(self._groups)
+        other._due, other._bursts = list(self._due), list(self._bursts)
+        other._slots = copy.deepcopy(self._slots)
+        return other
 
     def totals(self) -> dict[str, int]:
         """Counted since the beginning: events, transmissions, collisions, dropped, as in `Totals`."""

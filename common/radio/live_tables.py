@@ -56,6 +56,7 @@ def world(
         "seen": np.zeros(packets * size, np.int32),
         "cache": np.zeros((size, min(cache, packets)), np.int32),
         "transfers": np.zeros((16, 2), tables.TRANSFER),
+        "fades": np.zeros((size, size), np.float32),
         "deliveries": np.zeros(max(4 * size, 1024), tables.DELIVERY),
     }
     more["status"]["agenda_end"] = 0

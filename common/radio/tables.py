@@ -50,6 +50,7 @@ SITE = _record(
     acknowledgement_bytes=np.int64,
     receiver_lock=np.bool_,
     live=np.bool_,  # deliveries are logged
+    fading=np.bool_,  # some of `World.fades` are above 0
 )
 
 LINK = _record(power=np.float32, phase=np.float32, ear=np.uint32)
@@ -103,7 +104,9 @@ PACKET = _record(
     segment=np.int16,
 )
 
-ON_AIR = _record(end=np.float64, serial=np.int64, first_reception=np.int64, ttl=np.int32, hops=np.int32)
+ON_AIR = _record(
+    end=np.float64, serial=np.int64, first_reception=np.int64, node=np.int32, ttl=np.int16, hops=np.int16
+)
 
 RECEPTION = _record(
     start=np.float64,
@@ -158,6 +161,7 @@ STATUS = _record(
     transmissions=np.int64,
     collisions=np.int64,
     dropped=np.int64,
+    on_air=np.float64,  # sum of the air times of all advertising events, on one channel
     serial=np.int64,
     timers=np.int64,
     air_first=np.int64,
@@ -186,6 +190,7 @@ class World(NamedTuple):
     far: NDArray[np.float32]  # transmitter, ear: what an advertising event adds to the mean power there
     far_now: NDArray[np.float32]  # ear: mean power of far transmitters
     far_squared: NDArray[np.float32]  # ear: mean of the squared power
+    fades: NDArray[np.float32]  # transmitter, ear: share of packets that never come, however strong
     seen: NDArray[np.int32]  # packet slot, ear: the serial that the node has in its cache
     cache: NDArray[np.int32]  # node, place: serials, the oldest overwritten first
     air: NDArray[np.void]

@@ -36,6 +36,7 @@ def tables_of(
         "ears": ears,
         "far_now": np.zeros(len(ears), np.float32),
         "far_squared": np.zeros(len(ears), np.float32),
+        "fades": np.zeros((1, 1), np.float32),
         "sets": np.zeros(nodes * sets, tables.ADVERTISING_SET),
         "queues": np.zeros(2 * nodes, tables.QUEUE),
         "waiting": np.empty((2 * nodes, queue), tables.WAITING),
