@@ -239,7 +239,7 @@ def load_config(path: Path) -> AgentConfig:
     if config.tier == "gateway" and config.gateway.address == NO_ADDRESS:
         raise Misconfigured(
             f"{path}: gateway.address: field required",
-            'name the gateway\'s address in the mesh; or set mesh.link = "none" for a machine that only computes',
+            'name its address in the mesh; or set mesh.link = "none" for a machine that only computes',
         )
     if mesh.link not in ("virtual", "none") and mesh.site_file is None and not os.path.lexists(sealed):
         raise Misconfigured(

@@ -209,6 +209,10 @@ class Host:
             return self._vain(errand, "lost", str(error))
         except Unavailable as error:
             return self._told(errand, self._failed(request, FailureReason.MISSING_INPUT, error))
+        except Exception as error:
+            # A bug that one task brings out must not take the other errands with it.
+            log.exception("errand-failed", asker=errand.party.name, task=request.task)
+            return self._vain(errand, "lost", f"internal: {type(error).__name__}")
 
     async def _fetch_inputs(self, errand: _Errand) -> None:
         # One after the other: they share the way, and the window of one fills it.

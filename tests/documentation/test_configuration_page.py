@@ -28,5 +28,5 @@ def test_defaults_and_limits_stand_on_the_page() -> None:
         for key in table.keys
     }
     assert keys["policy.delivery_need"] == ("number, above 0, below 1", "`0.9`")
-    assert keys["mesh.link"] == ('`"bluez"` or `"stack"` or `"virtual"`', '`"bluez"`')
+    assert keys["mesh.link"] == ('`"bluez"` or `"stack"` or `"virtual"` or `"none"`', '`"bluez"`')
     assert keys["gateway.site"] == ("text", "required")
