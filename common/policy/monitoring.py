@@ -24,8 +24,9 @@ RSSI_ENTRIES: Final = 1
 AIR_S: Final = 0.000352
 """Time on one channel of a probe or an unsegmented report (44 bytes)."""
 
-DISTURBS: Final = 2.0
-"""A packet is lost when another one begins within its own air time before or after it."""
+DISTURBS: Final = 2.5
+"""A packet is lost when another one begins within its own air time before or after it, and now and then to
+one that comes from too far away to be understood."""
 
 RELAY_SHARE: Final = 0.6
 """Of what the slowest relay can pass on, monitoring gets so much: the rest is for what lamps say."""
@@ -35,6 +36,9 @@ MEMORY_S: Final = 2_800.0
 
 WAITS: Final = 0.9
 """What a report tells is so much of its window old when it arrives: half, and the spread of sending."""
+
+SPREAD: Final = 0.1
+"""Variance of PDRs among the links of a site: no error is greater than that of knowing nothing."""
 
 MEAN_OF_SPREAD: Final = 0.8
 """Mean absolute value of a normal, in standard deviations."""
@@ -73,11 +77,13 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Variability:
-    """How links behave. `noise` is the variance of a PDR that one single probe told of, `drift_per_s` the
-    variance that a PDR gathers in a second."""
+    """How links behave. `share` of them vary at all; the others are always heard, or hardly ever. Of those
+    that do, `noise` is the variance of a PDR that one single probe told of, and `drift_per_s` the variance
+    that a PDR gathers in a second."""
 
     noise: float = 0.1
-    drift_per_s: float = 2e-5
+    drift_per_s: float = 1e-4
+    share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +124,14 @@ def twin_error(pace: Pace, links: Variability) -> float:
     """Mean absolute error of a link's PDR that the best memory leaves.
 
     Averaging over less time is noisy, over more time stale; the best balance leaves sqrt(noise x drift x
-    period). What drifts while a report waits comes on top, and no memory is endless.
+    period). What drifts while a report waits comes on top, no memory is endless, and no link is further off
+    than it can be.
     """
     tracked = sqrt(links.noise * links.drift_per_s * pace.period_s)
     waiting = links.drift_per_s * WAITS * pace.window_s
     forgotten = links.noise * pace.period_s / MEMORY_S
-    return MEAN_OF_SPREAD * sqrt(tracked + waiting + forgotten)
+    variance = tracked + waiting + forgotten
+    return links.share * MEAN_OF_SPREAD * sqrt(variance / (1.0 + variance / SPREAD))
 
 
 def cost(pace: Pace, site: Surroundings, links: Variability, transmissions: int) -> float:

@@ -89,7 +89,7 @@ class Monitoring:
 
     def _consider(self) -> None:
         if self._known:
-            self._varies = _followed(self._varies, variability(self._site.links))
+            self._varies = followed(self._varies, variability(self._site.links))
         self.pace = settled(self.pace, surroundings(self._site), self._varies, self._wish())
 
     def _wish(self) -> Wish:
@@ -125,10 +125,12 @@ class Monitoring:
         self._sent, self._sent_at, self._times = wanted, now, self._times + 1
 
 
-def _followed(before: Variability, measured: Variability | None) -> Variability:
+def followed(before: Variability, measured: Variability | None) -> Variability:
+    """What is believed of links after a measurement, or none."""
     if measured is None:
         return before
     return Variability(
         before.noise + FOLLOWS * (measured.noise - before.noise),
         before.drift_per_s + FOLLOWS * (measured.drift_per_s - before.drift_per_s),
+        before.share + FOLLOWS * (measured.share - before.share),
     )

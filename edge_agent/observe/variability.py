@@ -18,7 +18,7 @@ TOLD_LINKS: Final = 300
 
 LEAST_LINKS: Final = 12
 LEAST_WINDOWS: Final = 4
-TELLING: Final = (0.05, 0.95)
+TELLING: Final = (0.05, 0.98)
 """Shares of probes heard between which a link tells how it varies; beyond, hardly anything can vary."""
 
 LEAST_SHARE: Final = 0.05
@@ -35,18 +35,24 @@ class _Halves:
 
 def variability(links: LinkBook) -> Variability | None:
     """Of a site's links; None while too few of them were told of often enough."""
-    keys = links.updated_since(0)[:TOLD_LINKS]
-    found = [halves for key in keys if (halves := _halves(links.history(key))) is not None]
+    histories = [links.history(key) for key in links.updated_since(0)[:TOLD_LINKS]]
+    told = [windows for windows in histories if len(windows) >= LEAST_WINDOWS and _is_there(windows)]
+    found = [halves for windows in told if (halves := _halves(windows)) is not None]
     if len(found) < LEAST_LINKS:
         return None
     # Means over a time L of what wanders by v a second differ by 2/3 v L.
     drift = 1.5 * mean([h.excess for h in found]) / mean([h.apart_s for h in found])
-    return Variability(mean([h.noise for h in found]), max(0.0, drift))
+    return Variability(mean([h.noise for h in found]), max(0.0, drift), len(found) / len(told))
+
+
+def _is_there(windows: Sequence[LinkWindow]) -> bool:
+    heard, expected = sum(w.heard for w in windows), sum(w.expected for w in windows)
+    return heard >= LEAST_SHARE * expected
 
 
 def _halves(windows: Sequence[LinkWindow]) -> _Halves | None:
     half = len(windows) // 2
-    if len(windows) < LEAST_WINDOWS or windows[-1].transmissions != windows[0].transmissions:
+    if windows[-1].transmissions != windows[0].transmissions:
         return None
     (old, heard_then, then), (new, heard_now, now) = _sums(windows[:half]), _sums(windows[half:])
     share = (heard_then + heard_now) / (then + now)

@@ -101,7 +101,7 @@ def test_a_pace_is_kept_while_measurements_scatter() -> None:
     now, changes = best(SITE, LINKS, FREE), 0
     for _ in range(500):
         site = replace(SITE, neighbours=9.0 * random.uniform(0.9, 1.1), copies=8.0 * random.uniform(0.9, 1.1))
-        links = Variability(0.1 * random.uniform(0.8, 1.2), 2e-5 * random.uniform(0.7, 1.4))
+        links = Variability(0.1 * random.uniform(0.8, 1.2), 1e-4 * random.uniform(0.7, 1.4))
         after = settled(now, site, links, FREE)
         changes += after != now
         now = after

@@ -27,8 +27,10 @@ BENCHMARKS: Final = (
     "mesh-stack",
     "outbox",
     "twin-accuracy",
+    "twin-plans",
     "twin-search",
     "twin-speed",
+    "twin-update-rate",
 )
 """Each is a module beside this one, imported only when it is asked for: one that cannot be imported here, for
 want of a library, stops no other."""
