@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +24,18 @@ from common.errors import MeshtwinError, Unavailable
 from common.files import make_folder
 from common.logs import get_logger
 from common.notify import Notifier, from_environment
+from common.taskgraph.blob_store import BlobStore
+from common.taskgraph.wire import TaskLimits
+from coordinator.api import fleet as fleet_api
 from coordinator.api import release as release_api
+from coordinator.api import tasks as tasks_api
 from coordinator.api import twin as twin_api
 from coordinator.api.routes import Sources, make_app
 from coordinator.api.server import serve as serve_api
 from coordinator.client import Client
 from coordinator.config import CoordinatorConfig, StatePaths, load_config
 from coordinator.engine import Engine, open_engine
+from coordinator.engine.processes import processors
 from coordinator.gateway_api import routes as gateway_routes
 from coordinator.gateway_api.listener import Tally
 from coordinator.gateway_api.server import ServerFiles
@@ -53,11 +59,15 @@ from coordinator.release.releases import Data, Releases
 from coordinator.release.store import ModelStore
 from coordinator.repository.store import Repository
 from coordinator.service.heartbeat import Heartbeat
+from coordinator.tasks.cloud import Cloud
+from coordinator.tasks.runner import CloudRunner
 from coordinator.twin.mirror import Mirror
 from coordinator.version import meshtwin_version
 
 REFRESH_S: Final = 6 * 3600.0
 API_S: Final = 5.0
+TASK_WALL_S: Final = 840.0
+"""The engine's own limit comes after it."""
 
 log = get_logger(__name__)
 
@@ -108,6 +118,10 @@ async def run(
     app.include_router(release_api.make_router(models.releases, models.announcer), prefix="/v1")
     twins = _twins(paths, repository, ingest, clock, engine)
     app.include_router(twin_api.make_router(twins.desk, twins.applications), prefix="/v1")
+    fleet_router = fleet_api.make_router(twins.mirror, twins.applications, engine, clock)
+    app.include_router(fleet_router, prefix="/v1")
+    cloud = _cloud(paths, config, ingest, engine, clock)
+    app.include_router(tasks_api.make_router(cloud, repository, clock), prefix="/v1")
     with _signals(stopping), engine:
         async with asyncio.TaskGroup() as group:
             parts = [
@@ -121,6 +135,7 @@ async def run(
                 group.create_task(_keep_fresh(paths.root, config, clock), name="certificates"),
                 group.create_task(_serve_gateways(paths, config, clock, connections), name="gateway-api"),
                 group.create_task(heartbeat.run(), name="heartbeat"),
+                *([group.create_task(cloud.run(), name="cloud")] if cloud is not None else []),
             ]
             log.info("coordinator-started", state=paths.root, socket=config.api.socket, pid=os.getpid())
             await stopping.wait()
@@ -196,6 +211,24 @@ def _twins(paths: StatePaths, repository: Repository, ingest: Ingest, clock: Clo
         clock,
     )
     return _Twins(mirror, desk, applications)
+
+
+def _cloud(
+    paths: StatePaths, config: CoordinatorConfig, ingest: Ingest, engine: Engine, clock: Clock
+) -> Cloud | None:
+    """What runs tasks of gateways, unless the configuration says no."""
+    wanted, fleet = config.tasks, FleetView(paths.fleet)
+    if not wanted.enabled:
+        return None
+    store = BlobStore(paths.tasks, wanted.blobs_mib << 20)
+    most = TaskLimits(
+        memory_bytes=wanted.memory_mib << 20, cpu_s=wanted.cpu_s, wall_s=TASK_WALL_S, output_bytes=256 << 20
+    )
+    slots = wanted.slots or config.engine.workers or processors()
+    runner = CloudRunner(engine, store, slots, most, wanted.watts)
+    cloud = Cloud(runner, store, ingest, lambda: fleet.current().active(), clock, secrets.token_hex(8))
+    ingest.letters = cloud.letters.put
+    return cloud
 
 
 async def _serve_gateways(

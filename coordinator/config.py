@@ -142,6 +142,23 @@ class EngineSettings(Section):
         return self
 
 
+class Tasks(Section):
+    """Tasks of gateways that the coordinator runs, on the engine: the cloud tier."""
+
+    enabled: bool = True
+    """Whether gateways may send tasks at all."""
+    slots: int = Field(0, ge=0, le=1024)
+    """Tasks that run at once; 0: as many as the engine has workers."""
+    memory_mib: int = Field(1024, ge=16, le=1 << 20)
+    """The most that one task may take."""
+    cpu_s: float = Field(600.0, gt=0, le=86_400)
+    """The most CPU time that one task may take, in seconds."""
+    blobs_mib: int = Field(1024, ge=64, le=1 << 20)
+    """Room for inputs and outputs on disk."""
+    watts: float = Field(10.0, gt=0, le=1000)
+    """Active power of a busy processor, from which the energy of tasks is modelled."""
+
+
 class Log(Section):
     """What the coordinator writes to its standard error, and so to the journal."""
 
@@ -161,6 +178,7 @@ class CoordinatorConfig(Section):
     repository: Repository = Repository()
     api: Api = Api()
     engine: EngineSettings = EngineSettings()
+    tasks: Tasks = Tasks()
     log: Log = Log()
 
 
@@ -198,6 +216,11 @@ class StatePaths:
     def recipes(self) -> Path:
         """An operator's own recipes, `*.yaml`; need not be there."""
         return self.root / "recipes"
+
+    @property
+    def tasks(self) -> Path:
+        """Inputs and outputs of gateways' tasks, by digest; nothing in it is needed after a restart."""
+        return self.root / "tasks"
 
     @property
     def pki(self) -> Path:

@@ -70,6 +70,7 @@ class _Errand:
     done: Done | None = None
     receipt: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    work: asyncio.Task[Done] | None = None
 
 
 class Host:
@@ -105,11 +106,19 @@ class Host:
         """Errands accepted whose task does not run yet."""
         return sum(1 for errand in self._errands.values() if not errand.begun and errand.done is None)
 
-    def errands(self) -> Iterable[tuple[Party, TaskRequest, str]]:
-        """Whose, what, and how far: `fetching`, `running` or `done`."""
+    def errands(self) -> Iterable[tuple[str, Party, TaskRequest, str]]:
+        """Id, whose, what, and how far: `fetching`, `running` or `done`."""
         for errand in list(self._errands.values()):
             state = "done" if errand.done else "running" if errand.begun else "fetching"
-            yield errand.party, errand.request, state
+            yield errand.offer.id, errand.party, errand.request, state
+
+    def end(self, errand_id: str) -> bool:
+        """End an errand on an operator's word; its asker is told so. False when there is none under way."""
+        for errand in self._errands.values():
+            if errand.offer.id == errand_id and errand.work is not None and errand.done is None:
+                errand.work.cancel()
+                return True
+        return False
 
     async def run(self) -> None:
         """Carry errands out until cancelled; those under way are given up then."""
@@ -178,7 +187,7 @@ class Host:
         self._store.pin(inputs)
         self.on_change()
         try:
-            errand.done = await self._carry_out(errand)
+            errand.done = await self._carried_out(errand)
             self.carried_out += 1
             self.on_change()
             self._server.share(errand.party, errand.done.sizes)
@@ -191,6 +200,20 @@ class Host:
             self._errands.pop((errand.party, errand.offer.id), None)
             self._over.append((errand.party, errand.offer.id))
             self.on_change()
+
+    async def _carried_out(self, errand: _Errand) -> Done:
+        assert self._group is not None
+        errand.work = self._group.create_task(self._carry_out(errand))
+        try:
+            await asyncio.wait({errand.work})
+        finally:
+            errand.work.cancel()
+        if errand.work.cancelled():
+            cancelled = TaskResult.failed(
+                errand.request, self._runner.name, FailureReason.CANCELLED, "ended by the operator there"
+            )
+            return self._told(errand, cancelled)
+        return errand.work.result()
 
     async def _carry_out(self, errand: _Errand) -> Done:
         """What is to be told of it; never raises for what an asker or a task can cause."""

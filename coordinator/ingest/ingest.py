@@ -33,6 +33,8 @@ LINGER_S: Final = 0.1
 IDLE_S: Final = 0.25
 RETRY_S: Final = (0.1, 5.0)
 
+_LETTERS: Final = frozenset(channel.value for channel in topics.BETWEEN_PEERS)
+
 log = get_logger(__name__)
 
 
@@ -57,7 +59,9 @@ class Ingest:
         self._fleet_lost = False
         self._clock = clock
         self._handover = HandOver()
-        self._subscriber = Subscriber(endpoint, self._handover.put, self._on_ready)
+        self._subscriber = Subscriber(endpoint, self._receive, self._on_ready)
+        self.letters: Callable[[str, bytes], None] = lambda topic, payload: None
+        """Takes what gateways write to the cloud, on the network's thread. It must not wait."""
         self._stop = Event()
         self._greet = Event()
         self._reject_log = RejectLog(log)
@@ -76,9 +80,10 @@ class Ingest:
         """A number of its own for every connection to the broker; None while there is none."""
         return self._subscriber.session
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
-        """Queue a message to gateways, from any thread; False while there is no connection."""
-        return self._subscriber.publish(topic, payload, retain=retain)
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, sure: bool = False) -> bool:
+        """Queue a message to gateways, from any thread; False while there is no connection. See
+        `Subscriber.publish`."""
+        return self._subscriber.publish(topic, payload, retain=retain, sure=sure)
 
     @property
     def queued(self) -> int:
@@ -115,6 +120,14 @@ class Ingest:
         self._stop.set()
         self._subscriber.stop()
         self._handover.close()
+
+    def _receive(self, heard: Heard) -> None:
+        """Letters to the cloud have a way of their own: a slow disk must not hold up tasks, nor they it."""
+        levels = heard.topic.split("/", 5)
+        if len(levels) == 6 and levels[3] == topics.CLOUD and levels[4] in _LETTERS:
+            self.letters(heard.topic, heard.payload)
+        else:
+            self._handover.put(heard)
 
     def _on_ready(self) -> None:
         self._greet.set()

@@ -23,6 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.exception import MQTTException
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from common import topics
 from common.errors import Unavailable
@@ -39,6 +40,7 @@ _TURN_S: Final = 0.5
 SUBSCRIPTIONS: Final = [
     (f"{topics.ROOT}/+/+/{Channel.UP.value}/+", 1),
     (topics.of("+", "+", Channel.STATUS), 1),
+    *((topics.to_peer("+", topics.CLOUD, channel, "+"), 1) for channel in sorted(topics.BETWEEN_PEERS)),
 ]
 
 log = get_logger(__name__)
@@ -105,15 +107,16 @@ class Subscriber:
         """A number of its own for every connection whose subscriptions stand; None while there is none."""
         return self.attempts if self.connected else None
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, sure: bool = False) -> bool:
         """Queue a message from any thread; False while there is no connection.
 
-        QoS 0, or 1 for what the broker is to retain. What is queued is lost with the connection.
+        QoS 0, or 1 for what the broker is to retain and what is to be `sure` to reach a gateway that is
+        there. What is queued is lost with the connection.
         """
         client = self._client
         if client is None or not self.connected:
             return False
-        code = client.publish(topic, payload, qos=int(retain), retain=retain).rc
+        code = client.publish(topic, payload, qos=int(retain or sure), retain=retain).rc
         self._wake()
         return code == MQTTErrorCode.MQTT_ERR_SUCCESS
 
@@ -214,7 +217,10 @@ class Subscriber:
         if code.is_failure:
             self._refusal = f"refused: {code}"
         else:
-            client.subscribe(SUBSCRIPTIONS)
+            # Not what it says itself: the cloud's status comes from here.
+            client.subscribe(
+                [(topic, SubscribeOptions(qos=qos, noLocal=True)) for topic, qos in SUBSCRIPTIONS]
+            )
 
     def _on_subscribe(
         self, client: mqtt.Client, _: object, mid: int, codes: list[ReasonCode], __: Properties | None

@@ -1,0 +1,1 @@
+"""The cloud tier: tasks of gateways, run by the coordinator's engine."""
