@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.mesh.configuration import Transmit
 from coordinator.api import twin_views as views
-from coordinator.api.twin_views import ApplicationView, RecipeView, RunView, TwinView
+from coordinator.api.twin_views import ApplicationView, LinkBeliefView, RecipeView, RunView, TwinView
 from coordinator.recipes.applications import Applications
 from coordinator.recipes.desk import TwinDesk
 from coordinator.recipes.plan import Address, Plan, Timing
@@ -93,6 +93,12 @@ def _add_questions(router: APIRouter, desk: TwinDesk) -> None:
     @router.get("/sites/{site}/twin")
     def twin(site: str, t: Annotated[float | None, Query(ge=0, le=253_402_300_800)] = None) -> TwinView:
         return views.twin(desk.twin(site, t))
+
+    @router.get("/sites/{site}/twin/links")
+    def links(
+        site: str, t: Annotated[float | None, Query(ge=0, le=253_402_300_800)] = None
+    ) -> list[LinkBeliefView]:
+        return views.links(desk.twin(site, t))
 
     @router.post("/sites/{site}/whatif")
     def whatif(site: str, said: AskWhatIf) -> dict[str, Any]:

@@ -84,6 +84,15 @@ class TwinView(BaseModel):
     calibration: dict[str, FittedView | None] | None
 
 
+class LinkBeliefView(BaseModel):
+    """What the twin believes of a link: PDR of one transmission, and the posterior's standard deviation."""
+
+    transmitter: int
+    receiver: int
+    pdr: float
+    deviation: float
+
+
 class StepView(BaseModel):
     t: float
     text: str
@@ -157,6 +166,13 @@ def twin(found: Twin) -> TwinView:
         score=_score(found),
         calibration=_calibration(found),
     )
+
+
+def links(found: Twin) -> list[LinkBeliefView]:
+    return [
+        LinkBeliefView(transmitter=a, receiver=b, pdr=belief.pdr, deviation=belief.deviation)
+        for (a, b), belief in sorted(found.model.links.items())
+    ]
 
 
 def _calibration(found: Twin) -> dict[str, FittedView | None] | None:

@@ -88,6 +88,16 @@ def as_of(
     show(found, tables.past, as_json)
 
 
+@twin.command("links", epilog="Example: coordinator twin links office --json")
+def believed_links(
+    site: Annotated[str, typer.Argument(help="The site.")], state: State = None, as_json: AsJson = False
+) -> None:
+    """What the twin believes of every link, and how sure it is."""
+    with connect(state) as client:
+        found = client.get(f"sites/{site}/twin/links")
+    show(found, tables.links, as_json)
+
+
 @twin.command(
     "apply", epilog="Examples: coordinator twin apply lamps.json; coordinator twin apply lamps.json --yes"
 )

@@ -64,7 +64,7 @@ def simulated(outcome: Answer) -> None:
         )
         for flow in outcome["flows"]
     )
-    _print(("flow", "sent", "delivered", "p50 ms", "p95 ms", "round trip ms"), rows, "No flows.")
+    printed(("flow", "sent", "delivered", "p50 ms", "p95 ms", "round trip ms"), rows, "No flows.")
     totals = outcome["totals"]
     print(
         f"{totals['simulated_s']:.0f} s simulated in {totals['cpu_s']:.2f} s, {totals['transmissions']} "
@@ -86,7 +86,7 @@ def scores(found: list[Answer]) -> None:
         for one in found
     )
     columns = ("site", "score", "90 % interval", "delivery", "hops", "round trip", "vouches")
-    _print(columns, rows, "No twins yet: nothing was measured.")
+    printed(columns, rows, "No twins yet: nothing was measured.")
 
 
 def past(found: Answer) -> None:
@@ -102,13 +102,27 @@ def past(found: Answer) -> None:
         ("sends", times.format(*found["network_transmit"])),
         ("repeats", times.format(*found["relay_retransmit"])),
     ]
-    _print((escape(found["site"]), ""), rows, "")
+    printed((escape(found["site"]), ""), rows, "")
     scores([found])
+
+
+def links(found: list[Answer]) -> None:
+    """What is believed of links, the surest first."""
+    rows = (
+        (
+            f"0x{one['transmitter']:04x}",
+            f"0x{one['receiver']:04x}",
+            f"{one['pdr']:.3f}",
+            f"{one['deviation']:.3f}",
+        )
+        for one in sorted(found, key=lambda one: float(one["deviation"]))
+    )
+    printed(("from", "to", "PDR", "+/-"), rows, "No links are known.")
 
 
 def recipes(found: list[Answer]) -> None:
     rows = ((one["name"], one["kind"], escape(one["title"])) for one in found)
-    _print(("recipe", "kind", "what"), rows, "No recipes.")
+    printed(("recipe", "kind", "what"), rows, "No recipes.")
 
 
 def recipe(found: Answer) -> None:
@@ -126,7 +140,7 @@ def recipe(found: Answer) -> None:
         )
         for name, one in found["parameters"].items()
     )
-    _print(("parameter", "default", "limits", "what"), rows, "It has no parameters.")
+    printed(("parameter", "default", "limits", "what"), rows, "It has no parameters.")
     for example in found["examples"]:
         console.print(f"Example: {escape(example)}")
 
@@ -139,7 +153,7 @@ def ran(found: Answer) -> None:
             rows = [
                 tuple("-" if cell is None else escape(str(cell)) for cell in row) for row in answer["rows"]
             ]
-            _print(tuple(answer["columns"]), rows[:SHOWN], "")
+            printed(tuple(answer["columns"]), rows[:SHOWN], "")
             if len(rows) > SHOWN:
                 console.print(f"… {len(rows) - SHOWN} more: --json")
         for note in answer["notes"]:
@@ -163,7 +177,7 @@ def plan(found: Answer) -> None:
         )
         for number, step in enumerate(found["steps"], 1)
     )
-    _print(("step", "what", "changes", "delivery", "worst"), rows, "No steps: everything is as it wants.")
+    printed(("step", "what", "changes", "delivery", "worst"), rows, "No steps: everything is as it wants.")
     worse = [flow for flow in found["flows"] if flow["effect"] in ("worse", "ended")]
     unsure = sum(flow["effect"] == "undecided" for flow in found["flows"])
     if worse:
@@ -171,7 +185,7 @@ def plan(found: Answer) -> None:
             (_way(f), _percent(f["before"]), f"{_percent(f['low'])} to {_percent(f['high'])}", f["effect"])
             for f in sorted(worse, key=lambda f: f["after"] - f["before"])[:10]
         )
-        _print(("flow", "now", "then (90 %)", "is to be expected"), lines, "")
+        printed(("flow", "now", "then (90 %)", "is to be expected"), lines, "")
     if unsure:
         console.print(f"{unsure} of {len(found['flows'])} flows may gain or lose a little: that is watched.")
     for note in found["notes"]:
@@ -195,7 +209,7 @@ def effects(found: Answer) -> None:
         for flow in flows[:SHOWN]
     )
     columns = ("flow", "now", "then", "change, points", "p95 ms now", "then", "is to be expected")
-    _print(columns, rows, "No flows.")
+    printed(columns, rows, "No flows.")
     counts = {name: sum(flow["effect"] == name for flow in flows) for name in order}
     said = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
     console.print(f"{said or 'nothing'}; by {found['method']}: {escape(found['reason'])}")
@@ -213,7 +227,7 @@ def applications(found: list[Answer]) -> None:
         )
         for one in found
     )
-    _print(("id", "site", "state", "steps", "began", "what"), rows, "No plan was applied yet.")
+    printed(("id", "site", "state", "steps", "began", "what"), rows, "No plan was applied yet.")
 
 
 def story(lines: Iterable[Answer]) -> None:
@@ -228,7 +242,8 @@ def ended(found: Answer) -> None:
     Console().print(_ENDS[found["state"]])
 
 
-def _print(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str) -> None:
+def printed(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str) -> None:
+    """A table, or what is said instead of an empty one."""
     console = Console()
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:

@@ -27,6 +27,7 @@ BENCHMARKS: Final = (
     "mesh-stack",
     "outbox",
     "twin-accuracy",
+    "twin-links",
     "twin-plans",
     "twin-search",
     "twin-speed",
