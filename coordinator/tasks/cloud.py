@@ -90,12 +90,14 @@ class Cloud:
         sites: Callable[[], Mapping[str, str]],
         clock: Clock,
         run_name: str,
+        period_s: float = PERIOD_S,
     ) -> None:
         """`sites` tells the site of every gateway in good standing; it may raise Corrupt."""
         self._runner = runner
         self._line = line
         self._sites = sites
         self._clock = clock
+        self._period = period_s
         self._strangers = 0
         self.letters = LetterBox()
         self.exchange = Exchange(runner, store, self._post, clock, run_name)
@@ -162,7 +164,7 @@ class Cloud:
         while True:
             for site in sorted(set(self._known_sites().values())):
                 self._line.publish(topics.of(site, CLOUD, Channel.STATUS), encode(self._status(site)))
-            await self._clock.sleep(PERIOD_S)
+            await self._clock.sleep(self._period)
 
     def _status(self, site: str) -> Status:
         runner = self._runner
@@ -178,7 +180,7 @@ class Cloud:
             gateway=CLOUD,
             time=self._clock.wall(),
             online=True,
-            period_s=PERIOD_S,
+            period_s=self._period,
             tier="cloud",
             tasks=load,
         )
