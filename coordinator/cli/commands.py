@@ -14,6 +14,7 @@ import typer
 
 from common.command_errors import EXIT_CODES
 from coordinator.cli.export import export
+from coordinator.cli.fleet import engine, fleet
 from coordinator.cli.models import models
 from coordinator.cli.twin import recipes, twin
 from coordinator.cli.whatif import whatif
@@ -37,8 +38,10 @@ gateways = typer.Typer(invoke_without_command=True, help="Gateways: how they are
 app.add_typer(broker, name="broker")
 app.add_typer(gateways, name="gateways")
 app.add_typer(models, name="models")
+twin.command(epilog="Examples: coordinator twin fleet; coordinator twin fleet --sort delivery -n 10")(fleet)
 app.add_typer(twin, name="twin")
 app.add_typer(recipes, name="recipes")
+app.command(epilog="Example: coordinator engine --json")(engine)
 app.command(
     epilog="Examples: coordinator whatif office --fail 0x0105; "
     "coordinator whatif office --relay-off 0x0103,0x0104 --times"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
+from coordinator.twin.fleet_order import Order
 from coordinator.twin.mirror_judgement import Judgement
 from coordinator.twin.score import NotVouched, vouch
 
@@ -19,16 +19,6 @@ SILENT_S: Final = 300.0
 
 LEAST_TRIALS: Final = 20.0
 """A flow with fewer messages is not named as the worst one: it may have had bad luck."""
-
-
-class Order(StrEnum):
-    """What comes first in the table."""
-
-    TRUST = "trust"
-    DELIVERY = "delivery"
-    AGE = "age"
-    DEAD = "dead"
-    SITE = "site"
 
 
 @dataclass(frozen=True, slots=True)
