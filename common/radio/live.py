@@ -125,6 +125,8 @@ class LiveRadio:
         next call. Raises Rejected for a time that is past.
         """
         heard = self.heard(until_s)
+        if not len(heard):
+            return []
         columns = (heard[name].tolist() for name in ("message", "node", "time", "hops", "power"))
         return [Delivery(*row) for row in zip(*columns, strict=True)]
 
@@ -293,7 +295,8 @@ class LiveRadio:
             coming.append((time, what))
         if len(coming) > len(self._world.agenda):
             self._world = self._world._replace(agenda=np.zeros(2 * len(coming), tables.AGENDA))
-        self._world.agenda[: len(coming)] = np.array(coming, tables.AGENDA)
+        if coming:
+            self._world.agenda[: len(coming)] = np.array(coming, tables.AGENDA)
         self._world.status["agenda"], self._world.status["agenda_end"] = 0, len(coming)
 
     def _collect(self) -> None:
@@ -304,6 +307,8 @@ class LiveRadio:
 
     def _told(self) -> NDArray[np.void]:
         """What can be told: nothing will be judged later that ended sooner."""
+        if not len(self._heard):
+            return self._heard
         horizon = self._now - float(self._world.site["end_after"][0])
         ready = self._heard["time"] <= horizon
         told, self._heard = self._heard[ready], self._heard[~ready]

@@ -24,11 +24,11 @@ class Neighbour:
     """The counts of one transmitter, the last outcomes as bits, and the doubt about it.
 
     `missed` counts probes in a row, `asked` the questions since; `ask_at` is when the next one is due.
-    `pdr` is the sum of the link's PDR over the probes heard.
+    `level_dbm` is the sum of the signal levels of the probes heard.
     """
 
     heard: int = 0
-    pdr: float = 0.0
+    level_dbm: float = 0.0
     expected: int = 0
     missed: int = 0
     history: int = 0
@@ -54,7 +54,7 @@ class Neighbour:
         return Loss(transmitter, self.missed + self.asked, self.share())
 
 
-def _no_rssi(_transmitter: int, _pdr: float, _heard: int) -> None:
+def _no_rssi(_level_dbm: float, _heard: int) -> None:
     return None
 
 
@@ -67,8 +67,8 @@ class NeighbourCounts:
     def __len__(self) -> int:
         return len(self._table)
 
-    def heard(self, transmitter: int, pdr: float = 1.0) -> None:
-        """A probe came over a link of this PDR. Neighbours beyond the table's size are not taken in."""
+    def heard(self, transmitter: int, level_dbm: float = 0.0) -> None:
+        """A probe came with this signal. Neighbours beyond the table's size are not taken in."""
         neighbour = self._table.get(transmitter)
         if neighbour is None:
             if len(self._table) >= DETECTION.limit:
@@ -77,7 +77,18 @@ class NeighbourCounts:
         if neighbour.missed:
             neighbour.missed = 0
             neighbour.reassure()
-        _count(neighbour, 1, pdr)
+        _count(neighbour, 1, level_dbm)
+
+    def heard_late(self, transmitter: int, level_dbm: float) -> None:
+        """A probe came that was counted as missed before: it is not, then."""
+        neighbour = self._table.get(transmitter)
+        if neighbour is None or not neighbour.missed:
+            return
+        neighbour.missed = 0
+        neighbour.reassure()
+        neighbour.history |= 1
+        neighbour.heard = min(neighbour.heard + 1, neighbour.expected)
+        neighbour.level_dbm += level_dbm
 
     def missed(self, transmitter: int) -> bool:
         """A probe was due and did not come. Whether to `suspect` the transmitter when its grace is over."""
@@ -130,11 +141,11 @@ class NeighbourCounts:
         self._table.pop(transmitter, None)
 
     def take_report(
-        self, limit: int, transmissions: int, rssi_dbm: Callable[[int, float, int], int | None] = _no_rssi
+        self, limit: int, transmissions: int, rssi_dbm: Callable[[float, int], int | None] = _no_rssi
     ) -> list[ReportEntry]:
         """At most `limit` entries, those first that wait longest; their counts begin anew.
 
-        `rssi_dbm` tells the signal strength from transmitter, mean PDR and count of the probes heard.
+        `rssi_dbm` tells what was read from the mean level and the count of the probes heard.
         """
         table = self._table
         chosen = [t for t, neighbour in table.items() if neighbour.expected][:limit]
@@ -143,10 +154,10 @@ class NeighbourCounts:
             # To the end of the queue.
             neighbour = table[transmitter] = table.pop(transmitter)
             heard = neighbour.heard
-            rssi = rssi_dbm(transmitter, neighbour.pdr / max(1, heard), heard)
+            rssi = rssi_dbm(neighbour.level_dbm / max(1, heard), heard)
             entries.append(ReportEntry(transmitter, heard, neighbour.expected, transmissions, rssi))
             neighbour.heard = neighbour.expected = 0
-            neighbour.pdr = 0.0
+            neighbour.level_dbm = 0.0
         return entries
 
 
@@ -160,13 +171,13 @@ def _ask(neighbour: Neighbour, transmitter: int, now: float) -> Doubt:
     return Doubt(transmitter)
 
 
-def _count(neighbour: Neighbour, heard: int, pdr: float = 0.0) -> None:
+def _count(neighbour: Neighbour, heard: int, level_dbm: float = 0.0) -> None:
     if neighbour.expected == EXPECTED_MAX:
-        neighbour.pdr *= (neighbour.heard // 2) / max(1, neighbour.heard)
+        neighbour.level_dbm *= (neighbour.heard // 2) / max(1, neighbour.heard)
         neighbour.heard //= 2
         neighbour.expected //= 2
     neighbour.heard += heard
-    neighbour.pdr += pdr
+    neighbour.level_dbm += level_dbm
     neighbour.expected += 1
     neighbour.outcomes += 1
     neighbour.history = (neighbour.history << 1 | heard) & _HISTORY_MASK

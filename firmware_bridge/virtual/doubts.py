@@ -1,25 +1,24 @@
 """Questions between the nodes of a simulated site: a silent neighbour is asked for a sign of life before it
 is told lost. When to ask is decided in `counting`; this carries questions and answers over the links.
 
-Both are single-hop and go on air as often as a probe. An answer is drawn only for neighbours to whom it makes
-a difference: all others would forget it at once.
+Both are single-hop and go on air as often as a probe.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from firmware_bridge.access.link_monitor import MONITOR_REPORTS, Lost
+from firmware_bridge.access.link_monitor import MONITOR_REPORTS, Lost, ProbeAnswer, ProbeRequest
 from firmware_bridge.neighbours import Doubt, Loss
+from firmware_bridge.virtual.air import Heard
 from firmware_bridge.virtual.counting import DETECTION
-from firmware_bridge.virtual.flood import AIRTIME_S, SEND_DELAY_S
-from firmware_bridge.virtual.node import VirtualNode
+from firmware_bridge.virtual.node import THINKING_S, VirtualNode
 
 if TYPE_CHECKING:
     from firmware_bridge.virtual.site import VirtualSite
 
-PUBLISH_INTERVAL_S: Final = 0.05
-"""Between the transmissions of one publication."""
+_MARGIN_S: Final = 0.05
 
 ANSWER_PAUSE_S: Final = 0.1
 """One answer is for all who ask within this time."""
@@ -31,8 +30,24 @@ class Doubts:
     def __init__(self, site: VirtualSite) -> None:
         self._site = site
         self._answers_again: dict[int, float] = {}
+        self._open_until = 0.0
         self.questions = 0
-        self.answers = 0
+        self.answered: Counter[int] = Counter()
+        """Answers by node."""
+
+    @property
+    def answers(self) -> int:
+        """Of all nodes."""
+        return self.answered.total()
+
+    @property
+    def open(self) -> bool:
+        """Whether a loss may be told soon."""
+        return self._site.now < self._open_until
+
+    def expect(self, delay_s: float) -> None:
+        """Somebody will doubt in so many seconds."""
+        self._open_until = max(self._open_until, self._site.now + delay_s + DETECTION.answer_s + _MARGIN_S)
 
     def suspect(self, receiver: VirtualNode, transmitter: int) -> None:
         """The grace of a probe that `receiver` missed is over."""
@@ -54,15 +69,12 @@ class Doubts:
                 self._site.after(delay, self._repeat, receiver, transmitter)
 
     def _ask(self, receiver: VirtualNode, transmitter: int) -> None:
-        """Put a question on air; it comes with the first of its transmissions that is received."""
+        """Put a question on air."""
         self.questions += 1
-        site = self._site
-        pdr, delay = site.links.pdr(receiver.address, transmitter), self._send_delay()
-        for transmission in range(receiver.monitor.transmissions):
-            if site.random.random() < pdr:
-                later = delay + transmission * PUBLISH_INTERVAL_S
-                site.after(later, self._asked, site.nodes[transmitter])
-                return
+        self.expect(0.0)
+        asked = self._site.nodes[transmitter]
+        question = ProbeRequest(transmitter)
+        self._site.say(receiver, question, lambda _: self._asked(asked), to=transmitter)
 
     def _asked(self, node: VirtualNode) -> None:
         site, now = self._site, self._site.now
@@ -70,20 +82,22 @@ class Doubts:
         if silent or now < self._answers_again.get(node.address, 0.0):
             return
         self._answers_again[node.address] = now + ANSWER_PAUSE_S
-        self.answers += 1
-        site.after(self._send_delay(), self._answer, node, node.monitor.transmissions, node.deaths)
+        self.answered[node.address] += 1
+        site.after(site.random.uniform(*THINKING_S), self._answer, node, node.deaths)
 
-    def _answer(self, node: VirtualNode, transmissions: int, deaths: int) -> None:
-        """One transmission of an answer, unless the node died before it."""
-        site = self._site
+    def _answer(self, node: VirtualNode, deaths: int) -> None:
+        """A sign of life to all who hear it, unless the node died before it."""
         if node.deaths != deaths:
             return
-        for address, pdr in site.links.out.get(node.address, {}).items():
-            receiver = site.nodes[address]
-            if receiver.monitors and receiver.counts.doubts(node.address) and site.random.random() < pdr:
+
+        def reassure(heard: Heard) -> None:
+            receiver = self._site.nodes[heard.node]
+            if receiver.monitors:
                 receiver.counts.alive(node.address)
-        if transmissions > 1:
-            site.after(PUBLISH_INTERVAL_S, self._answer, node, transmissions - 1, deaths)
+
+        settings = node.monitor
+        answer = ProbeAnswer(node.sequence, settings.period_units, settings.transmissions)
+        self._site.say(node, answer, reassure)
 
     def _repeat(self, receiver: VirtualNode, transmitter: int) -> None:
         loss = receiver.counts.loss(transmitter)
@@ -94,6 +108,3 @@ class Doubts:
         share = round(255 * loss.share_before)
         lost = Lost(loss.transmitter, min(loss.missed, 255), share)
         self._site.publish(receiver.address, MONITOR_REPORTS, lost)
-
-    def _send_delay(self) -> float:
-        return self._site.random.uniform(*SEND_DELAY_S) + AIRTIME_S

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from common.mesh.configuration import Transmit
 from firmware_bridge.access import config_state as config
@@ -12,13 +14,24 @@ from firmware_bridge.access.message import AccessMessage, Opaque
 from firmware_bridge.virtual.counting import NeighbourCounts
 
 TWICE = Transmit(2, 20)
+THINKING_S = (0.005, 0.015)
+"""From a message's end to the wish to answer it."""
+
 PROBING = MonitorStatus(period_units=10, report_every=5, transmissions=2)
+
+_ON_AIR: Final = frozenset({"relay", "network_transmit", "relay_retransmit"})
+"""What the node's radio has to know at once."""
+
+
+def _untold(_address: int) -> None:
+    return None
 
 
 @dataclass(slots=True)
 class VirtualNode:
     """State of one node. `monitored` nodes have the link-monitor model; `alive` ones have power, and
-    `deaths` counts how often they lost it. `restarted_by` is the last restart's sender and token."""
+    `deaths` counts how often they lost it. `restarted_by` is the last restart's sender and token. `sequence`
+    is its last probe's. `changed` is told when its radio shall do otherwise."""
 
     address: int
     relay: bool = False
@@ -32,8 +45,15 @@ class VirtualNode:
     on: bool = False
     counts: NeighbourCounts = field(default_factory=NeighbourCounts)
     probes: int = 0
+    sequence: int = 0
     restarted_by: tuple[int, int] | None = None
     deaths: int = 0
+    changed: Callable[[int], None] = _untold
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name in _ON_AIR and hasattr(self, "changed"):
+            self.changed(self.address)
 
     @property
     def monitors(self) -> bool:

@@ -1,19 +1,20 @@
-"""Directed radio links: from attenuation to the chance that one transmission is received, and its drift."""
+"""Directed radio links: from attenuation to the chance that a packet is received, and how it moves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import exp, hypot, log, log10
+from math import exp, hypot, inf, log, log10, sqrt
 from random import Random
 
 from common.scenario import NO_SIGNAL_DB, Scenario
+from firmware_bridge.virtual.reception import NOISE_DBM
+from firmware_bridge.virtual.truths import DRIFT_S, HiddenTruths
 
 LinkKey = tuple[int, int]
 """(transmitter, receiver)."""
 
-# Thermal noise in 1 MHz, and the signal over noise at which half the packets of the 1 Mbit/s PHY are lost.
-NOISE_DBM = -114.0
+# The signal over noise at which half the packets of the 1 Mbit/s PHY are lost.
 HALF_LOST_SNR_DB = 12.0
 FADING_DB = 2.0
 """Small-scale fading, as the width of the curve from lost to received."""
@@ -24,7 +25,9 @@ STRONG = 0.98
 """Beyond this PDR the curve says nothing about the signal: a decay begins there, however strong it was."""
 
 DRIFT_PERIOD_S = 10.0
-DRIFT_STEP = 0.12
+DRIFT_BOUND = 2.0
+"""In standard deviations."""
+
 DRIFT_STRETCH_S = 1.0
 """How often a decaying link is moved."""
 
@@ -46,35 +49,42 @@ class Decay:
         return self.start_pdr + share * (self.end_pdr - self.start_pdr)
 
 
-class Links:
-    """The PDR of every directed link, now.
+def _nobody(_transmitter: int, _receiver: int) -> None:
+    return None
 
-    `drift` bounds a slow random walk on the logit scale (0: none): 0.5 moves a PDR of 0.9 between 0.85 and
-    0.94. A link that was set by hand no longer drifts. `ceiling` is what is left of a perfect signal: the
-    rest is lost to others on every link alike. `margins` say how far signals lie above the receiver's
-    threshold, in dB; without them that is what goes with the PDR.
+
+class Links:
+    """The PDR of every directed link, now, while nobody else is on the air.
+
+    `drift_db` is the deviation of an Ornstein-Uhlenbeck process that moves each signal (0: none), with
+    `drift_s` as the time it takes to forget: 0.5 dB moves a PDR of 0.9 between 0.85 and 0.94. A link that was
+    set by hand no longer drifts. `ceiling` is what is left of a perfect signal: the rest is lost to others on
+    every link alike. `margins` say how far signals lie above the receiver's threshold, in dB; without them
+    that is what goes with the PDR. `changed` is told every link that moved.
     """
 
     def __init__(
         self,
         pdr: Mapping[LinkKey, float],
-        drift: float = 0.0,
+        drift_db: float = 0.0,
         seed: int = 1,
         ceiling: float = 1.0,
         margins: Mapping[LinkKey, float] | None = None,
+        drift_s: float = DRIFT_S,
     ) -> None:
-        self._drift = drift
+        self._drift_db = drift_db
+        self._kept = exp(-DRIFT_PERIOD_S / drift_s)
         self._ceiling = ceiling
         self._first = dict(pdr)
         self._margins = margins or {}
-        self._by_hand: set[LinkKey] = set()
         self._random = Random(f"drift {seed}")
-        self._base = {key: _logit(p) for key, p in sorted(pdr.items()) if 0.0 < p < 1.0}
-        self._offset = dict.fromkeys(self._base, 0.0)
+        self._offset = {key: 0.0 for key, p in sorted(pdr.items()) if 0.0 < p < 1.0}
         self._decays: dict[LinkKey, Decay] = {}
+        self.changed: Callable[[int, int], None] = _nobody
         self.out: dict[int, dict[int, float]] = {}
         for (a, b), p in sorted(pdr.items()):
             self.out.setdefault(a, {})[b] = p
+        self._settle()
 
     def __iter__(self) -> Iterator[tuple[int, int, float]]:
         return ((a, b, p) for a, receivers in self.out.items() for b, p in receivers.items())
@@ -85,10 +95,10 @@ class Links:
 
     def set(self, transmitter: int, receiver: int, pdr: float) -> None:
         """Hold a link at a PDR from now on."""
-        self._base.pop((transmitter, receiver), None)
+        self._offset.pop((transmitter, receiver), None)
         self._decays.pop((transmitter, receiver), None)
-        self._by_hand.add((transmitter, receiver))
         self.out.setdefault(transmitter, {})[receiver] = pdr
+        self.changed(transmitter, receiver)
 
     def decay(self, transmitter: int, receiver: int, to: float, seconds: float, now: float) -> None:
         """Let a link go to another PDR within `seconds`, and stay there."""
@@ -99,23 +109,23 @@ class Links:
         else:
             self._decays[transmitter, receiver] = Decay(now, now + seconds, start, to)
 
-    def margin_db(self, transmitter: int, receiver: int, pdr: float) -> float:
-        """How far the signal lies above the receiver's threshold when the link has this PDR.
+    def margin_db(self, transmitter: int, receiver: int) -> float:
+        """How far the signal lies above the receiver's threshold now.
 
-        It moves with the PDR on the curve from lost to received. A signal so strong that only others on the
-        air do harm does not move with the link's drift.
+        A drifting link's PDR follows its signal; of one that is set by hand the signal follows the PDR, on
+        the curve from lost to received.
         """
         key = (transmitter, receiver)
-        first = self._first.get(key, pdr)
+        first = self._first.get(key, self.pdr(transmitter, receiver))
         margin = self._margins.get(key)
         if margin is None:
             margin = FADING_DB * self._odds(first)
-        if key not in self._by_hand and first >= STRONG * self._ceiling:
-            return margin
-        return margin + FADING_DB * (self._odds(pdr) - self._odds(first))
+        if key in self._offset:
+            return margin + self._offset[key]
+        return margin + FADING_DB * (self._odds(self.pdr(transmitter, receiver)) - self._odds(first))
 
     def _odds(self, pdr: float) -> float:
-        """Log odds of a reception that nobody disturbs."""
+        """Log odds of a reception that nobody disturbs, within what tells of the signal."""
         return _logit(min(STRONG, max(1.0 - STRONG, pdr / self._ceiling)))
 
     @property
@@ -127,19 +137,31 @@ class Links:
         """Bring decaying links to where they are at `now`."""
         for (a, b), decay in list(self._decays.items()):
             self.out[a][b] = decay.at(now)
+            self.changed(a, b)
             if now >= decay.end_s:
                 del self._decays[a, b]
 
     def drift(self) -> None:
-        """One step of the random walk; due every DRIFT_PERIOD_S."""
-        bound = self._drift
-        if not bound:
+        """One step of every drifting link; due every DRIFT_PERIOD_S."""
+        if not self._drift_db:
             return
-        gauss, offsets = self._random.gauss, self._offset
-        for (a, b), base in self._base.items():
-            offset = min(bound, max(-bound, offsets[a, b] + gauss(0.0, DRIFT_STEP * bound)))
-            offsets[a, b] = offset
-            self.out[a][b] = 1.0 / (1.0 + exp(-base - offset))
+        new = self._drift_db * sqrt(1.0 - self._kept**2)
+        for key, offset in self._offset.items():
+            self._move(key, self._kept * offset + self._random.gauss(0.0, new))
+
+    def _settle(self) -> None:
+        """Give every drifting link the offset that it would have after a long time: it began long ago."""
+        if self._drift_db:
+            for key in self._offset:
+                self._move(key, self._random.gauss(0.0, self._drift_db))
+
+    def _move(self, key: LinkKey, offset_db: float) -> None:
+        bound = DRIFT_BOUND * self._drift_db
+        self._offset[key] = offset_db = min(bound, max(-bound, offset_db))
+        first = self._first[key] / self._ceiling
+        odds = _logit(first) if first < 1.0 else inf
+        self.out[key[0]][key[1]] = self._ceiling / (1.0 + exp(-odds - offset_db / FADING_DB))
+        self.changed(*key)
 
 
 def pdr_of(scenario: Scenario, loss: float = 0.0) -> dict[LinkKey, float]:
@@ -147,12 +169,32 @@ def pdr_of(scenario: Scenario, loss: float = 0.0) -> dict[LinkKey, float]:
 
     `loss` is lost besides, on every link alike (interference from others).
     """
+    return pdr_at(margins_of(scenario), loss)
+
+
+def pdr_at(margins: Mapping[LinkKey, float], loss: float = 0.0) -> dict[LinkKey, float]:
+    """Like `pdr_of`, of signals that lie so many dB above the threshold."""
     found = {}
-    for (a, b), margin in margins_of(scenario).items():
+    for key, margin in margins.items():
         pdr = (1.0 - loss) / (1.0 + exp(-max(-100.0, margin / FADING_DB)))
         if pdr >= MIN_PDR:
-            found[a, b] = min(pdr, MAX_PDR)
+            found[key] = min(pdr, MAX_PDR)
     return found
+
+
+def shifts_db(addresses: Iterable[int], truths: HiddenTruths, seed: int) -> Callable[[int, int], float]:
+    """By how many dB a site's file is wrong about each signal: hidden shadowing and offsets."""
+    transmit, receive = (dict.fromkeys(addresses, 0.0) for _ in range(2))
+    for kind, offsets in (("transmitter", transmit), ("receiver", receive)):
+        for address in offsets:
+            offsets[address] = Random(f"{kind} {seed} {address}").gauss(0.0, truths.offset_db)
+
+    def shift(transmitter: int, receiver: int) -> float:
+        pair = f"wall {seed} {min(transmitter, receiver)} {max(transmitter, receiver)}"
+        wall = Random(pair).gauss(0.0, truths.shadowing_db) if truths.shadowing_db else 0.0
+        return transmit[transmitter] + receive[receiver] + wall
+
+    return shift
 
 
 def margins_of(scenario: Scenario) -> dict[LinkKey, float]:

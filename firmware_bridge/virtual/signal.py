@@ -1,8 +1,7 @@
-"""Signal strength as a simulated receiver reads it: what goes with the PDR of the link.
+"""Signal strength as a simulated receiver reads it: the true level, as far as chips can tell.
 
-A link's PDR says how far its signal lies above the receiver's threshold: the curve of `radio`, turned
-around. What a receiver then reads is off by its own constant error, and by small-scale fading of every
-packet, of which a report gives the mean. That lost packets tend to be the weaker ones is left out.
+What a receiver reads is off by its own constant error, and by small-scale fading of every packet, of which a
+report gives the mean. That lost packets tend to be the weaker ones is left out.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 from math import sqrt
 from random import Random
 from typing import Final
-
-from firmware_bridge.virtual.radio import Links
 
 RECEIVER_ERROR_DB: Final = 2.5
 """Standard deviation over receivers; data sheets promise ± 2 to 6 dB."""
@@ -26,20 +23,16 @@ STRONGEST_DBM: Final = 20
 class Signals:
     """What every receiver of a site reads."""
 
-    def __init__(self, links: Links, threshold_dbm: float, seed: int) -> None:
-        """`threshold_dbm` is the signal at which half the packets are lost."""
-        self._links = links
-        self._threshold_dbm = threshold_dbm
+    def __init__(self, seed: int) -> None:
         self._seed = seed
         self._random = Random(f"signal {seed}")
         self._errors: dict[int, float] = {}
 
-    def rssi_dbm(self, transmitter: int, receiver: int, pdr: float, heard: int) -> int | None:
-        """The mean over `heard` packets, when the link's mean PDR was `pdr`; None when nothing was heard."""
+    def rssi_dbm(self, receiver: int, level_dbm: float, heard: int) -> int | None:
+        """The mean over `heard` packets that came with this level on average; None when nothing was heard."""
         if heard <= 0:
             return None
-        level = self._threshold_dbm + self._links.margin_db(transmitter, receiver, pdr)
-        read = level + self._error(receiver) + self._random.gauss(0.0, PACKET_SPREAD_DB / sqrt(heard))
+        read = level_dbm + self._error(receiver) + self._random.gauss(0.0, PACKET_SPREAD_DB / sqrt(heard))
         return round(min(STRONGEST_DBM, max(WEAKEST_DBM, read)))
 
     def _error(self, receiver: int) -> float:

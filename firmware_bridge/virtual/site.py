@@ -1,6 +1,8 @@
 """A simulated site as a pure state machine: time comes in through `advance`, messages through `send`.
 
-Everything random is drawn from the seed, so that the same calls at the same times give the same site.
+What nodes do is here; what becomes of their messages on the air is the event simulator's, which `air` keeps
+at the site's time. Everything random is drawn from the seed, so that the same calls at the same times give
+the same site, however the time between them is cut.
 """
 
 from __future__ import annotations
@@ -8,34 +10,49 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from common.errors import Rejected
 from common.mesh.addresses import ALL_NODES, is_unicast
 from common.mesh.configuration import Transmit
 from common.scenario import Radio, Scenario
 from firmware_bridge.access import catalogue
-from firmware_bridge.access.link_monitor import MONITOR_PROBES, MONITOR_REPORTS, MonitorStatus, Restart
+from firmware_bridge.access.link_monitor import (
+    MONITOR_PROBES,
+    MONITOR_REPORTS,
+    Lost,
+    MonitorStatus,
+    Restart,
+)
 from firmware_bridge.access.message import AccessMessage, Opaque, build
-from firmware_bridge.virtual.flood import Arrival, flood
+from firmware_bridge.virtual import trial
+from firmware_bridge.virtual.air import Air, Heard
+from firmware_bridge.virtual.bursts import Bursts
 from firmware_bridge.virtual.monitoring import Monitoring
-from firmware_bridge.virtual.node import PROBING, REQUESTS, TWICE, VirtualNode
+from firmware_bridge.virtual.node import PROBING, REQUESTS, THINKING_S, TWICE, VirtualNode
 from firmware_bridge.virtual.radio import (
     DRIFT_PERIOD_S,
     DRIFT_STRETCH_S,
     LinkKey,
     Links,
     margins_of,
-    pdr_of,
-    threshold_dbm,
+    pdr_at,
+    shifts_db,
 )
 from firmware_bridge.virtual.signal import Signals
 from firmware_bridge.virtual.traffic import Traffic
+from firmware_bridge.virtual.truths import NONE, HiddenTruths
 
-ANSWER_DELAY_S = (0.002, 0.008)
 RESTART_AFTER_S = 0.2
 RESTART_TAKES_S = 1.0
+
+LEISURE_S: Final = 0.1
+"""Reports, heartbeats and flows may come to a gateway so late; they say when they came."""
+
+HEARTBEAT_BYTES: Final = 7
+"""A heartbeat is a control message: as long on air as an access message of so many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +83,8 @@ class VirtualSite:
     `pdr` gives every directed link; `relays` who relays; `monitor` the probe settings of every node but
     those `without_monitor`. `gateways` are nodes that are silent while nobody is attached to them. `loss` is
     the part of `pdr` that others on the air are to blame for; nodes read signal strength if `rssi`, which
-    lies `margins` (dB) above the threshold at first.
+    lies `margins` (dB) above the threshold at first. `faint` are such margins of pairs that never hear but
+    disturb each other. `drift` is `truths.drift_db`, for those who want nothing else of `truths`.
     """
 
     def __init__(
@@ -88,7 +106,10 @@ class VirtualSite:
         loss: float = 0.0,
         noise_figure_db: float = Radio().noise_figure_db,
         margins: Mapping[LinkKey, float] | None = None,
+        faint: Mapping[LinkKey, float] | None = None,
         rssi: bool = True,
+        truths: HiddenTruths = NONE,
+        relay_sets: int = 1,
     ) -> None:
         addresses = sorted({address for key in pdr for address in key} | set(nodes))
         unmonitored, incapable, on = set(without_monitor), set(without_relay), set(relays)
@@ -105,48 +126,70 @@ class VirtualSite:
             )
             for address in addresses
         }
-        self.links = Links(pdr, drift, seed, 1.0 - loss, margins)
-        self.signals = Signals(self.links, threshold_dbm(noise_figure_db), seed) if rssi else None
+        self.truths = truths
+        self.links = Links(pdr, drift or truths.drift_db, seed, 1.0 - loss, margins, truths.drift_s)
+        self.signals = Signals(seed) if rssi else None
+        self._monitored = frozenset(addresses) - unmonitored
         self.groups = {group: frozenset(members) for group, members in (groups or {}).items()}
         self.gateways = set(gateways)
         self.now = 0.0
         self.origin: float | None = None
         """What the clock of the attached links showed at site time 0; theirs to set."""
         self.random = Random(seed)
+        self._trials = Random(f"trials {seed}")
         self.messages = 0
         self._attached: dict[int, Gateway] = {}
         self._agenda: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._entries = 0
         self._decay_scheduled = False
+        self.air = Air(self.nodes, self.links, faint or {}, noise_figure_db, relay_sets, seed)
+        for group, members in self.groups.items():
+            self.air.group(group, members & self.nodes.keys())
+        self.air.group(MONITOR_PROBES, self._monitored)
+        self._group_gateways()
         self.monitoring = Monitoring(self, monitor)
         self.traffic = Traffic(self)
         for node in self.nodes.values():
             self.monitoring.start(node)
             if not node.monitored:
                 self.traffic.add_heartbeats(node)
-        if drift:
+        if drift or truths.drift_db:
             self.after(DRIFT_PERIOD_S, self._drift)
+        self.bursts = Bursts(self, truths, seed)
 
     @classmethod
     def from_scenario(
-        cls, scenario: Scenario, *, loss: float = 0.0, drift: float = 0.5, gateways: Iterable[int] = ()
+        cls,
+        scenario: Scenario,
+        *,
+        loss: float = 0.0,
+        drift: float = 0.5,
+        gateways: Iterable[int] = (),
+        truths: HiddenTruths = NONE,
     ) -> VirtualSite:
         """The site of a scenario; `loss` is lost on every link besides what the radio loses."""
         configuration = scenario.configuration
+        addresses = [node.address for node in scenario.nodes]
+        shift_db = shifts_db(addresses, truths, scenario.seed)
+        margins = {(a, b): margin + shift_db(a, b) for (a, b), margin in margins_of(scenario).items()}
+        pdr = pdr_at(margins, loss)
         site = cls(
-            pdr_of(scenario, loss),
+            pdr,
             relays=(node.address for node in scenario.nodes if node.relay),
             ttl=configuration.ttl,
             network_transmit=configuration.network_transmit.transmit(),
             relay_retransmit=configuration.relay_retransmit.transmit(),
             gateways=gateways,
             groups=scenario.groups,
-            nodes=(node.address for node in scenario.nodes),
+            nodes=addresses,
             drift=drift,
             seed=scenario.seed,
             loss=loss,
             noise_figure_db=scenario.radio.noise_figure_db,
-            margins=margins_of(scenario),
+            margins=margins,
+            faint={key: margin for key, margin in margins.items() if key not in pdr},
+            truths=truths,
+            relay_sets=configuration.relay_sets,
         )
         for t, address, what in scenario.failures:
             site.after(t, site.down if what == "down" else site.up, address)
@@ -164,15 +207,28 @@ class VirtualSite:
     def advance(self, to: float) -> None:
         """Let everything happen that is due until site time `to`."""
         agenda = self._agenda
-        while agenda and agenda[0][0] <= to:
-            t, _, action, arguments = heapq.heappop(agenda)
-            self.now = max(self.now, t)
-            action(*arguments)
-        self.now = max(self.now, to)
+        while self.now < to or (agenda and agenda[0][0] <= to):
+            self._listen(min(to, agenda[0][0] if agenda else inf))
+            while agenda and agenda[0][0] <= self.now:
+                _, _, action, arguments = heapq.heappop(agenda)
+                action(*arguments)
+
+    def _listen(self, to: float) -> None:
+        """Let the air go on until `to`, or until somebody might answer what came meanwhile."""
+        to = min(to, self.air.answers_from())
+        for take, heard in self.air.advance(to):
+            # A little ago: packets are judged when they have ended. What follows, follows from then.
+            self.now = heard.t
+            take(heard)
+        self.now = to
 
     def next_time(self) -> float | None:
-        """When something happens next, if ever."""
-        return self._agenda[0][0] if self._agenda else None
+        """When something happens next that a gateway should know of soon, if ever. All the rest has time."""
+        due = self._agenda[0][0] if self._agenda else inf
+        if not self.monitoring.doubts.open:
+            due = max(due, self.now + LEISURE_S)
+        due = min(due, self.air.urgent_from())
+        return None if due == inf else due
 
     # Gateways and messages
 
@@ -180,11 +236,13 @@ class VirtualSite:
         """Let `gateway` listen on its node, which then counts as a gateway's."""
         self.gateways.add(address)
         self._attached[address] = gateway
+        self._group_gateways()
 
     def detach(self, address: int, gateway: Gateway) -> None:
         """Stop listening; harmless when it did not."""
         if self._attached.get(address) is gateway:
             del self._attached[address]
+            self._group_gateways()
             self.monitoring.farewell(self.nodes[address])
         if not self._attached:
             self.origin = None
@@ -196,35 +254,66 @@ class VirtualSite:
     def publish(self, source: int, destination: int, message: AccessMessage) -> None:
         """Send a message of the link monitor; counted as monitoring load."""
         self.messages += 1
-        self.send(source, destination, build(message))
+        self.send(source, destination, build(message), urgent=isinstance(message, Lost))
+
+    def say(
+        self,
+        node: VirtualNode,
+        message: AccessMessage,
+        take: Callable[[Heard], None],
+        delay_s: float = 0.0,
+        to: int | None = None,
+    ) -> None:
+        """Publish something to direct neighbours, as often as a probe. `take` gets whoever hears it, or `to`
+        alone, who then may answer."""
+        self.air.publish(node, len(build(message)), take, self.now + delay_s, to=to)
 
     def send(
-        self, source: int, destination: int, payload: bytes | None, device_key: bool = False
-    ) -> set[int]:
-        """Flood a message from a node now. Returns the nodes that will receive it, unless they die."""
+        self,
+        source: int,
+        destination: int,
+        payload: bytes | None,
+        device_key: bool = False,
+        arrived: Callable[[int], None] | None = None,
+        urgent: bool = True,
+    ) -> None:
+        """Flood a message from a node now. `arrived` is told each node of its destination that it reaches.
+        Gateways get it without delay if it is `urgent`."""
         sender = self.nodes[source]
         if not sender.alive:
-            return set()
+            return
+        message = _understood(payload)
         targets = self._targets(destination)
-        arrivals = self._flood(sender, targets - {source})
+
+        def take(heard: Heard) -> None:
+            packet = Packet(heard.t, source, destination, payload, heard.hops, device_key)
+            self._arrive(heard.node, packet, message)
+            if arrived is not None:
+                arrived(heard.node)
+
         if source in targets:
-            arrivals[source] = Arrival(0.0, 0)
-        for address, arrival in arrivals.items():
-            packet = Packet(
-                self.now + arrival.delay_s, source, destination, payload, arrival.hops, device_key
-            )
-            self.after(arrival.delay_s, self._arrive, address, packet)
-        return set(arrivals)
+            self.after(0.0, take, Heard(source, self.now, 0, 0.0))
+        answered = isinstance(message, REQUESTS) or (urgent and arrived is not None)
+        waiting = targets if answered else self._attached.keys() & targets if urgent else frozenset()
+        self.air.flood(
+            sender,
+            destination,
+            HEARTBEAT_BYTES if payload is None else len(payload),
+            take,
+            len(waiting - {source}),
+            answered,
+        )
 
     def round_trip(self, gateway: int, address: int) -> float | None:
         """Seconds that a question and its answer would take now, or None if either got lost. For tools:
         nothing happens to the nodes."""
-        one, other = self.nodes[gateway], self.nodes[address]
-        if not (one.alive and other.alive):
+        if not (self.nodes[gateway].alive and self.nodes[address].alive):
             return None
-        there = self._flood(one, {address}).get(address)
-        back = self._flood(other, {gateway}).get(gateway) if there else None
-        return there.delay_s + back.delay_s if there and back else None
+        return trial.round_trip(self.air.fork(self._trials.getrandbits(60)), gateway, address)
+
+    def delivery(self, source: int, destination: int, tries: int = 400) -> float:
+        """The share of messages that would arrive now, each alone on the air. For tools, as `round_trip`."""
+        return trial.delivery(self.air.fork(self._trials.getrandbits(60)), source, destination, tries)
 
     # Faults
 
@@ -234,6 +323,7 @@ class VirtualSite:
         node.deaths += 1
         if node.alive:
             node.alive = False
+            self.air.fail(address)
             if address in self._attached:
                 self._attached[address].powered(alive=False)
 
@@ -242,6 +332,7 @@ class VirtualSite:
         node = self.nodes[address]
         if not node.alive:
             node.alive = True
+            self.air.restore(address)
             self.monitoring.restarted(node)
             if address in self._attached:
                 self._attached[address].powered(alive=True)
@@ -255,30 +346,24 @@ class VirtualSite:
 
     # What happens
 
-    def _flood(self, sender: VirtualNode, targets: set[int]) -> dict[int, Arrival]:
-        relays = {a: n.relay_retransmit for a, n in self.nodes.items() if n.relay and n.alive}
-        alive = {a for a in targets if self.nodes[a].alive}
-        return flood(
-            self.links.out, relays, sender.address, sender.default_ttl, sender.network_transmit, alive,
-            len(alive), self.random,
-        )  # fmt: skip
+    def _group_gateways(self) -> None:
+        self.air.group(MONITOR_REPORTS, self._attached)
 
-    def _targets(self, destination: int) -> set[int]:
+    def _targets(self, destination: int) -> frozenset[int]:
         if is_unicast(destination):
-            return {destination} & self.nodes.keys()
+            return frozenset({destination} & self.nodes.keys())
         if destination == ALL_NODES:
-            return set(self.nodes)
+            return frozenset(self.nodes)
         if destination == MONITOR_REPORTS:
-            return set(self._attached)
+            return frozenset(self._attached)
         if destination == MONITOR_PROBES:
-            return {address for address, node in self.nodes.items() if node.monitored}
-        return set(self.groups.get(destination, ()))
+            return self._monitored
+        return self.groups.get(destination, frozenset())
 
-    def _arrive(self, address: int, packet: Packet) -> None:
+    def _arrive(self, address: int, packet: Packet, message: AccessMessage | Opaque | None) -> None:
         node = self.nodes[address]
         if not node.alive:
             return
-        message = _understood(packet.payload)
         if isinstance(message, REQUESTS):
             self._serve(node, packet, message)
         elif address in self._attached:
@@ -294,7 +379,7 @@ class VirtualSite:
                 self.after(RESTART_AFTER_S, self._reboot, node, node.deaths)
             node.restarted_by = (packet.source, message.token)
         if answer is not None and is_unicast(packet.destination):
-            delay = self.random.uniform(*ANSWER_DELAY_S)
+            delay = self.random.uniform(*THINKING_S)
             self.after(delay, self.send, node.address, packet.source, build(answer), packet.device_key)
 
     def _reboot(self, node: VirtualNode, deaths: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from common.scenario import Flow
 from firmware_bridge.access.link_monitor import MONITOR_REPORTS
-from firmware_bridge.virtual.node import VirtualNode
+from firmware_bridge.virtual.node import THINKING_S, VirtualNode
 
 if TYPE_CHECKING:
     from firmware_bridge.virtual.site import VirtualSite
@@ -46,17 +46,28 @@ class Traffic:
             return
         delivery = self.deliveries.setdefault((flow.source, flow.destination), Delivery())
         delivery.sent += 1
-        reached = site.send(flow.source, flow.destination, _payload(flow.payload_bytes))
-        delivery.delivered += bool(reached)
-        if flow.acknowledged and flow.destination in reached:
-            response = _payload(flow.response_bytes)
-            site.after(flow.response_delay_ms / 1000.0, site.send, flow.destination, flow.source, response)
+        first = True
+
+        def arrived(address: int) -> None:
+            nonlocal first
+            delivery.delivered += first
+            first = False
+            if flow.acknowledged and address == flow.destination:
+                self._answer(flow)
+
+        payload = _payload(flow.payload_bytes)
+        site.send(flow.source, flow.destination, payload, arrived=arrived, urgent=flow.acknowledged)
+
+    def _answer(self, flow: Flow) -> None:
+        delay = max(THINKING_S[0], flow.response_delay_ms / 1000.0)
+        response = _payload(flow.response_bytes)
+        self._site.after(delay, self._site.send, flow.destination, flow.source, response)
 
     def _beat(self, node: VirtualNode) -> None:
         self._site.after(HEARTBEAT_PERIOD_S, self._beat, node)
         if node.alive:
             self._site.messages += 1
-            self._site.send(node.address, MONITOR_REPORTS, None)
+            self._site.send(node.address, MONITOR_REPORTS, None, urgent=False)
 
 
 def _payload(size: int) -> bytes:

@@ -45,11 +45,11 @@ class OverheardSite(VirtualSite):
         self.heard: set[int] = set()
 
     def send(
-        self, source: int, destination: int, payload: bytes | None, device_key: bool = False
-    ) -> set[int]:
+        self, source: int, destination: int, payload: bytes | None, *parts: Any, **settings: Any
+    ) -> None:
         if payload is not None:
             self.heard.add(split(payload)[0])
-        return super().send(source, destination, payload, device_key)
+        super().send(source, destination, payload, *parts, **settings)
 
 
 def overheard() -> OverheardSite:

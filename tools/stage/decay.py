@@ -10,9 +10,8 @@ from random import Random
 from typing import Final
 
 from common.errors import NotSupported
-from common.mesh.configuration import Transmit
 from common.mesh.graph import LinkKey, SiteGraph
-from firmware_bridge.virtual.flood import flood
+from tools.stage.floods import flood
 from tools.stage.virtual import VirtualStage
 
 FROM_PDR: Final = 0.95
@@ -24,7 +23,7 @@ SERVED: Final = 0.95
 """Delivery of the flow before the decay: well above need."""
 
 CUT_OFF: Final = 0.5
-TWICE: Final = Transmit(2, 20)
+TWICE: Final = 2
 TTL: Final = 127
 FLOODS: Final = 2000
 """Standard error of a delivery of 0.9: 0.007."""
