@@ -1,0 +1,150 @@
+"""What tasks take on each machine, learned from the runs: by kind and machine the ratio of the measured time
+to the kind's hint, with its spread.
+
+Robust: the median of the last runs' log ratios, and their median absolute deviation; one run beside a busy
+neighbour changes neither. Few runs are mixed with what the machine says of itself. Persisted by the holder.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from math import exp, isfinite, log
+from statistics import median
+from typing import Any, Final, TypeVar
+
+from common.kinds.kind import Cost
+
+K = TypeVar("K")
+KEPT: Final = 32
+"""Runs by kind and machine: the load of a machine changes, and old runs with it."""
+
+MAX_PAIRS: Final = 2048
+PRIOR_RUNS: Final = 2.0
+"""What a machine says of itself counts as so many runs."""
+
+OVERHEAD_S: Final = 0.005
+"""Of any run, which no hint knows: keeps the ratios of tiny tasks from being about nothing else."""
+
+UNKNOWN_SPREAD: Final = 0.7
+"""Standard deviation of the log ratio where nothing is known: a factor of two either way."""
+
+LEAST_SPREAD: Final = 0.05
+_MAD_TO_SIGMA: Final = 1.4826
+_LIMIT: Final = log(1e4)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Seconds that a run will take on a machine, and the standard deviation of their logarithm."""
+
+    seconds: float
+    spread: float
+
+    def at(self, deviations: float) -> float:
+        """The seconds so many standard deviations above (or below) what is likeliest."""
+        return self.seconds * exp(deviations * self.spread)
+
+
+class Costs:
+    """Learns from `learn`, answers `predict`. No clock, no files: `document` and `of` are for those."""
+
+    def __init__(self) -> None:
+        self._ratios: dict[tuple[str, str], deque[float]] = {}
+        self._extra: dict[str, deque[float]] = {}
+        self.learned = 0
+
+    def learn(self, kind: str, machine: str, hint: Cost, seconds: float) -> None:
+        """A run took `seconds` there."""
+        ratio = log(max(seconds, 1e-6) + OVERHEAD_S) - log(hint.cpu_s + OVERHEAD_S)
+        if not isfinite(ratio):
+            return
+        _kept(self._ratios, (machine, kind)).append(max(-_LIMIT, min(_LIMIT, ratio)))
+        self.learned += 1
+
+    def learn_extra(self, machine: str, seconds: float) -> None:
+        """From the start to the result it took so much longer than the run itself and the transfers: workers
+        that had to be started, letters that waited."""
+        _kept(self._extra, machine).append(max(0.0, min(60.0, seconds)))
+
+    def extra_s(self, machine: str) -> float:
+        """What to expect besides run and transfers."""
+        known = self._extra.get(machine)
+        return median(known) if known else 0.0
+
+    def predict(
+        self, kind: str, machine: str, hint: Cost, told: Mapping[str, float] | None = None
+    ) -> Prediction:
+        """How long a run will take there. `told` is what the machine says of itself (`Load.speed`)."""
+        prior, prior_spread = self._prior(kind, machine, told or {})
+        known = self._ratios.get((machine, kind), ())
+        middle, spread = prior, prior_spread
+        if known:
+            share = len(known) / (len(known) + PRIOR_RUNS)
+            own = median(known)
+            middle = share * own + (1 - share) * prior
+            deviation = _MAD_TO_SIGMA * median(abs(ratio - own) for ratio in known)
+            spread = share * max(LEAST_SPREAD, deviation) + (1 - share) * prior_spread
+        seconds = max(1e-4, (hint.cpu_s + OVERHEAD_S) * exp(middle) - OVERHEAD_S)
+        return Prediction(seconds, spread)
+
+    def speeds(self, machine: str) -> dict[str, float]:
+        """What a machine tells others of itself: the factor of each kind that it has run, and "" for any."""
+        found = {kind: exp(median(runs)) for (name, kind), runs in self._ratios.items() if name == machine}
+        if found:
+            found[""] = exp(self._any(machine))
+        return {kind: round(factor, 4) for kind, factor in found.items()}
+
+    def table(self) -> list[dict[str, Any]]:
+        """For people: what is known of each kind on each machine."""
+        return [
+            {
+                "machine": machine,
+                "kind": kind,
+                "runs": len(runs),
+                "factor": round(exp(median(runs)), 3),
+                "spread": round(_MAD_TO_SIGMA * median(abs(r - median(runs)) for r in runs), 3),
+            }
+            for (machine, kind), runs in sorted(self._ratios.items())
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """For `of`."""
+        rows = [
+            [machine, kind, [round(r, 4) for r in runs]] for (machine, kind), runs in self._ratios.items()
+        ]
+        return {"ratios": rows, "extra": {name: list(values) for name, values in self._extra.items()}}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Costs:
+        """What was learned before. Whatever is no such thing is left out."""
+        costs = cls()
+        for row in document.get("ratios", ()):
+            if isinstance(row, list) and len(row) == 3 and isinstance(row[2], list):
+                runs = [float(r) for r in row[2] if isinstance(r, int | float) and abs(r) <= _LIMIT]
+                if runs:
+                    _kept(costs._ratios, (str(row[0])[:64], str(row[1])[:64])).extend(runs)
+        for name, values in dict(document.get("extra", {})).items():
+            _kept(costs._extra, str(name)[:64]).extend(float(v) for v in values if 0 <= v <= 60)
+        return costs
+
+    def _prior(self, kind: str, machine: str, told: Mapping[str, float]) -> tuple[float, float]:
+        """What to believe before this kind was run there."""
+        if kind in told:
+            return log(told[kind]), UNKNOWN_SPREAD / 2
+        if any(name == machine for name, _ in self._ratios):
+            return self._any(machine), UNKNOWN_SPREAD
+        return log(told.get("", 1.0)), UNKNOWN_SPREAD
+
+    def _any(self, machine: str) -> float:
+        runs = (ratios for (name, _), ratios in self._ratios.items() if name == machine)
+        return median(chain.from_iterable(runs))
+
+
+def _kept(where: dict[K, deque[float]], key: K) -> deque[float]:
+    """The last runs of a key. When there are too many keys, the one that was learned first goes."""
+    if key not in where and len(where) >= MAX_PAIRS:
+        del where[next(iter(where))]
+    return where.setdefault(key, deque(maxlen=KEPT))

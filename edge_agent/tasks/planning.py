@@ -1,0 +1,310 @@
+"""Plans a job: what each task would cost on each machine, and where `common.placement` puts it.
+
+The costs are built for how tasks really run here: inputs go from this gateway to the machine, unless they
+were made there, and outputs come back before anything else starts. Pure; a large graph takes a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import Any, Final
+
+from common.kinds.kind import Cost, TaskKind
+from common.placement import Budget, Instance, Loads, Schedule, Unplaceable, schedule
+from common.taskgraph.checks import critical_path, output_of
+from common.taskgraph.executor import Load, Tier
+from common.taskgraph.graph import Task, TaskGraph
+from edge_agent.tasks.costs import Costs
+
+SOURCE: Final = "/source"
+"""No task has such a name. In an instance, tasks have a stroke before theirs: one may be called sink."""
+SINK: Final = "sink"
+HERE: Final = "here"
+"""The channel back to this gateway: outputs are on it already when a task counts as done."""
+
+MAX_MACHINES: Final = 15
+"""Each has a channel of its own, of which an instance has so many."""
+
+SEARCHED_TASKS: Final = 200
+"""Beyond, a graph is listed rather than searched: its plan would be out of date before it was good."""
+
+SEARCH_S: Final = 0.5
+EXPLAINED_S: Final = 0.1
+OPTIMISTIC: Final = -2.0
+"""Standard deviations: what counts as a task's best time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """An executor as it is planned with."""
+
+    name: str
+    tier: Tier
+    load: Load
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is planned: the tasks that are not done, with the hints of their kinds and their inputs' sizes."""
+
+    graph: TaskGraph
+    order: Sequence[Task]
+    """Those that are left, in topological order."""
+    costs: Mapping[str, Cost]
+    input_bytes: Mapping[str, Mapping[str, int]]
+    """By task and by the task that an input comes from, or SOURCE for what this gateway has."""
+    barred: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By task, machines that it shall not go to."""
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Where and when a task is expected to run; seconds from the plan's own time on."""
+
+    machine: str
+    start_s: float
+    finish_s: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan, and what it was made of, so that it can be explained."""
+
+    tasks: Mapping[str, Planned]
+    finish_s: float
+    energy_j: float
+    cost: float
+    method: str
+    made: float
+    """Monotonic."""
+    instance: Instance | None = None
+    schedule: Schedule | None = None
+
+
+def work_of(
+    graph: TaskGraph,
+    order: Sequence[Task],
+    find: Callable[[str], TaskKind],
+    size: Callable[[str], int | None],
+    done: Mapping[str, Mapping[str, int]],
+    barred: Mapping[str, frozenset[str]],
+    seconds_left: float | None,
+) -> Work:
+    """`size` tells a blob's; `done` the sizes of outputs that are there, by task and output."""
+    tasks = {task.id: task for task in graph.tasks}
+    costs: dict[str, Cost] = {}
+    inputs: dict[str, dict[str, int]] = {}
+    for task in order:
+        sizes: dict[str, int] = {}
+        origins: dict[str, int] = {}
+        for name, source in task.inputs.items():
+            if source.task is None:
+                sizes[name], origin = size(source.blob or "") or 0, SOURCE
+            elif source.task in done:
+                sizes[name] = done[source.task].get(output_of(source, tasks, find), 0)
+                origin = SOURCE
+            else:
+                outputs = max(1, len(find(tasks[source.task].kind).outputs))
+                sizes[name], origin = costs[source.task].output_bytes // outputs, source.task
+            origins[origin] = origins.get(origin, 0) + sizes[name]
+        hint = find(task.kind).cost(task.parameters, sizes)
+        costs[task.id] = Cost(
+            hint.cpu_s if task.size.cpu_s is None else task.size.cpu_s,
+            hint.output_bytes if task.size.output_bytes is None else task.size.output_bytes,
+            hint.memory_bytes,
+        )
+        inputs[task.id] = origins
+    return Work(graph, order, costs, inputs, barred, seconds_left)
+
+
+def best_times(work: Work, machines: Sequence[Machine], learned: Costs) -> dict[str, float]:
+    """The least seconds that each task may take, on the best of the machines and with good luck."""
+    found = {}
+    for task in work.order:
+        hint = work.costs[task.id]
+        times = [
+            learned.predict(task.kind, m.name, hint, m.load.speed).at(OPTIMISTIC)
+            for m in machines
+            if m.tier is Tier.LOCAL or (not task.local and m.tier.value in work.graph.tiers)
+        ]
+        found[task.id] = min(times, default=0.0)
+    return found
+
+
+def plan(work: Work, machines: Sequence[Machine], learned: Costs, seed: int = 0) -> Plan:
+    """Where each task goes. The first machine is this gateway.
+
+    Raises Unplaceable when a task may run on none of them.
+    """
+    chosen = [*machines[:1], *(m for m in machines[1:] if m.load.slots)][: MAX_MACHINES + 1]
+    instance = Instance.parse(_document(work, chosen, learned))
+    searched = len(work.order) <= SEARCHED_TASKS
+    budget = Budget(seconds=SEARCH_S) if searched else Budget(evaluations=1, seconds=SEARCH_S)
+    made = monotonic()
+    found = schedule(instance, budget=budget, seed=seed, loads=_loads(work, chosen))
+    tasks = {}
+    for rank, row in enumerate(sorted(found.assignments, key=lambda row: (row.start_ms, row.finish_ms))):
+        if row.task not in (SOURCE, SINK):
+            tasks[row.task[1:]] = Planned(row.node, row.start_ms / 1000, row.finish_ms / 1000, rank)
+    keep = searched
+    return Plan(
+        tasks,
+        found.finish_ms / 1000,
+        found.energy_j,
+        found.cost,
+        found.method,
+        made,
+        instance if keep else None,
+        found if keep else None,
+    )
+
+
+def unplanned(work: Work, machines: Sequence[Machine], why: str) -> Plan:
+    """Everything here, in the order of the document: for a graph that cannot be planned."""
+    home = machines[0].name
+    tasks = {task.id: Planned(home, 0.0, 0.0, rank) for rank, task in enumerate(work.order)}
+    return Plan(tasks, 0.0, 0.0, 1.0, f"none: {why}"[:200], monotonic())
+
+
+def alternatives(made: Plan, task: str, loads: Loads | None = None) -> list[dict[str, Any]]:
+    """Why a task is where it is: for each machine what the whole graph would cost with the task there, the
+    rest placed as well as can be. Nothing for a plan that kept no instance, or a task that it had not."""
+    instance = made.instance
+    if instance is None or task not in made.tasks:
+        return []
+    at = next(number for number, one in enumerate(instance.tasks) if one.id == f"/{task}")
+    rows = []
+    for node, machine in enumerate(instance.nodes):
+        if not instance.tasks[at].may_run_on(node):
+            rows.append({"machine": machine.id, "tier": machine.tier, "possible": False})
+            continue
+        pinned = replace(instance.tasks[at], pinned=node)
+        tasks = (*instance.tasks[:at], pinned, *instance.tasks[at + 1 :])
+        found = schedule(replace(instance, tasks=tasks), budget=Budget(seconds=EXPLAINED_S))
+        rows.append(
+            {
+                "machine": machine.id,
+                "tier": machine.tier,
+                "possible": True,
+                "chosen": made.tasks[task].machine == machine.id,
+                "task_s": instance.tasks[at].duration_ms[node] / 1000,
+                "task_energy_j": instance.tasks[at].energy_j[node],
+                "finish_s": found.finish_ms / 1000,
+                "energy_j": found.energy_j,
+                "cost": found.cost,
+            }
+        )
+    return rows
+
+
+def _document(work: Work, machines: Sequence[Machine], learned: Costs) -> dict[str, Any]:
+    """The instance, see `common.placement.document`."""
+    number = {SOURCE: 0} | {task.id: at + 1 for at, task in enumerate(work.order)}
+    rows = [_task(work, task, machines, learned) for task in work.order]
+    nodes = range(len(machines))
+    zero = [0.0] * len(machines)
+    home = machines[0].name
+    ends = {"pinned": home, "duration_ms": list(zero), "energy_j": list(zero)}
+    edges = [
+        _edge(number[origin], number[task.id], size, machines)
+        for task in work.order
+        for origin, size in _origins(work, task, number)
+    ]
+    needed = {name for task in work.order for name in task.needs()}
+    edges += [
+        _edge(number[task.id], len(rows) + 1, 0, machines) for task in work.order if task.id not in needed
+    ]
+    return {
+        "name": work.graph.name[:100],
+        "weight": work.graph.weight,
+        "all_local": _all_local(work, machines[0], learned),
+        "nodes": [
+            {"id": m.name, "tier": m.tier.value, "slots": min(256, max(1, m.load.slots))} for m in machines
+        ],
+        "tasks": [{"id": SOURCE, **ends}, *rows, {"id": SINK, **ends}],
+        "edges": edges,
+        "channel": [[None if a == b else _channel(machines[b], b) for b in nodes] for a in nodes],
+        "latency_ms": [
+            [0.0 if a == b or b == 0 else 1000 * machines[b].load.latency_s for b in nodes] for a in nodes
+        ],
+        "energy_j_per_bit": [
+            [0.0 if a == b or b == 0 else machines[b].load.joules_per_bit for b in nodes] for a in nodes
+        ],
+    }
+
+
+def _origins(work: Work, task: Task, number: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Where a task's inputs come from, with their bytes; tasks that it only waits for too. A task that is
+    done is this gateway."""
+    found = dict(work.input_bytes[task.id])
+    for needed in task.needs():
+        found.setdefault(needed if needed in number else SOURCE, 0)
+    return list(found.items()) or [(SOURCE, 0)]
+
+
+def _task(work: Work, task: Task, machines: Sequence[Machine], learned: Costs) -> dict[str, Any]:
+    """Duration and energy on each machine, the way back of the outputs included."""
+    hint = work.costs[task.id]
+    durations: list[float | None] = []
+    energies: list[float] = []
+    for machine in machines:
+        load = machine.load
+        seconds = learned.predict(task.kind, machine.name, hint, load.speed).seconds
+        bits = 0.0 if machine.tier is Tier.LOCAL else 8.0 * hint.output_bytes
+        back = bits / load.down_bps + (load.latency_s if machine.tier is not Tier.LOCAL else 0.0)
+        may = _may(work, task, machine, hint)
+        durations.append(1000 * (seconds + back + learned.extra_s(machine.name)) if may else None)
+        energies.append(seconds * load.watts + bits * load.joules_per_bit)
+    if all(duration is None for duration in durations):
+        raise Unplaceable(f"no machine may run {task.id}")
+    return {"id": f"/{task.id}", "pinned": None, "duration_ms": durations, "energy_j": energies}
+
+
+def _may(work: Work, task: Task, machine: Machine, hint: Cost) -> bool:
+    if machine.load.slots < 1 or machine.name in work.barred.get(task.id, ()):
+        return False
+    if task.local:
+        return machine.tier is Tier.LOCAL
+    wanted = (task.limits.memory_mib or 0) << 20
+    return machine.tier.value in work.graph.tiers and wanted <= machine.load.memory_bytes
+
+
+def _edge(source: int, target: int, size: int, machines: Sequence[Machine]) -> dict[str, Any]:
+    bits = 8.0 * size
+    times = {_channel(m, at): 1000 * bits / m.load.up_bps for at, m in enumerate(machines)}
+    return {"from": source, "to": target, "bits": bits, "transfer_ms": times | {HERE: 0.0}}
+
+
+def _channel(machine: Machine, at: int) -> str:
+    return HERE if at == 0 else machine.name
+
+
+def _all_local(work: Work, home: Machine, learned: Costs) -> dict[str, float]:
+    """What J is measured by: every task here, as if it might."""
+    seconds = {
+        task.id: learned.predict(task.kind, home.name, work.costs[task.id], home.load.speed).seconds
+        for task in work.order
+    }
+    left = {task.id for task in work.order}
+    chain = critical_path([_without(task, left) for task in work.order], seconds)
+    whole = sum(seconds.values())
+    return {
+        "time_ms": max(1e-3, 1000 * max(chain, whole / max(1, home.load.slots))),
+        "energy_j": max(1e-6, whole * home.load.watts),
+    }
+
+
+def _without(task: Task, left: set[str]) -> Task:
+    """The task, waiting only for those that are left."""
+    inputs = {name: source for name, source in task.inputs.items() if source.task in left}
+    return task.model_copy({"inputs": inputs, "after": [name for name in task.after if name in left]})
+
+
+def _loads(work: Work, machines: Sequence[Machine]) -> Loads:
+    used = {m.name: min(1.0, (m.load.busy + m.load.queued) / m.load.slots) for m in machines if m.load.slots}
+    late = None if work.seconds_left is None else max(1.0, 1000 * work.seconds_left)
+    return Loads(utilisation=used, deadline_ms=late)
