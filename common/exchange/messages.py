@@ -26,6 +26,7 @@ from common.codec import pack, unpack
 from common.errors import Rejected, RejectReason
 from common.messages import SCHEMA_VERSION, Count, Message, validate
 from common.record import Field
+from common.taskgraph.wire import JobId
 from common.topics import Channel
 
 PIECE_BYTES: Final = 32 * 1024
@@ -128,22 +129,21 @@ class Receipt(Message):
 
 
 class Keep(Message):
-    """The whole state of a job is the blob `state`; `blobs` are what it refers to, and their sizes.
-    `version` grows with every change: an older one is ignored."""
+    """The state of a job is the blob `state`, which names all others that belong to it. `version` grows with
+    every change, and from 1 again when its owner was restarted."""
 
     v: Literal[1] = SCHEMA_VERSION
-    job: Id
+    job: JobId
     version: Count
     state: Digest
     size: Size
-    blobs: Annotated[dict[Digest, Size], Field(max_length=512)] = Field(default_factory=dict)
 
 
 class Kept(Message):
     """This version of the job is on the deputy's disk, with its blobs; or `refused` says why not."""
 
     v: Literal[1] = SCHEMA_VERSION
-    job: Id
+    job: JobId
     version: Count
     refused: Text = ""
 
@@ -152,24 +152,24 @@ class Forget(Message):
     """The job is over for its owner."""
 
     v: Literal[1] = SCHEMA_VERSION
-    job: Id
+    job: JobId
 
 
 class HandOver(Message):
     """What the deputy made of a job while its owner was gone: the blob `state`."""
 
     v: Literal[1] = SCHEMA_VERSION
-    job: Id
+    job: JobId
     state: Digest
     size: Size
-    blobs: Annotated[dict[Digest, Size], Field(max_length=512)] = Field(default_factory=dict)
 
 
 class TakenOver(Message):
     """The owner has stored it."""
 
     v: Literal[1] = SCHEMA_VERSION
-    job: Id
+    job: JobId
+    state: Digest
 
 
 Letter: TypeAlias = (
