@@ -16,6 +16,7 @@ from common.command_errors import EXIT_CODES
 from coordinator.cli.export import export
 from coordinator.cli.fleet import engine, fleet
 from coordinator.cli.models import models
+from coordinator.cli.sweep import sweep
 from coordinator.cli.twin import recipes, twin
 from coordinator.cli.whatif import whatif
 from coordinator.config import StatePaths, default_state, load_config
@@ -39,6 +40,10 @@ app.add_typer(broker, name="broker")
 app.add_typer(gateways, name="gateways")
 app.add_typer(models, name="models")
 twin.command(epilog="Examples: coordinator twin fleet; coordinator twin fleet --sort delivery -n 10")(fleet)
+twin.command(
+    epilog="Examples: coordinator twin sweep office --ttl 3-8 --transmit 1-3; "
+    "coordinator twin sweep --scenario hall.json.gz --retransmit 1-4 --load 1,4 --times"
+)(sweep)
 app.add_typer(twin, name="twin")
 app.add_typer(recipes, name="recipes")
 app.command(epilog="Example: coordinator engine --json")(engine)

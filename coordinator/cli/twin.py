@@ -18,6 +18,7 @@ from common.files import write_file
 from coordinator.cli import twin_tables as tables
 
 if TYPE_CHECKING:
+    from common.scenario import Scenario
     from coordinator.client import Client
 
 twin = typer.Typer(no_args_is_help=True, help="Twins: simulate, score, look back, apply plans.")
@@ -46,6 +47,9 @@ def simulate_scenario(
     seconds: Annotated[
         float | None, typer.Option(min=0.001, max=366 * 86_400.0, help="Instead of its duration.")
     ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="Play with so many seeds, on all processors, and join them.")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Play a scenario in the event simulator: delivery and times of every flow. Needs no coordinator."""
@@ -53,6 +57,10 @@ def simulate_scenario(
     from common.radio import simulate
 
     site = scenarios.read(scenario)
+    if seeds > 1:
+        found = _played(site, site.seed if seed is None else seed, seeds, seconds)
+        show(found, tables.simulated, as_json)
+        return
     with tables.waiting("compiling and simulating"):
         outcome = simulate(site, seed=seed, duration_s=seconds)
     if as_json:
@@ -219,6 +227,20 @@ def moment(text: str, now: float) -> float:
         raise Misconfigured(
             f"{text[:40]!r} is no time", "write it like 2026-03-01T12:30, or 6h for 6 hours ago"
         ) from error
+
+
+def _played(site: Scenario, first: int, count: int, seconds: float | None) -> dict[str, Any]:
+    """A scenario played with `count` seeds from `first` on, each in a process of the engine's."""
+    from coordinator.cli.asking import answers
+    from coordinator.config import EngineSettings
+    from coordinator.engine import open_engine
+    from coordinator.twin.seeds import joined, played
+
+    seeds = [first + i for i in range(count)]
+    with open_engine(EngineSettings()) as engine, tables.progress() as tell:
+        at_once = engine.describe().workers
+        plays = answers(seeds, lambda seed: engine.call(played, site, seed, seconds), at_once, tell)
+    return joined(seeds, plays)
 
 
 def _follow(client: Client, begun: Any, *, quiet: bool) -> Any:

@@ -84,6 +84,8 @@ def test_a_coordinator_leaves_the_simulator_to_its_workers(office: Site) -> None
         code, engine, _ = command("engine", "--json", state=office.state)
         assert (code, engine["kind"], engine["died"]) == (0, "processes", 0)
         assert engine["done"] >= 2
+        code, rows, _ = command("twin", "sweep", "office", "--ttl", "3-5", "--json", state=office.state)
+        assert (code, {row["setting"]["ttl"] for row in rows}) == (0, {3, 4, 5})
         for words, shown in ((["twin", "fleet"], "unproven"), (["engine"], "processes here")):
             code, text, _ = command(*words, state=office.state)
             assert (code, shown in text or "too few" in text) == (0, True), text

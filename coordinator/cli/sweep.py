@@ -1,0 +1,131 @@
+"""`coordinator twin sweep`: one what-if for every combination of some values, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from common.errors import Misconfigured
+from coordinator.cli import twin_tables as tables
+from coordinator.cli.asking import answers
+from coordinator.cli.twin import LONG_S, AsJson, At, Seed, State, connect, moment, show
+
+if TYPE_CHECKING:
+    from coordinator.twin.sweep import Row, Setting
+
+AT_ONCE: Final = 8
+"""Questions to the coordinator under way at once, however many workers it has."""
+
+
+def sweep(
+    site: Annotated[str | None, typer.Argument(help="The site to ask about.")] = None,
+    state: State = None,
+    scenario: Annotated[
+        Path | None, typer.Option(help="Ask about a scenario file instead; needs no coordinator.")
+    ] = None,
+    ttl: Annotated[str | None, typer.Option(metavar="VALUES", help="TTLs, such as 3-8 or 3,5,7.")] = None,
+    transmit: Annotated[
+        str | None, typer.Option(metavar="VALUES", help="Network transmits: 1-4 (20 ms apart), 1x20,3x40.")
+    ] = None,
+    retransmit: Annotated[
+        str | None, typer.Option(metavar="VALUES", help="Relay retransmits, written alike.")
+    ] = None,
+    load: Annotated[
+        str | None, typer.Option(metavar="VALUES", help="Everything is sent so often: 1,2,4.")
+    ] = None,
+    times: Annotated[bool, typer.Option(help="Latencies, too: takes longer.")] = False,
+    seed: Seed = 1,
+    at: At = None,
+    workers: Annotated[
+        int, typer.Option(min=0, max=256, help="With --scenario: processes at once; 0: one a processor.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """What every combination of some values would do to a site, the best first. Changes nothing."""
+    from coordinator.twin import sweep as sweeps
+
+    if (site is None) is (scenario is None):
+        raise Misconfigured("name a site, or a scenario file", "coordinator twin sweep SITE --ttl 3-8")
+    chosen = sweeps.settings(
+        ttls=sweeps.numbers(ttl, 2, 127, "--ttl") if ttl is not None else (),
+        transmits=sweeps.transmits(transmit, "--transmit") if transmit is not None else (),
+        retransmits=sweeps.transmits(retransmit, "--retransmit") if retransmit is not None else (),
+        loads=sweeps.loads(load) if load is not None else (),
+    )
+    if scenario is not None:
+        rows = _here(scenario, chosen, times, seed, workers)
+    else:
+        rows = _there(state, str(site), chosen, {"times": times, "seed": seed}, at)
+    show([one.as_json() for one in sweeps.ranked(rows)], _table, as_json)
+
+
+def _here(scenario: Path, chosen: list[Setting], times: bool, seed: int, workers: int) -> list[Row]:
+    from common import scenario as scenarios
+    from coordinator.config import EngineSettings
+    from coordinator.engine import open_engine
+    from coordinator.twin.site_model import SiteModel
+    from coordinator.twin.sweep import effects_of
+
+    model = SiteModel.of(scenarios.read(scenario))
+    with open_engine(EngineSettings(workers=workers)) as engine:
+        at_once = engine.describe().workers
+        return _rows(chosen, lambda one: engine.call(effects_of, model, one, times, seed), at_once)
+
+
+def _there(
+    state: Path | None, site: str, chosen: list[Setting], said: Mapping[str, Any], at: str | None
+) -> list[Row]:
+    import time
+
+    t = None if at is None else moment(at, time.time())
+    with connect(state) as client:
+        engine = client.get("engine")
+    return _rows(
+        chosen,
+        partial(_ask, state, site, {**said, "t": t}),
+        min(AT_ONCE, max(1, engine["workers"] or engine["alive"])),
+    )
+
+
+def _ask(state: Path | None, site: str, said: Mapping[str, Any], one: Setting) -> Any:
+    with connect(state, LONG_S) as client:
+        return client.post(f"sites/{site}/whatif", **said, **one.asked())
+
+
+def _rows(chosen: list[Setting], ask: Callable[[Setting], Any], at_once: int) -> list[Row]:
+    from coordinator.twin.sweep import row
+
+    with tables.progress() as tell:
+        found = answers(chosen, ask, at_once, tell)
+    return [row(one, effects) for one, effects in zip(chosen, found, strict=True)]
+
+
+def _table(found: list[Mapping[str, Any]]) -> None:
+    columns = ("TTL", "sends", "repeats", "load", "arrives", "worst flow", "at least", "worse", "channel",
+               "p95 ms", "by")  # fmt: skip
+    tables.printed(columns, (_cells(one) for one in found), "Nothing to compare.")
+
+
+def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
+    setting = one["setting"]
+    return (
+        str(setting["ttl"] or "as now"),
+        _timing(setting["transmit"]),
+        _timing(setting["retransmit"]),
+        f"{setting['load']:g}",
+        f"{100 * one['delivery']:.1f} %",
+        f"{100 * one['worst']:.1f} %",
+        f"{100 * one['low']:.1f} %",
+        str(one["worse"] or "-"),
+        f"{100 * one['occupancy']:.1f} %",
+        "-" if one["p95_ms"] is None else f"{one['p95_ms']:.0f}",
+        str(one["method"]),
+    )
+
+
+def _timing(transmit: Mapping[str, int] | None) -> str:
+    return "as now" if transmit is None else f"{transmit['count']}x{transmit['interval_ms']}"
