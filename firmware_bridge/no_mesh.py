@@ -27,7 +27,8 @@ class NoMesh:
     async def events(self) -> AsyncIterator[Event]:
         """None, until `close`."""
         await self._closed.wait()
-        for event in ():
+        nothing: tuple[Event, ...] = ()
+        for event in nothing:
             yield event
 
     async def configure(self, address: int, change: ConfigurationChange) -> NodeConfiguration:

@@ -162,6 +162,12 @@ class JobStore:
             self._prune()
             return done.rowcount == 1
 
+    def remove(self, job: str) -> None:
+        """Forget a job altogether. Raises Unavailable, Corrupt."""
+        with _translated(), self._durably():
+            self._database.execute("DELETE FROM results WHERE job = ?", (job,))
+            self._database.execute("DELETE FROM jobs WHERE id = ?", (job,))
+
     def mark_late(self, job: str) -> None:
         """Its deadline has passed."""
         with _translated():

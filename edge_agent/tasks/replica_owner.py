@@ -21,6 +21,7 @@ from common.exchange.messages import Forget, HandOver, Keep, Kept, Party, TakenO
 from common.logs import get_logger
 from common.taskgraph.blob_store import BlobStore
 from common.taskgraph.wire import TaskResult
+from edge_agent.tasks.job_store import JobRow
 from edge_agent.tasks.replica import Jobs, Replica, owner_of, unpack
 
 TURN_S: Final = 1.0
@@ -97,8 +98,8 @@ class ReplicaOwner:
             care.changed = True
             self._wake.set()
 
-    def ended(self, job: str) -> None:
-        """The job is over."""
+    def ended(self, row: JobRow) -> None:
+        """A job is over."""
         self._wake.set()
 
     async def run(self) -> None:

@@ -16,6 +16,7 @@ from common.exchange.messages import Forget, Keep, encode_letter
 from common.taskgraph.wire import TaskResult
 from common.topics import Channel
 from edge_agent.tasks import deputy, replica_owner
+from edge_agent.tasks.job_store import JobRow, JobState
 from edge_agent.tasks.replica import Replica, unpack
 from tests.exchange.kept import Gateway
 from tests.exchange.wired import Wire
@@ -99,7 +100,7 @@ async def test_results_follow_and_a_job_that_is_over_is_forgotten(tmp_path: Path
         a.owner.result(result)
         await eventually(lambda: b.store.has(output))
         a.jobs.jobs[JOB] = replace(a.jobs.jobs[JOB], state="done")
-        a.owner.ended(JOB)
+        a.owner.ended(JobRow(JOB, "test", JobState.DONE, 0.0, None, 4))
         await eventually(lambda: not b.deputy.kept())
 
 
