@@ -1,5 +1,5 @@
-"""The link of a machine that has no mesh: it only computes for gateways that have one. Nothing ever comes from
-it, and nothing can be sent."""
+"""The link of a machine that has no mesh: it only computes for gateways that have one. Nothing ever comes
+from it, and nothing can be sent."""
 
 from __future__ import annotations
 

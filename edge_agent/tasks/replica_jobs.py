@@ -20,7 +20,6 @@ class DeskJobs:
         self._store = store
         self._blobs = blobs
         self._runner = runner
-        self._clock = clock
 
     def own(self) -> Iterable[str]:
         """The live jobs that were submitted here."""
