@@ -1,0 +1,1 @@
+"""Placement online: graphs that arrive, machines that fail, channels that fade, and who decides."""

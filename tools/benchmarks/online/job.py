@@ -1,0 +1,108 @@
+"""A graph on its way through the fleet: what has run, where its data lies, where the rest shall run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tools.benchmarks.online.graphs import Graph
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One try to run a task on a machine. `noise` is the true duration over the expected one."""
+
+    job: Job
+    task: int
+    machine: int
+    noise: float
+    begun_ms: float | None = None
+    live: bool = True
+
+    @property
+    def expected_ms(self) -> float:
+        """What everybody but the machine itself believes."""
+        return self.job.graph.duration_ms(self.task, self.machine)
+
+    def left_ms(self, now_ms: float) -> float:
+        """What is believed to be left of it."""
+        return (
+            self.expected_ms if self.begun_ms is None else max(self.begun_ms + self.expected_ms - now_ms, 0.0)
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Transfer:
+    """An edge's data on the way to a machine. It waits for its channel until `begun_ms`."""
+
+    job: Job
+    edge: int
+    source: int
+    target: int
+    channel: int
+    begun_ms: float | None = None
+    live: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """`node` and `start_ms` per task: the plan. `at` per edge: which machines hold its data."""
+
+    graph: Graph
+    node: list[int] = field(default_factory=list)
+    start_ms: list[float] = field(default_factory=list)
+    done: list[bool] = field(default_factory=list)
+    runs: dict[int, Run] = field(default_factory=dict)
+    moving: dict[int, Transfer] = field(default_factory=dict)
+    at: list[set[int]] = field(default_factory=list)
+    energy_j: float = 0.0
+    finished_ms: float | None = None
+    lost: bool = False
+
+    def __post_init__(self) -> None:
+        count = len(self.graph.gigacycles)
+        self.node, self.start_ms = [self.graph.gateway] * count, [self.graph.arrival_ms] * count
+        self.done = [False] * count
+        self.at = [set() for _ in self.graph.edges]
+
+    @property
+    def over(self) -> bool:
+        """Finished or lost."""
+        return self.lost or self.finished_ms is not None
+
+    def inputs(self, task: int) -> tuple[int, ...]:
+        """The edges into a task."""
+        return self.graph.inputs[task]
+
+    def outputs(self, task: int) -> tuple[int, ...]:
+        """The edges out of a task."""
+        return self.graph.outputs[task]
+
+    def complete(self, task: int) -> bool:
+        """Whether all inputs of a task are where it is meant to run."""
+        return all(self.node[task] in self.at[edge] for edge in self.inputs(task))
+
+    def bound(self, task: int) -> bool:
+        """Whether data was sent to where a task is meant to run: it would be sent again if the task moved."""
+        here, edges = self.node[task], self.graph.edges
+        return any(
+            (edge in self.moving and self.moving[edge].target == here)
+            or (here in self.at[edge] and self.node[edges[edge][0]] != here)
+            for edge in self.inputs(task)
+        )
+
+    def undo(self, live: frozenset[int]) -> None:
+        """Take back what has run where its data is on no live machine and is needed still.
+
+        What lies at the asking gateway stays: it is on its disk, and the graph has to wait for it anyway.
+        """
+        reachable = live | {self.graph.gateway}
+        edges = self.graph.edges
+        for task in range(self.graph.sink, -1, -1):
+            if self.done[task] and task != 0:
+                wanted = [edge for edge in self.outputs(task) if not self.done[edges[edge][1]]]
+                if any(self._unreachable(edge, reachable) for edge in wanted):
+                    self.done[task] = False
+
+    def _unreachable(self, edge: int, reachable: frozenset[int]) -> bool:
+        target = self.graph.edges[edge][1]
+        return target not in self.runs and not self.at[edge] & reachable
