@@ -17,6 +17,7 @@ from coordinator.cli.export import export
 from coordinator.cli.fleet import engine, fleet
 from coordinator.cli.models import models
 from coordinator.cli.sweep import sweep
+from coordinator.cli.tasks import tasks
 from coordinator.cli.twin import recipes, twin
 from coordinator.cli.whatif import whatif
 from coordinator.config import StatePaths, default_state, load_config
@@ -46,6 +47,7 @@ twin.command(
 )(sweep)
 app.add_typer(twin, name="twin")
 app.add_typer(recipes, name="recipes")
+app.add_typer(tasks, name="tasks")
 app.command(epilog="Example: coordinator engine --json")(engine)
 app.command(
     epilog="Examples: coordinator whatif office --fail 0x0105; "
@@ -138,6 +140,7 @@ def install_service(
     """Install broker and coordinator as systemd services, each with an account of its own. Needs root; safe
     to repeat."""
     from coordinator.service.install import NEXT, installation
+    from coordinator.service.warming import warmed
 
     made = installation(root, python)
     for refusal in made.refusals() if dry_run else ():
@@ -145,6 +148,8 @@ def install_service(
     for line in made.preview() if dry_run else made.uninstall() if uninstall else made.install():
         print(line)
     if not dry_run and not uninstall:
+        for line in warmed(root, python):
+            print(line, flush=True)
         print(NEXT)
 
 
