@@ -21,7 +21,9 @@ from common.errors import MeshtwinError, Misconfigured, Rejected, RejectReason
 from common.logs import get_logger
 
 VERSION: Final = 1
-MAX_LINE_BYTES: Final = 4096
+MAX_LINE_BYTES: Final = 128 * 1024
+"""Files for tasks come in pieces of this size; a connection takes as much only while one is under way."""
+
 MAX_CLIENTS: Final = 16
 IDLE_S: Final = 30.0
 

@@ -104,6 +104,10 @@ class MeshSection(Section):
     """Virtual: which site of that size."""
     loss: float = Field(default=0.0, ge=0, lt=1)
     """Virtual: share of transmissions lost on every link besides what the radio loses."""
+    truths: FilePath | None = None
+    """Virtual: a JSON file of what is true of the site and told to nobody: `shadowing_db`, `offset_db`,
+    `drift_db`, `drift_s`, `bursts_per_hour`, `burst_s`, `burst_db`, `burst_share`. By default links drift a
+    little, and that is all."""
 
 
 class BrokerSection(Section):
@@ -191,6 +195,28 @@ class OutboxSection(Section):
     """Share of it that only events and results may use."""
 
 
+class TasksSection(Section):
+    """Running task graphs, see `edge-agent tasks`. Each task runs in a worker process of its own limits."""
+
+    enabled: bool = True
+    """Whether this machine runs tasks, its own and its peers'."""
+    slots: int = Field(default=1, ge=1, le=64)
+    """Tasks that run at once."""
+    memory_mib: int = Field(default=160, ge=64, le=65_536)
+    """The most that one task may take of memory, with all its processes."""
+    cpu_s: float = Field(default=600.0, gt=0, le=86_400)
+    """The most that one task may take of CPU time."""
+    wall_s: float = Field(default=3600.0, gt=0, le=86_400)
+    """The longest that one task may take."""
+    output_mib: int = Field(default=16, ge=1, le=64)
+    """The most that one task may give."""
+    store_mib: int = Field(default=256, ge=16, le=65_536)
+    """Size of the store of inputs and outputs; those that no live job needs go when it is full."""
+    watts: float = Field(default=1.5, gt=0, le=1000)
+    """What a busy core of this machine takes more than an idle one. Energy is modelled from it and from the
+    measured CPU seconds."""
+
+
 class LogSection(Section):
     """What the agent writes to its standard error, and so to the journal."""
 
@@ -211,6 +237,7 @@ class AgentConfig(Section):
     policy: PolicySection = PolicySection()
     status: StatusSection = StatusSection()
     outbox: OutboxSection = OutboxSection()
+    tasks: TasksSection = TasksSection()
     log: LogSection = LogSection()
 
     @property
