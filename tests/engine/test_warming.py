@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from coordinator.engine.warming import warm
 from coordinator.service.warming import warmed
@@ -13,7 +14,12 @@ def test_nothing_that_questions_use_is_left_to_compile() -> None:
     from common.radio import kernel
     from coordinator.twin import percolation_kernel
 
-    entries = (kernel.play, percolation_kernel.draw, percolation_kernel.arrive, percolation_kernel.spread)
+    entries: tuple[Any, ...] = (
+        kernel.play,
+        percolation_kernel.draw,
+        percolation_kernel.arrive,
+        percolation_kernel.spread,
+    )
     assert all(entry.signatures for entry in entries)
 
 
