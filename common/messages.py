@@ -209,6 +209,19 @@ class TaskLoad(Message):
     memory_bytes: int = Field(default=1 << 62, ge=0, le=1 << 62)
 
 
+class JobStanding(Message):
+    """How far a job is that a gateway runs, for `status`."""
+
+    id: str = Field(max_length=100)
+    name: str = Field(default="", max_length=120)
+    done: Count = 0
+    running: Count = 0
+    tasks: Count = 0
+    late: bool = False
+    # Who finishes it should the gateway die; empty when nobody would.
+    deputy: str = Field(default="", max_length=64)
+
+
 class Status(Message):
     """A gateway's retained status, for peers and the coordinator. `online` false is the last will's."""
 
@@ -244,6 +257,8 @@ class Status(Message):
     tier: Literal["gateway", "mec", "cloud"] = "gateway"
     # None: runs no tasks of others.
     tasks: TaskLoad | None = None
+    # The most urgent live jobs.
+    jobs: list[JobStanding] = Field(default_factory=list, max_length=32)
 
 
 M = TypeVar("M", bound=Message)
