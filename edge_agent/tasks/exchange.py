@@ -1,17 +1,15 @@
 """The gateway's end of the exchange: letters come from the broker's line and go out by its post; tasks of
 others are run, own ones are given away, and jobs are kept for each other.
 
-One object with all of it, for whoever builds the agent: `executors` and `witness` for the runner of jobs,
-`parts` for the supervisor, `load` for the status.
+One object with all of it, for whoever builds the agent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from common import topics
 from common.clock import Clock
@@ -19,22 +17,22 @@ from common.errors import Rejected, RejectReason
 from common.exchange.exchange import Exchange
 from common.exchange.messages import Forget, HandOver, Keep, Kept, Letter, Party, TakenOver
 from common.messages import TaskLoad
-from common.taskgraph.blob_store import BlobStore
-from common.taskgraph.executor import Executor, Load
-from common.taskgraph.wire import TaskRequest, TaskResult
+from common.taskgraph.executor import Load
+from common.tasks import together
 from common.topics import Channel
 from edge_agent.share.inbox import Inbox
 from edge_agent.share.incoming import PeerLetter
 from edge_agent.share.peers import PeerTable
 from edge_agent.share.post import Post
 from edge_agent.tasks.deputy import Deputy
-from edge_agent.tasks.job_store import JobStore
-from edge_agent.tasks.remote import RemoteExecutor, Remotes
+from edge_agent.tasks.remote import Remotes
 from edge_agent.tasks.replica_jobs import DeskJobs
 from edge_agent.tasks.replica_owner import ReplicaOwner
-from edge_agent.tasks.runner import Runner
 
-MOST_SPEEDS = 64
+if TYPE_CHECKING:
+    from edge_agent.tasks.service import TaskService
+
+MOST_SPEEDS: Final = 64
 
 
 class Line(Protocol):
@@ -57,20 +55,6 @@ class Peers(Protocol):
     table: PeerTable
 
 
-class Hosted:
-    """This machine as a host's runner: `admit` decides whether others' tasks may come, `local` runs them."""
-
-    def __init__(self, local: Executor, admit: Callable[[TaskRequest, int], None]) -> None:
-        self.name = local.name
-        self._local = local
-        self.admit = admit
-        """(request, errands that wait for their inputs) to nothing, or Refused."""
-
-    async def run(self, request: TaskRequest) -> TaskResult:
-        """As `Executor.run`."""
-        return await self._local.run(request)
-
-
 class LetterPost:
     """Addresses letters. Only machines of the own site can be reached: the broker allows no others."""
 
@@ -86,55 +70,38 @@ class LetterPost:
 
 
 class TaskExchange:
-    """Everything about tasks that takes more than one machine. Set `runner` before `parts` are run."""
-
-    runner: Runner
+    """What a gateway's tasks need of other machines, and those of it. Run `run()` beside the service."""
 
     def __init__(
-        self,
-        own: Party,
-        folder: Path,
-        line: Line,
-        peers: Peers,
-        jobs: JobStore,
-        blobs: BlobStore,
-        local: Executor,
-        admit: Callable[[TaskRequest, int], None],
-        clock: Clock,
+        self, own: Party, folder: Path, line: Line, peers: Peers, service: TaskService, clock: Clock
     ) -> None:
-        """`folder` is for the jobs that are kept for others. Raises Misconfigured."""
+        """Lets `service` see the other machines; `folder` is for the jobs that are kept for others. Raises
+        Misconfigured."""
         self._own = own
         self._line = line
         self._peers = peers
-        self._local = local
         self._clock = clock
+        blobs = service.blobs
+        jobs = DeskJobs(own.name, service.store, blobs, lambda: service.runner)
         post = LetterPost(line, own.site, own.name)
-        self.exchange = Exchange(Hosted(local, admit), blobs, post, clock, secrets.token_hex(8))
+        self.exchange = Exchange(service.local, blobs, post, clock, secrets.token_hex(8))
         self.exchange.others = self._about_jobs
         self.exchange.host.on_change = line.publish_soon
         self._remotes = Remotes(own.site, peers, self.exchange.asker, self.exchange.rates, clock)
-        desk = DeskJobs(own.name, jobs, blobs, lambda: self.runner)
-        self.witness = ReplicaOwner(own, blobs, self.exchange, desk, self._deputies, clock)
+        self.owner = ReplicaOwner(own, blobs, self.exchange, jobs, self._deputies, clock)
         self.deputy = Deputy(
-            own, folder, blobs, self.exchange, desk, self._live, lambda: line.attached_s, clock
+            own, folder, blobs, self.exchange, jobs, self._live, lambda: line.attached_s, clock
         )
+        service.remotes = self._remotes.executors
+        service.runner.witness = self.owner
 
-    def executors(self) -> Sequence[RemoteExecutor]:
-        """The other machines that tasks may go to now."""
-        return self._remotes.executors()
-
-    def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """The coroutines to run, by name. The runner of jobs has to run beside them."""
-        return {
-            "tasks-exchange": self._serve,
-            "tasks-deputy": self._keep_for_others,
-            "tasks-owner": self.witness.run,
-        }
-
-    def load(self) -> TaskLoad:
-        """For the status: what others may count on."""
-        load = self._local.load()
-        return task_load(load, self.exchange.host.waiting)
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        self.deputy.recover()
+        async with together() as group:
+            group.create_task(serve(self._line, self._own.site, self.exchange))
+            group.create_task(self.deputy.run())
+            group.create_task(self.owner.run())
 
     def account(self) -> dict[str, Any]:
         """How it stands, for people."""
@@ -142,7 +109,7 @@ class TaskExchange:
         return {
             "machines": {
                 remote.name: {"tier": remote.tier.value, "slots": load.slots, "busy": load.busy}
-                for remote in self.executors()
+                for remote in self._remotes.executors()
                 for load in (remote.load(),)
             },
             "hosted": [
@@ -153,7 +120,7 @@ class TaskExchange:
             "kept_for_others": self.deputy.kept(),
             "adopted": self.deputy.adopted,
             "handed_over": self.deputy.handed_over,
-            "taken_over": self.witness.taken_over,
+            "taken_over": self.owner.taken_over,
             "refused": dict(host.refused),
             "late": dict(exchange.asker.late),
             "rejected": {reason.value: count for reason, count in exchange.rejected.items()},
@@ -184,9 +151,9 @@ class TaskExchange:
             case TakenOver():
                 self.deputy.taken_over(party, letter)
             case Kept():
-                self.witness.kept(party, letter)
+                self.owner.kept(party, letter)
             case HandOver():
-                self.witness.hand_over(party, letter)
+                self.owner.hand_over(party, letter)
             case _:
                 raise Rejected(RejectReason.UNKNOWN_KIND, f"{type(letter).__name__} is not served here")
 

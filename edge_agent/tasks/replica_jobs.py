@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from common.errors import Unavailable
+from common.errors import Rejected, Unavailable
 from common.taskgraph.blob_store import BlobStore
 from common.taskgraph.graph import parse
 from edge_agent.tasks.job_store import JobState, JobStore
@@ -67,9 +67,13 @@ class DeskJobs:
             self._runner().withdraw(job)
 
     def _take(self, replica: Replica) -> bool:
-        took = self._runner().take_over(
-            replica.job, replica.document, replica.submitted, replica.deadline, replica.results
-        )
+        """Whether it is live here now."""
+        try:
+            took = self._runner().take_over(
+                replica.job, replica.document, replica.submitted, replica.deadline, replica.results
+            )
+        except Rejected as error:
+            raise Unavailable(f"{replica.job} cannot be run here: {error}") from error
         if took and replica.job not in self._runner().jobs:
             raise Unavailable("the runner is not running")
         return took
