@@ -27,6 +27,7 @@ BENCHMARKS: Final = (
     "mesh-stack",
     "outbox",
     "twin-accuracy",
+    "twin-fleet",
     "twin-links",
     "twin-plans",
     "twin-search",
