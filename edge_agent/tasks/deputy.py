@@ -50,6 +50,7 @@ class _Held:
     blobs: tuple[str, ...]
     owner_seen: float
     told_at: float = 0.0
+    complained_at: float = -STILL_KEPT_S
 
 
 class Deputy:
@@ -196,7 +197,9 @@ class Deputy:
             try:
                 self._step(held, is_live, hears, now)
             except MeshtwinError as error:
-                log.warning("kept-job-stuck", job=held.entry.job, reason=str(error)[:200])
+                if now - held.complained_at > STILL_KEPT_S:
+                    held.complained_at = now
+                    log.warning("kept-job-stuck", job=held.entry.job, reason=str(error)[:200])
 
     def _step(self, held: _Held, is_live: bool, hears: bool, now: float) -> None:
         entry = held.entry

@@ -70,7 +70,7 @@ class LetterPost:
 
 
 class TaskExchange:
-    """What a gateway's tasks need of other machines, and those of it. Run `run()` beside the service."""
+    """What a gateway's tasks need of other machines, and those of it. Runs beside the service."""
 
     def __init__(
         self, own: Party, folder: Path, line: Line, peers: Peers, service: TaskService, clock: Clock
@@ -78,6 +78,7 @@ class TaskExchange:
         """Lets `service` see the other machines; `folder` is for the jobs that are kept for others. Raises
         Misconfigured."""
         self._own = own
+        self._local = service.local
         self._line = line
         self._peers = peers
         self._clock = clock
@@ -94,6 +95,8 @@ class TaskExchange:
         )
         service.remotes = self._remotes.executors
         service.runner.witness = self.owner
+        service.beside.append(self.run)
+        service.told_load, service.account = self.load, self.account
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -102,6 +105,10 @@ class TaskExchange:
             group.create_task(serve(self._line, self._own.site, self.exchange))
             group.create_task(self.deputy.run())
             group.create_task(self.owner.run())
+
+    def load(self) -> TaskLoad:
+        """For the status: what others may count on."""
+        return task_load(self._local.load(), self.exchange.host.waiting)
 
     def account(self) -> dict[str, Any]:
         """How it stands, for people."""
@@ -126,13 +133,6 @@ class TaskExchange:
             "rejected": {reason.value: count for reason, count in exchange.rejected.items()},
             "letters_dropped": self._line.post.dropped + self._line.letters.dropped,
         }
-
-    async def _serve(self) -> None:
-        await serve(self._line, self._own.site, self.exchange)
-
-    async def _keep_for_others(self) -> None:
-        self.deputy.recover()
-        await self.deputy.run()
 
     def _live(self) -> set[str]:
         return {status.gateway for status in self._peers.table.live(self._clock.monotonic())}
