@@ -16,7 +16,7 @@ from common.clock import Clock
 from common.errors import Rejected, RejectReason
 from common.exchange.exchange import Exchange
 from common.exchange.messages import Forget, HandOver, Keep, Kept, Letter, Party, TakenOver
-from common.messages import TaskLoad
+from common.messages import JobStanding, TaskLoad
 from common.taskgraph.executor import Load
 from common.tasks import together
 from common.topics import Channel
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edge_agent.tasks.service import TaskService
 
 MOST_SPEEDS: Final = 64
+MOST_JOBS: Final = 32
 
 
 class Line(Protocol):
@@ -96,6 +97,9 @@ class TaskExchange:
         service.remotes = self._remotes.executors
         service.runner.witness = self.owner
         service.beside.append(self.run)
+        service.told_load = self.load
+        service.account = self.account
+        self._service = service
         service.told_load, service.account = self.load, self.account
 
     async def run(self) -> None:
@@ -109,6 +113,28 @@ class TaskExchange:
     def load(self) -> TaskLoad:
         """For the status: what others may count on."""
         return task_load(self._local.load(), self.exchange.host.waiting)
+
+    def load(self) -> TaskLoad:
+        """For the status: what others may count on."""
+        return task_load(self._service.local.load(), self.exchange.host.waiting)
+
+    def standings(self) -> list[JobStanding]:
+        """The most urgent live jobs, for the status."""
+        jobs = sorted(
+            self._service.runner.jobs.values(), key=lambda job: (-job.row.priority, job.row.submitted)
+        )
+        return [
+            JobStanding(
+                id=job.row.id,
+                name=job.row.name,
+                done=job.progress.done,
+                running=len(job.running),
+                tasks=len(job.progress.standings),
+                late=job.row.late,
+                deputy=self.owner.deputy_of(job.row.id),
+            )
+            for job in jobs[:MOST_JOBS]
+        ]
 
     def account(self) -> dict[str, Any]:
         """How it stands, for people."""
