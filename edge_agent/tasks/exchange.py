@@ -79,7 +79,6 @@ class TaskExchange:
         """Lets `service` see the other machines; `folder` is for the jobs that are kept for others. Raises
         Misconfigured."""
         self._own = own
-        self._local = service.local
         self._line = line
         self._peers = peers
         self._clock = clock
@@ -97,8 +96,6 @@ class TaskExchange:
         service.remotes = self._remotes.executors
         service.runner.witness = self.owner
         service.beside.append(self.run)
-        service.told_load = self.load
-        service.account = self.account
         self._service = service
         service.told_load, service.account = self.load, self.account
 
@@ -109,10 +106,6 @@ class TaskExchange:
             group.create_task(serve(self._line, self._own.site, self.exchange))
             group.create_task(self.deputy.run())
             group.create_task(self.owner.run())
-
-    def load(self) -> TaskLoad:
-        """For the status: what others may count on."""
-        return task_load(self._local.load(), self.exchange.host.waiting)
 
     def load(self) -> TaskLoad:
         """For the status: what others may count on."""
