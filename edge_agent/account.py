@@ -19,6 +19,7 @@ from edge_agent.observe.host import HostObserver
 from edge_agent.share.mqtt import BrokerLine
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.peers import SitePeers
+from edge_agent.tasks.reception import TaskReception
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Account:
     host: HostObserver
     models: ModelSupply
     renewal: Renewal
+    tasks: TaskReception
 
     def status(self) -> Status:
         """What peers and the coordinator hear."""
@@ -67,6 +69,7 @@ class Account:
             models=self.models.states(),
             homes=homes,
             relays=sorted(self.agent.site.relays()),
+            tasks=self.tasks.load(),
             tier=self.config.tier,
         )
 
@@ -76,10 +79,12 @@ class Account:
         return {
             **self.agent.summary(),
             "tier": self.config.tier,
+            **({"mesh": "none"} if self.config.tier == "mec" else {}),
             "models": [state.model_dump() for state in self.models.states()],
             "version": __version__,
             "broker": self._broker(),
             "certificate": self.renewal.summary(),
+            "tasks": self.tasks.summary(),
             "peers": {name: name in view.live for name in sorted(view.known)},
             "outbox": {
                 "epoch": f"{self.outbox.epoch:016x}",

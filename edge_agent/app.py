@@ -16,6 +16,7 @@ from common.logs import get_logger
 from common.mesh.addresses import show
 from common.mesh.cdb import SiteFile
 from common.mesh.site_changes import SiteChanges
+from common.messages import TaskLoad
 from common.notify import Notifier, from_environment
 from common.topics import Channel
 from edge_agent.account import Account
@@ -42,10 +43,12 @@ from edge_agent.share.outbox import Outbox
 from edge_agent.share.peers import SitePeers
 from edge_agent.share.session import Endpoint
 from edge_agent.supervisor import Supervisor, single_instance, stopped_by_signals
+from edge_agent.tasks.reception import TaskReception
 from firmware_bridge.link import KeyKeeper, Troubled
 
 if TYPE_CHECKING:
     from edge_agent.nodes.desk import Desk
+    from edge_agent.tasks.service import TaskService
 
 log = get_logger(__name__)
 
@@ -101,6 +104,7 @@ class _Running:
         self._instructions = self._instructions_taken()
         self._watch = None if site_file is None else self._site_watch(site_file)
         self._nodes = Reception(self._open_desk)
+        self._tasks = self._task_reception()
         self._account = self._own_account()
         self._api = self._local_api()
         self._heartbeat = Heartbeat(notifier, clock, self._api.serving.is_set, self._account.story)
@@ -174,10 +178,12 @@ class _Running:
             self._host,
             self._models,
             self._renewal,
+            self._tasks,
         )
 
     def _local_api(self) -> LocalApi:
         questions = {"ping": self._ping, "relay": self._relay, **self._nodes.questions()}
+        questions |= self._tasks.questions()
         return LocalApi(self._config.socket, {"status": self._summary}, questions=questions)
 
     def supervised(self) -> Supervisor:
@@ -200,6 +206,7 @@ class _Running:
         if self._watch is not None:
             supervisor.optional("site-file", self._watch.run)
         supervisor.optional("nodes", self._nodes.run)
+        supervisor.optional("tasks", self._tasks.run)
         supervisor.optional("api", self._api.run)
         supervisor.optional("models", self._models.run)
         supervisor.optional("instructions", self._instructions.run)
@@ -232,6 +239,26 @@ class _Running:
             self._clock,
             self._agent.announce,
         )
+
+    def _task_reception(self) -> TaskReception:
+        section, folder = self._config.tasks, self._config.gateway.state_dir / "tasks"
+        if not section.enabled:
+            return TaskReception(None, lambda: False, self._line.letters.wait, None)
+        closed = TaskLoad(slots=section.slots, watts=section.watts, memory_bytes=section.memory_mib << 20)
+        return TaskReception(self._open_tasks, (folder / "jobs.db").exists, self._line.letters.wait, closed)
+
+    def _open_tasks(self) -> TaskService:
+        # Late: see `TaskReception`.
+        from common.exchange.messages import Party
+        from edge_agent.tasks.exchange import TaskExchange
+        from edge_agent.tasks.service import TaskService
+
+        gateway, announce, warn = self._config.gateway, self._agent.announce, self._agent.warn
+        folder, host = gateway.state_dir / "tasks", lambda: self._host.last
+        service = TaskService(self._config.tasks, gateway.id, folder, self._clock, announce, warn, host)
+        own = Party(gateway.site, gateway.id)
+        TaskExchange(own, folder / "kept", self._line, self._peers, service, self._clock)
+        return service
 
     async def _take_over_site(self) -> None:
         # A virtual site has no file to take over.

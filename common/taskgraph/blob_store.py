@@ -52,6 +52,12 @@ class BlobStore:
         """What is held."""
         return sum(self._sizes.values())
 
+    @property
+    def free_bytes(self) -> int:
+        """What could be put in, evicting all that nobody pins."""
+        held = sum(size for digest, size in self._sizes.items() if self._pins[digest])
+        return max(0, self.cap_bytes - held)
+
     def put(self, data: bytes) -> str:
         """Keep it; its digest. Raises Rejected(OVERSIZED), Refused(DISK)."""
         digest = sha256(data).hexdigest()

@@ -35,3 +35,9 @@ class Inbox(Generic[T]):
             self._filled.clear()
             await self._filled.wait()
         return self._items.popleft()
+
+    async def wait(self) -> None:
+        """Return once there is something; it stays."""
+        while not self._items:
+            self._filled.clear()
+            await self._filled.wait()

@@ -45,7 +45,7 @@ class Attempts:
         limits: TaskLimits,
         clock: Clock,
         tally: Tally,
-        witness: Witness,
+        witness: Callable[[], Witness],
         live: Callable[[Job], bool],
         wake: Callable[[], None],
     ) -> None:
@@ -73,7 +73,7 @@ class Attempts:
         if not free:
             return True
         planned = job.plan.tasks
-        if any(name not in planned or planned[name].machine not in executors for name in ready):
+        if not any(name in planned and planned[name].machine in executors for name in ready):
             job.replan = True
         fit = [name for name in ready if name in planned and planned[name].machine in free]
         started = 0
@@ -177,7 +177,7 @@ class Attempts:
             self._learn(standing, executor, request, result, now)
             job.pin(self._blobs, result.outputs.values())
             self._store.record(result)
-            self._witness.result(result)
+            self._witness().result(result)
         else:
             job.replan = True
         job.progress.take(result, now)

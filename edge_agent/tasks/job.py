@@ -24,6 +24,7 @@ class Job:
     begun: float
     deadline: float | None = None
     plan: Plan | None = None
+    first_plan: Plan | None = None
     planned_at: float = 0.0
     planning: bool = False
     """A plan is being made in a thread."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +21,7 @@ from common.kinds.worker_process import Outcome, WorkerProcess
 from common.taskgraph.blob_store import BlobStore, copy_plain
 from common.taskgraph.executor import Load, Refusal, Refused, Tier
 from common.taskgraph.wire import FailureReason, TaskLimits, TaskRequest, TaskResult
+from edge_agent.tasks.admission import Ceilings, Machine, check_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,6 +71,9 @@ class LocalExecutor:
         self.tally = Tally()
         self.speed: Mapping[str, float] = {}
         """By kind, as `Load.speed`: whoever learns costs sets it."""
+        self.machine: Callable[[], Machine] = Machine
+        """How the gateway itself stands, tasks apart: whoever measures it sets it."""
+        self.ceilings = Ceilings()
         self._store = store
         self._folder = folder
         self._allowance = allowance
@@ -93,6 +97,14 @@ class LocalExecutor:
             watts=allowance.watts,
             memory_bytes=allowance.limits.memory_bytes,
         )
+
+    def admit(self, request: TaskRequest, waiting: int = 0) -> None:
+        """Whether another gateway's task may come now, beside `waiting` that were let in before. Raises
+        Refused."""
+        most, load = self._allowance.limits.memory_bytes, self.load()
+        wanted = request.limits.memory_bytes
+        machine = replace(self.machine(), slots=load.slots, queued=load.queued + waiting)
+        check_task(wanted, most, machine, self.ceilings)
 
     async def run(self, request: TaskRequest) -> TaskResult:
         """See `Executor`. Raises Refused: STOPPING, or QUEUE when too many wait already."""

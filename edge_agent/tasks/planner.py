@@ -98,6 +98,7 @@ class Planner:
             job.plan, job.waits_for = None, found
         else:
             job.plan, job.waits_for = found, ""
+            job.first_plan = job.first_plan or found
             self._tally.plans += 1
             if job.promised_s is None:
                 job.promised_s = self._clock.monotonic() - job.begun + found.finish_s
@@ -108,7 +109,9 @@ class Planner:
 
     def _work(self, job: Job, present: frozenset[str]) -> planning.Work:
         standings = job.progress.standings
-        left = [standings[name].task for name in job.progress.order if _open(standings[name])]
+        left = [standings[name].task for name in job.progress.order if _open(standings[name])][
+            : planning.WINDOW
+        ]
         now = self._clock.monotonic()
         done: dict[str, dict[str, int]] = {}
         barred: dict[str, frozenset[str]] = {}

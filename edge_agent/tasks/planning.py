@@ -27,8 +27,11 @@ HERE: Final = "here"
 MAX_MACHINES: Final = 15
 """Each has a channel of its own, of which an instance has so many."""
 
-SEARCHED_TASKS: Final = 200
-"""Beyond, a graph is listed rather than searched: its plan would be out of date before it was good."""
+WINDOW: Final = 2000
+"""Tasks that are planned at once, the first in topological order; the others when their time has come."""
+
+EXPLAINED_TASKS: Final = 500
+"""Beyond, what a plan was made of is not kept."""
 
 SEARCH_S: Final = 0.5
 EXPLAINED_S: Final = 0.1
@@ -142,15 +145,13 @@ def plan(work: Work, machines: Sequence[Machine], learned: Costs, seed: int = 0)
     """
     chosen = [*machines[:1], *(m for m in machines[1:] if m.load.slots)][: MAX_MACHINES + 1]
     instance = Instance.parse(_document(work, chosen, learned))
-    searched = len(work.order) <= SEARCHED_TASKS
-    budget = Budget(seconds=SEARCH_S) if searched else Budget(evaluations=1, seconds=SEARCH_S)
     made = monotonic()
-    found = schedule(instance, budget=budget, seed=seed, loads=_loads(work, chosen))
+    found = schedule(instance, budget=Budget(seconds=SEARCH_S), seed=seed, loads=_loads(work, chosen))
     tasks = {}
     for rank, row in enumerate(sorted(found.assignments, key=lambda row: (row.start_ms, row.finish_ms))):
         if row.task not in (SOURCE, SINK):
             tasks[row.task[1:]] = Planned(row.node, row.start_ms / 1000, row.finish_ms / 1000, rank)
-    keep = searched
+    keep = len(tasks) <= EXPLAINED_TASKS
     return Plan(
         tasks,
         found.finish_ms / 1000,

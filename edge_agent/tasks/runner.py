@@ -27,10 +27,15 @@ from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.job import Job, NoWitness, Tally, Witness
 from edge_agent.tasks.job_store import JobRow, JobState, JobStore
 from edge_agent.tasks.planner import Planner
+from edge_agent.tasks.planning import Plan
 from edge_agent.tasks.progress import Progress, TaskState
 
 TICK_S: Final = 0.5
 """Between two looks at deadlines, and at machines that come and go."""
+
+PAST_PLANS: Final = 20
+ASIDE_BYTES: Final = 32 << 10
+"""A longer document is checked in a thread: ten thousand tasks take the better part of a second."""
 
 log = get_logger(__name__)
 
@@ -59,6 +64,8 @@ class Runner:
         self.witness = witness or NoWitness()
         self._wake = asyncio.Event()
         self.jobs: dict[str, Job] = {}
+        self.past: dict[str, tuple[Plan | None, Plan | None]] = {}
+        """First and last plan of the jobs that ended lately."""
         self.tally = Tally()
         self._planner = Planner(executors, costs, find, blobs, clock, self.tally)
         self._attempts = Attempts(
@@ -70,7 +77,7 @@ class Runner:
             limits,
             clock,
             self.tally,
-            self.witness,
+            lambda: self.witness,
             live=lambda job: self.jobs.get(job.row.id) is job,
             wake=self.wake,
         )
@@ -115,13 +122,19 @@ class Runner:
 
         Raises Rejected (`checked`), Unavailable (the disk refuses).
         """
-        graph, order = self.checked(document)
+        if len(document) < ASIDE_BYTES:
+            graph, order = self.checked(document)
+        else:
+            graph, order = await asyncio.to_thread(self.checked, document)
         now = self._clock.wall()
         deadline = None if graph.deadline_s is None else now + graph.deadline_s
         row = JobRow(job, graph.name, JobState.LIVE, now, deadline, graph.priority, tasks=len(graph.tasks))
         if self._store.add(row, document):
-            await self.witness.accepted(job, document)
-            self._adopt(row, graph, order, {})
+            try:
+                await self.witness.accepted(job, document)
+            finally:
+                # Stored is taken, also when whoever submits has gone meanwhile.
+                self._adopt(row, graph, order, {})
         known = self._store.row(job)
         assert known is not None
         return known
@@ -163,6 +176,13 @@ class Runner:
         if held is not None:
             self._end(held, JobState.CANCELLED, reason)
         return held is not None
+
+    def withdraw(self, job: str) -> None:
+        """Stop a job and forget it, without telling anybody: it is another gateway's."""
+        held = self.jobs.pop(job, None)
+        if held is not None:
+            self._release(held)
+        self._store.remove(job)
 
     def wake(self) -> None:
         """Something may have changed: look again soon."""
@@ -237,15 +257,25 @@ class Runner:
         took = self._clock.monotonic() - job.begun
         first = self._store.end(job.row.id, state, self._clock.wall(), reason, job.promised_s)
         del self.jobs[job.row.id]
-        for task in list(job.running.values()):
-            task.cancel()
-        self._blobs.unpin(job.pinned)
-        job.pinned = set()
+        self._release(job)
         self._count(state)
+        self._remember(job)
         if first and (row := self._store.row(job.row.id)) is not None:
             self.witness.ended(row)
             self._announce(f"job-{state.value}", job=row.id, name=row.name, reason=reason[:200], took_s=took)
         job.note()
+
+    def _release(self, job: Job) -> None:
+        for task in list(job.running.values()):
+            task.cancel()
+        self._blobs.unpin(job.pinned)
+        job.pinned = set()
+
+    def _remember(self, job: Job) -> None:
+        """Its plans, for whoever asks why."""
+        self.past[job.row.id] = (job.first_plan, job.plan)
+        while len(self.past) > PAST_PLANS:
+            del self.past[next(iter(self.past))]
 
     def _count(self, state: JobState) -> None:
         self.tally.jobs_done += state is JobState.DONE

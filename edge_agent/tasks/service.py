@@ -1,0 +1,168 @@
+"""The parts that run tasks on this gateway, put together. Made when tasks are first asked for, or were left
+over; `reception` sees to that.
+
+Other machines come in by `remotes`, and by `runner.witness` who keeps the jobs besides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from common.clock import Clock
+from common.errors import Corrupt, Misconfigured
+from common.files import make_folder
+from common.kinds import catalogue
+from common.kinds.kind import MIB
+from common.logs import get_logger
+from common.messages import TaskLoad
+from common.taskgraph.blob_store import BlobStore
+from common.taskgraph.executor import Executor
+from common.taskgraph.wire import TaskLimits
+from common.tasks import together
+from edge_agent import state_file
+from edge_agent.config import TasksSection
+from edge_agent.tasks.admission import Machine
+from edge_agent.tasks.costs import Costs
+from edge_agent.tasks.desk import Desk
+from edge_agent.tasks.job_store import open_store
+from edge_agent.tasks.local import Allowance, LocalExecutor
+from edge_agent.tasks.runner import Runner
+
+SAVE_S: Final = 30.0
+"""Between two looks whether what was learned of costs should be written down."""
+
+JOBS_FILE: Final = "jobs.db"
+log = get_logger(__name__)
+
+
+class TaskService:
+    """Run `run()`. `gateway` is this machine's name, `folder` its own for tasks.
+
+    Raises Misconfigured or Unavailable when the disk refuses.
+    """
+
+    def __init__(
+        self,
+        section: TasksSection,
+        gateway: str,
+        folder: Path,
+        clock: Clock,
+        announce: Callable[..., None],
+        warn: Callable[..., None] = lambda event, **fields: None,
+        host: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        """`host` tells the last measurements of the machine, as `observe.host` names them."""
+        self.clock = clock
+        self._host = host
+        self._warn = warn
+        self._costs_file = make_folder(folder) / "costs.json"
+        limits = TaskLimits(
+            memory_bytes=section.memory_mib * MIB,
+            cpu_s=section.cpu_s,
+            wall_s=section.wall_s,
+            output_bytes=section.output_mib * MIB,
+        )
+        self.gateway = gateway
+        self.costs = self._costs_read()
+        self.blobs = BlobStore(folder / "blobs", section.store_mib * MIB)
+        self.store, damaged = open_store(folder / JOBS_FILE)
+        if damaged:
+            warn("jobs-lost", reason="the file of jobs was damaged; it is kept as jobs.db.corrupt")
+        allowance = Allowance(section.slots, limits, section.watts)
+        self.local = LocalExecutor(gateway, self.blobs, folder / "work", allowance, clock)
+        self.local.machine = self._machine
+        self.remotes: Callable[[], Sequence[Executor]] = tuple
+        """The other machines that there are now."""
+        self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        """What else runs for as long as the service does: the exchange with other machines."""
+        self.runner = Runner(
+            self.store, self.blobs, self.executors, self.costs, catalogue.find, limits, clock, announce
+        )
+        self.desk = Desk(self)
+        self.told_load: Callable[[], TaskLoad | None] = lambda: None
+        """What the status tells others; None where nobody else's tasks are run."""
+        self.account: Callable[[], Mapping[str, Any]] = dict
+        """How the exchange with other machines stands, for people."""
+
+    def executors(self) -> list[Executor]:
+        """All machines that there are now, this one first."""
+        return [self.local, *self.remotes()]
+
+    async def run(self) -> None:
+        """Run jobs until cancelled; the workers end with it. Raises Unavailable or Corrupt (the file of jobs:
+        make a new service)."""
+        self._share_speeds()
+        try:
+            async with together() as group:
+                group.create_task(self.runner.run())
+                group.create_task(self.local.run_upkeep())
+                group.create_task(self.desk.run())
+                for part in self.beside:
+                    group.create_task(part())
+                while True:
+                    await self.clock.sleep(SAVE_S)
+                    self._save_costs()
+        finally:
+            await self.local.close()
+            self._save_costs()
+            self.store.close()
+
+    def machine(self) -> Machine:
+        """How this machine stands, for admission."""
+        return self._machine()
+
+    def summary(self) -> dict[str, Any]:
+        """For `edge-agent status`."""
+        load, tally = self.local.load(), self.runner.tally
+        return {
+            "live_jobs": len(self.runner.jobs),
+            "slots": load.slots,
+            "busy": load.busy,
+            "queued": load.queued,
+            "jobs_done": tally.jobs_done,
+            "jobs_failed": tally.jobs_failed,
+            "jobs_late": tally.jobs_late,
+            "reruns": tally.reruns,
+            "tasks_done": self.local.tally.done,
+            "tasks_failed": dict(self.local.tally.failed),
+            "store_mib": round(self.blobs.used_bytes / MIB, 1),
+            **self.account(),
+        }
+
+    def _machine(self) -> Machine:
+        host, load = self._host(), self.local.load()
+        cpu = host.get("cpu_percent")
+        if cpu is not None:
+            # Tasks are not to keep tasks out: slots do that.
+            cpu -= 100.0 * load.busy / (os.cpu_count() or 1)
+        return Machine(
+            cpu_percent=cpu,
+            memory_percent=host.get("memory_percent"),
+            slots=load.slots,
+            queued=load.queued,
+            live_jobs=len(self.runner.jobs),
+            store_free_bytes=self.blobs.free_bytes,
+        )
+
+    def _share_speeds(self) -> None:
+        self.local.speed = self.costs.speeds(self.gateway)
+
+    def _costs_read(self) -> Costs:
+        try:
+            return Costs.of(state_file.load(self._costs_file) or {})
+        except Corrupt as error:
+            self._warn("costs-lost", reason=str(error))
+            return Costs()
+
+    def _save_costs(self) -> None:
+        if not self.costs.learned:
+            return
+        self._share_speeds()
+        try:
+            state_file.save(self._costs_file, self.costs.document())
+            self.costs.learned = 0
+        except Misconfigured as error:
+            log.warning("costs-not-saved", reason=error.problem)
