@@ -29,6 +29,7 @@ from edge_agent.client import ask
 from edge_agent.config import AgentConfig, check_files, load_config
 from edge_agent.nodes.cli import nodes
 from edge_agent.status_page import picture
+from edge_agent.tasks.cli import tasks
 
 DEFAULT_CONFIG = Path("/etc/meshtwin/agent.toml")
 WATCH_S = 2.0
@@ -48,6 +49,7 @@ app = typer.Typer(
     epilog=EXIT_CODES,
 )
 app.add_typer(nodes)
+app.add_typer(tasks)
 
 
 class OnOff(StrEnum):
