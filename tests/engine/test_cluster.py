@@ -6,11 +6,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from common.errors import Misconfigured, Rejected, Unavailable
 from coordinator.broker.process import free_port
@@ -28,14 +33,18 @@ ROOT = Path(__file__).parents[2]
 class Dask:
     """A scheduler, and workers as many as wanted."""
 
-    def __init__(self, folder: Path) -> None:
-        self.url = f"tcp://127.0.0.1:{free_port()}"
+    def __init__(self, folder: Path, tls: Mapping[str, Path]) -> None:
+        self.url = f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}"
+        options = {"ca": "--tls-ca-file", "certificate": "--tls-cert", "key": "--tls-key"}
+        self._tls = [word for name, path in tls.items() for word in (options[name], str(path))]
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def scheduler(self) -> None:
         port = self.url.rpartition(":")[2]
-        self._start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard", "--no-show")
+        protocol = self.url.partition(":")[0]
+        words = ("--host", "127.0.0.1", "--port", port, "--protocol", protocol, "--no-dashboard", "--no-show")
+        self._start("scheduler", *words)
 
     def worker(self) -> None:
         words = ("--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard", "--memory-limit", "0")
@@ -46,7 +55,7 @@ class Dask:
         with log:
             self._processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "dask", *words],
+                    [sys.executable, "-m", "dask", *words, *self._tls],
                     cwd=self._folder,
                     env={
                         **os.environ,
@@ -70,9 +79,9 @@ class Dask:
 
 
 @contextmanager
-def dask(folder: Path, workers: int = 2) -> Iterator[Dask]:
+def dask(folder: Path, workers: int = 2, tls: Mapping[str, Path] | None = None) -> Iterator[Dask]:
     with ExitStack() as stack:
-        made = Dask(folder)
+        made = Dask(folder, tls or {})
         stack.callback(made.end)
         made.scheduler()
         for _ in range(workers):
@@ -125,6 +134,46 @@ def test_a_cluster_does_what_processes_here_do(tmp_path: Path) -> None:
         cluster.worker()
         until(lambda: answers(engine), "a new scheduler")
         assert engine.describe().problem == ""
+
+
+def certificates(folder: Path) -> dict[str, Path]:
+    """An authority, and one certificate for all: everybody here is 127.0.0.1."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "cluster")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = {"ca": folder / "ca.pem", "certificate": folder / "cert.pem", "key": folder / "key.pem"}
+    for which in ("ca", "certificate"):
+        files[which].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files["key"].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return files
+
+
+def test_a_cluster_is_reached_by_tls_and_only_by_those_who_have_a_certificate(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "foreign").mkdir()
+    own, foreign = certificates(tmp_path / "own"), certificates(tmp_path / "foreign")
+    with dask(tmp_path, workers=1, tls=own) as cluster:
+        with open_engine(EngineSettings.model_validate({"url": cluster.url, **own})) as engine:
+            until(lambda: answers(engine), "a worker")
+        stranger = EngineSettings.model_validate({"url": cluster.url, **foreign})
+        with open_engine(stranger) as engine, pytest.raises(Unavailable, match="cannot be reached"):
+            engine.call(jobs.double, 21)
 
 
 def test_a_scheduler_without_workers_is_told_from_one_that_works(tmp_path: Path) -> None:
