@@ -138,7 +138,7 @@ class Fleet:
             status = await self.ask_agent(gateway, "status")
         except MeshtwinError:
             return False
-        return status.get("mesh") == "up"
+        return status.get("mesh") in ("up", "none")
 
 
 def program(name: str, *arguments: str) -> list[str]:
