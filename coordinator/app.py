@@ -66,6 +66,7 @@ from coordinator.version import meshtwin_version
 
 REFRESH_S: Final = 6 * 3600.0
 API_S: Final = 5.0
+JUDGED_ON_CLUSTER: Final = 9
 TASK_WALL_S: Final = 840.0
 """The engine's own limit comes after it."""
 
@@ -200,7 +201,9 @@ class _Twins:
 
 def _twins(paths: StatePaths, repository: Repository, ingest: Ingest, clock: Clock, engine: Engine) -> _Twins:
     fleet = FleetView(paths.fleet)
-    at_once = max(1, engine.describe().workers)
+    # One worker is left for questions; a cluster, which counts none, has plenty.
+    workers = engine.describe().workers or JUDGED_ON_CLUSTER
+    at_once = max(1, workers - 1)
     mirror = Mirror(repository, clock, engine, judged_at_once=at_once)
     desk = TwinDesk(mirror, Shelf(paths.recipes), repository, clock, engine.call)
     commands = CommandDesk(ingest, repository, lambda gateway: fleet.current().site_of(gateway), clock)

@@ -25,6 +25,9 @@ from coordinator.engine.lane import GRACE_S, Lane
 MOST_WAITING: Final = 256
 IDLE_S: Final = 180.0
 LIMIT_S: Final = 900.0
+MOST_JOBS: Final = 1000
+"""A process that did so many is replaced, whatever its libraries forgot to give back."""
+
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
 
@@ -44,6 +47,7 @@ class _Feeder:
 
     inbox: SimpleQueue[_Job | None] = field(default_factory=SimpleQueue)
     lane: Lane | None = None
+    jobs: int = 0
     thread: Thread | None = None
 
 
@@ -198,6 +202,9 @@ class Processes(Engine):
             job.future.set_result(value)
         else:
             job.future.set_exception(value)
+        feeder.jobs += 1
+        if feeder.jobs % MOST_JOBS == 0:
+            self._drop(feeder)
 
     def _lost(self, job: _Job, error: Exception) -> None:
         closing = self._closing.is_set()

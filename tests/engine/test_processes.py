@@ -17,7 +17,7 @@ import pytest
 
 from common.errors import Misconfigured, Rejected, RejectReason, Unavailable
 from coordinator.config import EngineSettings
-from coordinator.engine import JobTooLong, WorkerDied, fresh_process, open_engine
+from coordinator.engine import JobTooLong, WorkerDied, fresh_process, open_engine, processes
 from coordinator.engine.processes import Processes
 from tests.engine import jobs
 
@@ -261,3 +261,11 @@ def test_one_long_job_gets_a_process_of_its_own() -> None:
     with fresh_process() as engine:
         assert engine.call(jobs.environment, "OMP_NUM_THREADS") == os.environ.get("OMP_NUM_THREADS")
         assert engine.describe().workers == 1
+
+
+def test_a_process_that_did_very_much_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "MOST_JOBS", 3)
+    with Processes(1) as engine:
+        pids = [engine.call(jobs.pid) for _ in range(6)]
+        assert [len(set(pids[:3])), len(set(pids[3:])), len(set(pids))] == [1, 1, 2]
+        assert engine.describe().died == 0
