@@ -70,6 +70,7 @@ class Account:
             homes=homes,
             relays=sorted(self.agent.site.relays()),
             tasks=self.tasks.load(),
+            jobs=self.tasks.jobs(),
             tier=self.config.tier,
         )
 

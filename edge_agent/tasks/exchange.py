@@ -97,7 +97,7 @@ class TaskExchange:
         service.runner.witness = self.owner
         service.beside.append(self.run)
         self._service = service
-        service.told_load, service.account = self.load, self.account
+        service.told_load, service.told_jobs, service.account = self.load, self.standings, self.account
 
     async def run(self) -> None:
         """Serve until cancelled."""

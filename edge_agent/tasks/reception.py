@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from common.errors import NotSupported
-from common.messages import TaskLoad
+from common.messages import JobStanding, TaskLoad
 from edge_agent.api import Question
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class TaskReception:
     def load(self) -> TaskLoad | None:
         """For the status; None where no tasks are run."""
         return self._closed_load if self._service is None else self._service.told_load()
+
+    def jobs(self) -> list[JobStanding]:
+        """The live jobs, for the status."""
+        return [] if self._service is None else self._service.told_jobs()
 
     def summary(self) -> dict[str, Any] | None:
         """For `edge-agent status`; None while nothing is open."""

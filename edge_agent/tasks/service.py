@@ -17,7 +17,7 @@ from common.files import make_folder
 from common.kinds import catalogue
 from common.kinds.kind import MIB
 from common.logs import get_logger
-from common.messages import TaskLoad
+from common.messages import JobStanding, TaskLoad
 from common.taskgraph.blob_store import BlobStore
 from common.taskgraph.executor import Executor
 from common.taskgraph.wire import TaskLimits
@@ -84,6 +84,8 @@ class TaskService:
         self.desk = Desk(self)
         self.told_load: Callable[[], TaskLoad | None] = lambda: None
         """What the status tells others; None where nobody else's tasks are run."""
+        self.told_jobs: Callable[[], list[JobStanding]] = list
+        """The live jobs as the status tells them."""
         self.account: Callable[[], Mapping[str, Any]] = dict
         """How the exchange with other machines stands, for people."""
 
