@@ -269,15 +269,33 @@ class ProbeSchedule:
     """
 
     JITTER: Final = 0.04
+    FIRST: Final = (0.5, 1.0)
+    """Shares of a new period between which its first interval lies: nodes that change together spread out."""
 
     def __init__(self, period: float, now: float, random: Random) -> None:
         self._period = period
         self._random = random
         self._beat = now + random.uniform(0.0, period)
+        self._changed = False
         self.due = self._beat
+        self.promised = period
+        """From the last probe to the next one, in seconds: what that probe has to say."""
+
+    def change(self, period: float, now: float) -> None:
+        """Another period from now on. The next probe comes when it was promised, or sooner: it tells the new
+        period, and until neighbours have heard of that, they would miss a probe that takes longer."""
+        self._period, self._changed = period, True
+        self._beat = min(self._beat, now + self._random.uniform(0.0, period))
+        self.due = min(self.due, max(self._beat, now))
 
     def advance(self, now: float) -> None:
-        """The probe of `due` was sent at `now`. Beats that a stalled process slept through are skipped."""
-        behind = max(0, int((now - self._beat) / self._period))
-        self._beat += (behind + 1) * self._period
+        """The probe of `due` is sent at `now`. Beats that a stalled process slept through are skipped."""
+        self.promised = self._period
+        if self._changed:
+            self._changed = False
+            self.promised = self._period * self._random.uniform(*self.FIRST)
+            self._beat = now + self.promised
+        else:
+            behind = max(0, int((now - self._beat) / self._period))
+            self._beat += (behind + 1) * self._period
         self.due = self._beat + self._random.uniform(0.0, self.JITTER * self._period)

@@ -40,6 +40,9 @@ WAITS: Final = 0.9
 SPREAD: Final = 0.1
 """Variance of PDRs among the links of a site: no error is greater than that of knowing nothing."""
 
+YOUNG: Final = 0.25
+"""Of the time that a site was watched, a report may cover so much."""
+
 MEAN_OF_SPREAD: Final = 0.8
 """Mean absolute value of a normal, in standard deviations."""
 
@@ -79,11 +82,12 @@ class Surroundings:
 class Variability:
     """How links behave. `share` of them vary at all; the others are always heard, or hardly ever. Of those
     that do, `noise` is the variance of a PDR that one single probe told of, and `drift_per_s` the variance
-    that a PDR gathers in a second."""
+    that a PDR gathers in a second. They are watched for `watched_s`: a site that was just met has no past."""
 
     noise: float = 0.1
     drift_per_s: float = 1e-4
     share: float = 0.5
+    watched_s: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,8 @@ def twin_error(pace: Pace, links: Variability) -> float:
     """
     tracked = sqrt(links.noise * links.drift_per_s * pace.period_s)
     waiting = links.drift_per_s * WAITS * pace.window_s
-    forgotten = links.noise * pace.period_s / MEMORY_S
+    remembered_s = min(MEMORY_S, links.watched_s - WAITS * pace.window_s)
+    forgotten = links.noise * pace.period_s / max(pace.period_s, remembered_s)
     variance = tracked + waiting + forgotten
     return links.share * MEAN_OF_SPREAD * sqrt(variance / (1.0 + variance / SPREAD))
 
@@ -146,7 +151,11 @@ def best(site: Surroundings, links: Variability, wish: Wish) -> Pace:
         return _stretched(site, wish)
     if wish.fixed:
         return min(possible, key=lambda pace: pace.report_every)
-    return min(possible, key=lambda pace: cost(pace, site, links, wish.transmissions))
+    # Who has no past yet must hear soon.
+    shortest_s = min(pace.window_s for pace in possible)
+    patience_s = max(shortest_s, YOUNG * links.watched_s)
+    soon = [pace for pace in possible if pace.window_s <= patience_s]
+    return min(soon, key=lambda pace: cost(pace, site, links, wish.transmissions))
 
 
 def settled(now: Pace | None, site: Surroundings, links: Variability, wish: Wish) -> Pace:

@@ -6,6 +6,7 @@ What the best pace is decides `common.policy.monitoring`; this asks it again as 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from typing import Final
 
@@ -90,6 +91,8 @@ class Monitoring:
     def _consider(self) -> None:
         if self._known:
             self._varies = followed(self._varies, variability(self._site.links))
+            watched_s = self._clock.monotonic() - self._site.up_since
+            self._varies = replace(self._varies, watched_s=watched_s)
         self.pace = settled(self.pace, surroundings(self._site), self._varies, self._wish())
 
     def _wish(self) -> Wish:
@@ -129,8 +132,9 @@ def followed(before: Variability, measured: Variability | None) -> Variability:
     """What is believed of links after a measurement, or none."""
     if measured is None:
         return before
-    return Variability(
-        before.noise + FOLLOWS * (measured.noise - before.noise),
-        before.drift_per_s + FOLLOWS * (measured.drift_per_s - before.drift_per_s),
-        before.share + FOLLOWS * (measured.share - before.share),
+    return replace(
+        before,
+        noise=before.noise + FOLLOWS * (measured.noise - before.noise),
+        drift_per_s=before.drift_per_s + FOLLOWS * (measured.drift_per_s - before.drift_per_s),
+        share=before.share + FOLLOWS * (measured.share - before.share),
     )

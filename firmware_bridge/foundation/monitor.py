@@ -6,6 +6,7 @@ What to count and when a neighbour is lost is decided in `neighbours.py`; the me
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import ceil
 from random import Random
 from typing import Final, Protocol
 
@@ -95,9 +96,10 @@ class LinkMonitor:
 
     def apply(self, wanted: MonitorSet) -> MonitorStatus:
         """Take new settings; they hold within half a second."""
-        if wanted.period_units != self.settings.period_units:
-            self._schedule = None
+        before = self.settings.period_units
         self.settings = MonitorStatus(wanted.period_units, wanted.report_every, wanted.transmissions)
+        if self._schedule is not None and wanted.period_units not in (0, before):
+            self._schedule.change(self.settings.period_s, self._clock.monotonic())
         self._probes_to_report = min(self._probes_to_report, wanted.report_every)
         return self.settings
 
@@ -148,9 +150,12 @@ class LinkMonitor:
             await self._send(node, report[1])
 
     async def _probe(self, node: Sender) -> None:
-        settings = self.settings
+        """Send one. Without a schedule it is the last."""
+        promised = 0
+        if self._schedule is not None:
+            promised = max(1, ceil(round(self._schedule.promised / link_monitor.PERIOD_UNIT_S, 6)))
         self._sequence = (self._sequence + 1) & 0xFFFF
-        await self._publish(node, Probe(self._sequence, settings.period_units, settings.transmissions))
+        await self._publish(node, Probe(self._sequence, promised, self.settings.transmissions))
 
     async def _publish(self, node: Sender, message: AccessMessage) -> None:
         try:

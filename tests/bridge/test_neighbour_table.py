@@ -303,3 +303,29 @@ def test_the_schedule_skips_beats_that_a_stalled_process_slept_through() -> None
     first = schedule.due
     schedule.advance(first + 7.5)
     assert first + 8.0 <= schedule.due <= first + 8.05
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0.5, 1.0, 2.0, 5.0, 20.0]), st.floats(0.0, 1.0))
+def test_nobody_misses_a_probe_when_the_period_changes(seed: int, period: float, moment: float) -> None:
+    random = Random(seed)
+    schedule, table = ProbeSchedule(1.0, 0.0, random), NeighbourTable(random)
+    told: list[Doubt | Loss] = []
+    for sequence in range(30):
+        if sequence == 10:
+            schedule.change(period, schedule.due - moment)
+        arrival = schedule.due
+        told += table.tick(arrival)
+        schedule.advance(arrival)
+        table.heard(A, sequence, schedule.promised, 1, arrival)
+    assert told == []
+    assert all(count.heard == count.expected for count in table.take_counts())
+    assert schedule.promised == period
+
+
+def test_nodes_that_change_their_period_together_spread_over_the_new_one() -> None:
+    schedules = [ProbeSchedule(0.5, 0.0, Random(seed)) for seed in range(200)]
+    for schedule in schedules:
+        schedule.change(10.0, 0.2)
+        schedule.advance(schedule.due)
+    dues = [schedule.due for schedule in schedules]
+    assert max(dues) - min(dues) > 4.0

@@ -132,3 +132,12 @@ def test_every_pace_can_be_said_to_nodes(nodes: int, budget: float) -> None:
 
 def test_the_air_time_is_that_of_a_packet_of_a_report() -> None:
     assert pytest.approx(timing.last_packet_bytes(8) * timing.BYTE_MS / 1000.0) == AIR_S
+
+
+def test_a_site_that_was_just_met_is_learnt_faster_and_slower_the_better_it_is_known() -> None:
+    still = Variability(0.1, 1e-6)
+    paces = [best(SITE, replace(still, watched_s=seconds), FREE) for seconds in (30.0, 120.0, 600.0, inf)]
+    windows = [pace.window_s for pace in paces]
+    assert windows == sorted(windows)
+    assert windows[0] <= 60.0
+    assert windows[-1] > 90.0

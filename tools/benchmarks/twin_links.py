@@ -17,6 +17,7 @@ from typing import Any, Final
 from common.averages import mean
 from common.errors import MeshtwinError
 from common.mesh.graph import LinkKey
+from firmware_bridge.access.link_monitor import MonitorSet
 from tools.stage.fleet import Fleet, command
 from tools.stage.scattered import GATEWAY, ScatteredStage
 
@@ -50,7 +51,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--learn-minutes", type=float, default=10.0, help="time to learn (10)")
     group.add_argument("--pings", type=int, default=100, help="round trips a node after the plan (100)")
     group.add_argument("--probe-period", type=float, default=1.0, help="shortest probe period, s (1)")
-    group.add_argument("--longest-period", type=float, default=10.0, help="longest probe period, s (10)")
+    group.add_argument("--longest-period", type=float, default=4.0, help="longest probe period, s (4)")
+    group.add_argument("--report-every", type=int, default=10, help="probes of the shortest report (10)")
     group.add_argument("--probe-transmissions", type=int, default=2, help="transmissions of a probe (2)")
     group.add_argument("--recipe", default="relay-thinning", help="whose plan is applied (relay-thinning)")
 
@@ -62,7 +64,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         folder = Path(name)
         async with (
             Fleet(folder / "f") as fleet,
-            ScatteredStage(folder / "lab", options.nodes, options.seed) as stage,
+            ScatteredStage(folder / "lab", options.nodes, options.seed, _first(options)) as stage,
         ):
             say(f"{options.nodes} real nodes, {len(stage.truth())} links, up in {stage.ready_s:.0f} s")
             await fleet.start()
@@ -71,10 +73,15 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             return await _measured(site, options, minutes)
 
 
+def _first(options: argparse.Namespace) -> MonitorSet:
+    return MonitorSet(round(10 * options.probe_period), options.report_every, options.probe_transmissions)
+
+
 def _monitoring(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "probe_period_s": options.probe_period,
         "longest_probe_period_s": options.longest_period,
+        "report_every": options.report_every,
         "transmissions": options.probe_transmissions,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -175,6 +176,7 @@ def _agent(site: DriftingSite, wish: Wish, minutes: float, seed: int) -> dict[st
         for _ in range(int(ONCE_S / SEGMENT_S)):
             watched.segment()
         varies = followed(varies, variability(watched.view.links))
+        varies = replace(varies, watched_s=watched.now)
         pace = settled(watched.pace, surroundings(watched.view), varies, wish)
         if pace != watched.pace:
             watched.set(pace)

@@ -6,14 +6,19 @@ apart. Relays were chosen as an installer would: more than enough.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 from typing import Any, Final, Self
 
 from common.mesh.configuration import Transmit
 from common.mesh.graph import LinkKey
+from firmware_bridge.access.link_monitor import MONITOR_PROBES, MonitorSet
+from firmware_bridge.access.message import build
+from tools.meshlab.commission import gateway_link
 from tools.meshlab.meshsite import MeshSite
 from tools.meshlab.sitefile import SitePlan
 from tools.meshlab.topology import Pair, Topology
@@ -38,6 +43,8 @@ COVER: Final = 2
 """Relays that every node hears well, where there are as many."""
 
 GATEWAY: Final = "gw-1"
+TOLD: Final = 3
+TOLD_EACH_S: Final = 1.0
 
 
 def scattered(nodes: int, seed: int) -> Topology:
@@ -101,23 +108,34 @@ class ScatteredStage:
 
     name = "hall"
 
-    def __init__(self, folder: Path, nodes: int, seed: int = 1) -> None:
+    def __init__(self, folder: Path, nodes: int, seed: int = 1, monitor: MonitorSet | None = None) -> None:
         self._topology = scattered(nodes, seed)
         relays = relays_of(self._topology) or frozenset()
         self.plan = SitePlan(
             nodes, 1, relays, network_transmit=TRANSMIT, relay_retransmit=TRANSMIT, name="hall"
         )
         self.ready_s = float("nan")
-        self.site = MeshSite(folder, self.plan, self._topology, seed)
+        self._monitor = monitor or MonitorSet(10, 10)
+        self.site = MeshSite(folder, self.plan, Topology.star(nodes), seed)
 
     async def __aenter__(self) -> Self:
+        """While everybody hears the gateway, the monitors are told their first pace: at the one that nodes
+        begin with, a hundred of them would bury their relays before any agent could say a word."""
         begun = time.monotonic()
-        await self.site.__aenter__()
+        async with AsyncExitStack() as stack:
+            site = await stack.enter_async_context(self.site)
+            lab, place = site.lab, site.gateway_state(0)
+            async with gateway_link(lab, site.site, self.plan, 0, place) as link:
+                for _ in range(TOLD):
+                    await link.send(MONITOR_PROBES, build(self._monitor))
+                    await asyncio.sleep(TOLD_EACH_S)
+            await lab.set_topology(self._topology)
+            self._stack = stack.pop_all()
         self.ready_s = time.monotonic() - begun
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self.site.__aexit__(None, None, None)
+        await self._stack.aclose()
 
     @property
     def lamps(self) -> list[int]:
