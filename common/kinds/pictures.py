@@ -59,7 +59,9 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
                 if image.width * image.height > MAX_PIXELS:
                     raise Rejected(RejectReason.OVERSIZED, f"an image of {image.width} x {image.height}")
                 yield image
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise Rejected(RejectReason.OVERSIZED, str(error)[:300]) from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
         raise Rejected(RejectReason.MALFORMED, f"this is no image: {error}"[:300]) from error
 
 

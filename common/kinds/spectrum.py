@@ -49,6 +49,7 @@ def _wav(block: bytes) -> tuple[Samples, float]:
     try:
         with wave.open(io.BytesIO(block)) as file:
             width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
+            promised = file.getnframes() * width * channels
             frames = file.readframes(file.getnframes())
     except (wave.Error, EOFError, ValueError, OverflowError) as error:
         raise Rejected(RejectReason.MALFORMED, f"this is no WAV file: {error}") from error
@@ -57,8 +58,9 @@ def _wav(block: bytes) -> tuple[Samples, float]:
     if width not in kinds or not 0 < channels <= MAX_CHANNELS or rate <= 0:
         raise Rejected(RejectReason.MALFORMED, f"WAV of {channels} channels with {8 * width} bits")
     code, middle, scale = kinds[width]
-    whole = len(frames) // (width * channels) * width * channels
-    flat = (np.frombuffer(frames[:whole], code).astype(np.float32) - middle) / scale
+    if len(frames) != promised:
+        raise Rejected(RejectReason.TRUNCATED, "the WAV file ends before its samples do")
+    flat = (np.frombuffer(frames, code).astype(np.float32) - middle) / scale
     return flat.astype(np.float32).reshape(-1, channels), float(rate)
 
 

@@ -187,7 +187,7 @@ class Attempts:
     ) -> None:
         sizes = {name: self._blobs.size(digest) or 0 for name, digest in request.inputs.items()}
         hint = self._find(request.kind).cost(request.parameters, sizes)
-        self._costs.learn(request.kind, executor.name, hint, result.wall_s)
+        self._costs.learn(request.kind, executor.name, hint, result.wall_s, result.cpu_s)
         if executor.tier is Tier.LOCAL:
             self._costs.learn_extra(executor.name, now - standing.began - result.wall_s)
 

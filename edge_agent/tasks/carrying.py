@@ -31,7 +31,7 @@ def submit(socket: Path, file: Path, quiet: bool = False) -> dict[str, Any]:
     paths = {name: file.parent / name for name in graph.files()}
     for path in paths.values():
         _check(path)
-    with _progress(quiet) as progress:
+    with _progress(quiet or not paths) as progress:
         digests = {name: _sent(socket, path, progress) for name, path in paths.items()}
     document = graph.with_blobs(digests).packed()
     return dict(

@@ -53,15 +53,16 @@ class Costs:
 
     def __init__(self) -> None:
         self._ratios: dict[tuple[str, str], deque[float]] = {}
+        self._cpu: dict[tuple[str, str], deque[float]] = {}
         self._extra: dict[str, deque[float]] = {}
         self.learned = 0
 
-    def learn(self, kind: str, machine: str, hint: Cost, seconds: float) -> None:
-        """A run took `seconds` there."""
-        ratio = log(max(seconds, 1e-6) + OVERHEAD_S) - log(hint.cpu_s + OVERHEAD_S)
-        if not isfinite(ratio):
-            return
-        _kept(self._ratios, (machine, kind)).append(max(-_LIMIT, min(_LIMIT, ratio)))
+    def learn(self, kind: str, machine: str, hint: Cost, seconds: float, cpu_s: float | None = None) -> None:
+        """A run took `seconds` there, and `cpu_s` of them the processor."""
+        for where, took in ((self._ratios, seconds), (self._cpu, cpu_s)):
+            if took is not None and isfinite(took):
+                ratio = log(max(took, 1e-6) + OVERHEAD_S) - log(hint.cpu_s + OVERHEAD_S)
+                _kept(where, (machine, kind)).append(max(-_LIMIT, min(_LIMIT, ratio)))
         self.learned += 1
 
     def learn_extra(self, machine: str, seconds: float) -> None:
@@ -90,6 +91,13 @@ class Costs:
         seconds = max(1e-4, (hint.cpu_s + OVERHEAD_S) * exp(middle) - OVERHEAD_S)
         return Prediction(seconds, spread)
 
+    def predict_cpu_s(self, kind: str, machine: str, hint: Cost, seconds: float) -> float:
+        """CPU time of a run that is expected to take `seconds`: on a busy machine less than those."""
+        known = self._cpu.get((machine, kind))
+        if not known:
+            return seconds
+        return max(0.0, (hint.cpu_s + OVERHEAD_S) * exp(median(known)) - OVERHEAD_S)
+
     def speeds(self, machine: str) -> dict[str, float]:
         """What a machine tells others of itself: the factor of each kind that it has run, and "" for any."""
         found = {kind: exp(median(runs)) for (name, kind), runs in self._ratios.items() if name == machine}
@@ -112,20 +120,18 @@ class Costs:
 
     def document(self) -> dict[str, Any]:
         """For `of`."""
-        rows = [
-            [machine, kind, [round(r, 4) for r in runs]] for (machine, kind), runs in self._ratios.items()
-        ]
-        return {"ratios": rows, "extra": {name: list(values) for name, values in self._extra.items()}}
+        return {
+            "ratios": _rows(self._ratios),
+            "cpu": _rows(self._cpu),
+            "extra": {name: list(values) for name, values in self._extra.items()},
+        }
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Costs:
         """What was learned before. Whatever is no such thing is left out."""
         costs = cls()
-        for row in document.get("ratios", ()):
-            if isinstance(row, list) and len(row) == 3 and isinstance(row[2], list):
-                runs = [float(r) for r in row[2] if isinstance(r, int | float) and abs(r) <= _LIMIT]
-                if runs:
-                    _kept(costs._ratios, (str(row[0])[:64], str(row[1])[:64])).extend(runs)
+        _restore(costs._ratios, document.get("ratios"))
+        _restore(costs._cpu, document.get("cpu"))
         for name, values in dict(document.get("extra", {})).items():
             _kept(costs._extra, str(name)[:64]).extend(float(v) for v in values if 0 <= v <= 60)
         return costs
@@ -141,6 +147,18 @@ class Costs:
     def _any(self, machine: str) -> float:
         runs = (ratios for (name, _), ratios in self._ratios.items() if name == machine)
         return median(chain.from_iterable(runs))
+
+
+def _rows(where: Mapping[tuple[str, str], deque[float]]) -> list[Any]:
+    return [[machine, kind, [round(r, 4) for r in runs]] for (machine, kind), runs in where.items()]
+
+
+def _restore(where: dict[tuple[str, str], deque[float]], rows: Any) -> None:
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, list) and len(row) == 3 and isinstance(row[2], list):
+            runs = [float(r) for r in row[2] if isinstance(r, int | float) and abs(r) <= _LIMIT]
+            if runs:
+                _kept(where, (str(row[0])[:64], str(row[1])[:64])).extend(runs)
 
 
 def _kept(where: dict[K, deque[float]], key: K) -> deque[float]:

@@ -20,6 +20,8 @@ _STYLES: Final = {"done": GOOD, "failed": BAD, "cancelled": DOUBTFUL, "running":
 def jobs(found: Iterable[Answer]) -> Table:
     """The list."""
     table = _table("job", "name", "state", "tasks", "submitted", "took", "note")
+    for column in table.columns[:1]:
+        column.no_wrap = True
     for one in found:
         done = one["counts"].get("done", 0)
         table.add_row(
@@ -27,7 +29,7 @@ def jobs(found: Iterable[Answer]) -> Table:
             _text(one["name"][:40]),
             _text(one["state"], _STYLES.get(one["state"], "")),
             f"{done}/{one['tasks']}",
-            time.strftime("%m-%d %H:%M:%S", time.localtime(one["submitted"])),
+            time.strftime("%d. %H:%M", time.localtime(one["submitted"])),
             _took(one),
             _text(_note(one)),
         )
@@ -50,7 +52,7 @@ def job(told: Answer) -> RenderableType:
     machines = ", ".join(f"{name}: {count}" for name, count in sorted(told["machines"].items()))
     facts.add_row("ran on", _text(machines or "nothing yet"))
     facts.add_row(
-        "took", f"{told['cpu_s']:.2f} s of CPU; energy about {told['energy_j']:.2f} J (modelled from that)"
+        "work", f"{told['cpu_s']:.2f} s of CPU; energy about {told['energy_j']:.2f} J (modelled from that)"
     )
     return Group(facts, "", _tasks(told["task_rows"]))
 

@@ -259,7 +259,8 @@ def _task(work: Work, task: Task, machines: Sequence[Machine], learned: Costs) -
         back = bits / load.down_bps + (load.latency_s if machine.tier is not Tier.LOCAL else 0.0)
         may = _may(work, task, machine, hint)
         durations.append(1000 * (seconds + back + learned.extra_s(machine.name)) if may else None)
-        energies.append(seconds * load.watts + bits * load.joules_per_bit)
+        cpu_s = learned.predict_cpu_s(task.kind, machine.name, hint, seconds)
+        energies.append(cpu_s * load.watts + bits * load.joules_per_bit)
     if all(duration is None for duration in durations):
         raise Unplaceable(f"no machine may run {task.id}")
     return {"id": f"/{task.id}", "pinned": None, "duration_ms": durations, "energy_j": energies}
@@ -286,16 +287,20 @@ def _channel(machine: Machine, at: int) -> str:
 
 def _all_local(work: Work, home: Machine, learned: Costs) -> dict[str, float]:
     """What J is measured by: every task here, as if it might."""
-    seconds = {
-        task.id: learned.predict(task.kind, home.name, work.costs[task.id], home.load.speed).seconds
-        for task in work.order
-    }
+    extra = learned.extra_s(home.name)
+    seconds: dict[str, float] = {}
+    energy = 0.0
+    for task in work.order:
+        hint = work.costs[task.id]
+        taken = learned.predict(task.kind, home.name, hint, home.load.speed).seconds
+        energy += learned.predict_cpu_s(task.kind, home.name, hint, taken) * home.load.watts
+        seconds[task.id] = taken + extra
     left = {task.id for task in work.order}
     chain = critical_path([_without(task, left) for task in work.order], seconds)
     whole = sum(seconds.values())
     return {
         "time_ms": max(1e-3, 1000 * max(chain, whole / max(1, home.load.slots))),
-        "energy_j": max(1e-6, whole * home.load.watts),
+        "energy_j": max(1e-6, energy),
     }
 
 

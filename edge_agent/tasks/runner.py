@@ -52,7 +52,7 @@ class Runner:
         find: Callable[[str], TaskKind],
         limits: TaskLimits,
         clock: Clock,
-        announce: Callable[..., None] = lambda event, **fields: None,
+        announce: Callable[..., None] = lambda name, **fields: None,
         witness: Witness | None = None,
     ) -> None:
         """`limits` are of tasks that name none."""
@@ -247,7 +247,7 @@ class Runner:
         job.row = replace(job.row, late=True)
         self._store.mark_late(job.row.id)
         self.tally.jobs_late += 1
-        self._announce("job-late", job=job.row.id, name=job.row.name)
+        self._announce("job-late", job=job.row.id, title=job.row.name)
         job.note()
         if job.progress.graph.on_deadline == "cancel":
             job.progress.fail(f"{FailureReason.DEADLINE.value}: its deadline has passed")
@@ -262,7 +262,9 @@ class Runner:
         self._remember(job)
         if first and (row := self._store.row(job.row.id)) is not None:
             self.witness.ended(row)
-            self._announce(f"job-{state.value}", job=row.id, name=row.name, reason=reason[:200], took_s=took)
+            self._announce(
+                f"job-{state.value}", job=row.id, title=row.name, reason=reason[:200], took_s=round(took, 3)
+            )
         job.note()
 
     def _release(self, job: Job) -> None:
