@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from common.clock import Clock
+from common.errors import Misconfigured
 from common.mesh.cdb import SiteFile
 from edge_agent.config import AgentConfig
 from firmware_bridge.link import MeshLink
@@ -21,16 +24,7 @@ def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> 
 
         return ReplayLink(recording.read(mesh.recording), clock)
     if mesh.link == "virtual":
-        from common import scenario
-        from firmware_bridge.virtual import VirtualLink, VirtualSite, virtual_site
-
-        if mesh.scenario is not None:
-            site = VirtualSite.from_scenario(
-                scenario.read(mesh.scenario), loss=mesh.loss, gateways=[gateway.address]
-            )
-        else:
-            site = virtual_site(mesh.nodes, mesh.seed, loss=mesh.loss)
-        return VirtualLink(site, gateway.address, clock, control=mesh.control)
+        return _simulated(config, clock)
     if mesh.link == "stack":
         return _stack_link(config, site_file, clock)
     from firmware_bridge.bluez.attachment import DaemonPlace
@@ -39,6 +33,26 @@ def make_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> 
     assert site_file is not None  # `load_config` refuses a bluez link without one
     place = DaemonPlace(mesh.bus_address, mesh.daemon_pid)
     return BluezMeshLink(BluezSettings(site_file, gateway.address, gateway.state_dir, place), clock)
+
+
+def _simulated(config: AgentConfig, clock: Clock) -> MeshLink:
+    """A simulated site runs on the event simulator: 150 MB, and a compilation at the first start."""
+    mesh, gateway = config.mesh, config.gateway
+    if find_spec("numba") is None:
+        raise Misconfigured(
+            "a simulated site needs numba, which is missing", "pip install 'meshtwin[virtual]'"
+        )
+    from common import scenario
+    from firmware_bridge.virtual import VirtualLink, VirtualSite, truths, virtual_site
+
+    hidden = truths.NONE if mesh.truths is None else truths.read(mesh.truths)
+    if mesh.scenario is not None:
+        site = VirtualSite.from_scenario(
+            scenario.read(mesh.scenario), loss=mesh.loss, gateways=[gateway.address], truths=hidden
+        )
+    else:
+        site = virtual_site(mesh.nodes, mesh.seed, loss=mesh.loss, truths=hidden)
+    return VirtualLink(site, gateway.address, clock, control=mesh.control)
 
 
 def _stack_link(config: AgentConfig, site_file: SiteFile | None, clock: Clock) -> MeshLink:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 TRANSMITTED_DBM: Final = 20.0
 """What every node sends with, here: attenuations are not negative. Differences are in the links."""
 
+HARDWARE: Final = NetworkConfiguration(relay_sets=4, message_cache=256)
+"""What simulated nodes are made of, unless a scenario says it. With a cache of 32 messages, which some stacks
+have, a site of 60 that was once overloaded stays so: late copies of forgotten messages are relayed again."""
+
 ANSWERED_STEP_S: Final = 0.005
 """While a message is under way to somebody who may answer, time passes in such steps. An answer takes at
 least as long, and what the simulator takes to judge a packet besides."""
@@ -94,7 +98,7 @@ class Air:
         links: Links,
         faint: Mapping[LinkKey, float],
         noise_figure_db: float,
-        relay_sets: int,
+        hardware: NetworkConfiguration,
         seed: int,
     ) -> None:
         from common.radio.live import LiveRadio
@@ -105,7 +109,7 @@ class Air:
         signals = {(a, b): self._signal(a, b) for a, b, _ in links}
         self._at_first = {key: self._threshold_dbm + margin for key, margin in faint.items()}
         self._at_first |= {key: signal.level_dbm for key, signal in signals.items()}
-        scenario = _scenario(nodes, self._at_first, noise_figure_db, relay_sets)
+        scenario = _scenario(nodes, self._at_first, noise_figure_db, hardware)
         self._radio: LiveRadio = LiveRadio(scenario, seed=seed)
         for key, signal in signals.items():
             self._radio.erase(*key, signal.erased)
@@ -235,7 +239,10 @@ class Air:
 
 
 def _scenario(
-    nodes: Iterable[int], levels: Mapping[LinkKey, float], noise_figure_db: float, relay_sets: int
+    nodes: Iterable[int],
+    levels: Mapping[LinkKey, float],
+    noise_figure_db: float,
+    hardware: NetworkConfiguration,
 ) -> Scenario:
     """A scenario in which every pair has an attenuation, so that any link can come to be."""
     addresses = sorted(nodes)
@@ -246,7 +253,7 @@ def _scenario(
             for transmitter in addresses
         ],
         radio=Radio(noise_figure_db=noise_figure_db),
-        configuration=NetworkConfiguration(relay_sets=relay_sets),
+        configuration=hardware,
     )
 
 

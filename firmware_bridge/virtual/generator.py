@@ -13,8 +13,10 @@ from typing import Literal
 
 from common.errors import Misconfigured
 from common.scenario import Node, Radio, Scenario
+from firmware_bridge.virtual.air import HARDWARE
 from firmware_bridge.virtual.radio import pdr_of
 from firmware_bridge.virtual.site import VirtualSite
+from firmware_bridge.virtual.truths import NONE, HiddenTruths
 
 GATEWAY = 1
 SPACING_M = 14.0
@@ -33,10 +35,14 @@ def virtual_site(
     gateway: Literal["edge", "centre"] = "edge",
     loss: float = 0.0,
     drift: float = 0.5,
+    truths: HiddenTruths = NONE,
 ) -> VirtualSite:
-    """A generated site. Gateways have the addresses 1, 2, …; `loss` is lost on every link besides."""
+    """A generated site. Gateways have the addresses 1, 2, …; `loss` is lost on every link besides. `truths`
+    are left out of account when nodes and relays are chosen."""
     scenario = generate(nodes, seed, gateways=gateways, gateway=gateway)
-    return VirtualSite.from_scenario(scenario, loss=loss, drift=drift, gateways=range(1, gateways + 1))
+    return VirtualSite.from_scenario(
+        scenario, loss=loss, drift=drift, gateways=range(1, gateways + 1), truths=truths
+    )
 
 
 def generate(
@@ -49,7 +55,8 @@ def generate(
     spacing = SPACING_M
     while True:
         placed = _place(nodes, spacing, random, gateways, gateway)
-        scenario = Scenario(nodes=placed, radio=Radio(shadowing_db=3.0, shadowing_seed=seed), seed=seed)
+        radio = Radio(shadowing_db=3.0, shadowing_seed=seed)
+        scenario = Scenario(nodes=placed, radio=radio, configuration=HARDWARE, seed=seed)
         graph = _potential(scenario)
         if _survives_any_death(graph):
             break

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from common.errors import Rejected
 from common.mesh.addresses import ALL_NODES, is_unicast
 from common.mesh.configuration import Transmit
-from common.scenario import Radio, Scenario
+from common.scenario import NetworkConfiguration, Radio, Scenario
 from firmware_bridge.access import catalogue
 from firmware_bridge.access.link_monitor import (
     MONITOR_PROBES,
@@ -28,7 +28,7 @@ from firmware_bridge.access.link_monitor import (
 )
 from firmware_bridge.access.message import AccessMessage, Opaque, build
 from firmware_bridge.virtual import trial
-from firmware_bridge.virtual.air import Air, Heard
+from firmware_bridge.virtual.air import HARDWARE, Air, Heard
 from firmware_bridge.virtual.bursts import Bursts
 from firmware_bridge.virtual.monitoring import Monitoring
 from firmware_bridge.virtual.node import PROBING, REQUESTS, THINKING_S, TWICE, VirtualNode
@@ -84,7 +84,8 @@ class VirtualSite:
     those `without_monitor`. `gateways` are nodes that are silent while nobody is attached to them. `loss` is
     the part of `pdr` that others on the air are to blame for; nodes read signal strength if `rssi`, which
     lies `margins` (dB) above the threshold at first. `faint` are such margins of pairs that never hear but
-    disturb each other. `drift` is `truths.drift_db`, for those who want nothing else of `truths`.
+    disturb each other. `drift` is `truths.drift_db`, for those who want nothing else of `truths`. Of
+    `hardware` only what no message can change counts: scanning, advertising sets, cache.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class VirtualSite:
         faint: Mapping[LinkKey, float] | None = None,
         rssi: bool = True,
         truths: HiddenTruths = NONE,
-        relay_sets: int = 1,
+        hardware: NetworkConfiguration = HARDWARE,
     ) -> None:
         addresses = sorted({address for key in pdr for address in key} | set(nodes))
         unmonitored, incapable, on = set(without_monitor), set(without_relay), set(relays)
@@ -127,7 +128,8 @@ class VirtualSite:
             for address in addresses
         }
         self.truths = truths
-        self.links = Links(pdr, drift or truths.drift_db, seed, 1.0 - loss, margins, truths.drift_s)
+        drift = truths.drift_db or drift
+        self.links = Links(pdr, drift, seed, 1.0 - loss, margins, truths.drift_s)
         self.signals = Signals(seed) if rssi else None
         self._monitored = frozenset(addresses) - unmonitored
         self.groups = {group: frozenset(members) for group, members in (groups or {}).items()}
@@ -142,7 +144,7 @@ class VirtualSite:
         self._agenda: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._entries = 0
         self._decay_scheduled = False
-        self.air = Air(self.nodes, self.links, faint or {}, noise_figure_db, relay_sets, seed)
+        self.air = Air(self.nodes, self.links, faint or {}, noise_figure_db, hardware, seed)
         for group, members in self.groups.items():
             self.air.group(group, members & self.nodes.keys())
         self.air.group(MONITOR_PROBES, self._monitored)
@@ -153,7 +155,7 @@ class VirtualSite:
             self.monitoring.start(node)
             if not node.monitored:
                 self.traffic.add_heartbeats(node)
-        if drift or truths.drift_db:
+        if drift:
             self.after(DRIFT_PERIOD_S, self._drift)
         self.bursts = Bursts(self, truths, seed)
 
@@ -189,7 +191,7 @@ class VirtualSite:
             margins=margins,
             faint={key: margin for key, margin in margins.items() if key not in pdr},
             truths=truths,
-            relay_sets=configuration.relay_sets,
+            hardware=configuration,
         )
         for t, address, what in scenario.failures:
             site.after(t, site.down if what == "down" else site.up, address)

@@ -44,9 +44,8 @@ def delivery(radio: LiveRadio, source: int, destination: int, tries: int) -> flo
 
 def _arrival(radio: LiveRadio, source: int, destination: int, size: int, at_s: float) -> float | None:
     number = radio.send(source, destination, size, at_s=at_s)
-    end = at_s + PATIENCE_S
-    while radio.now_s < end:
-        for heard in radio.advance(min(end, radio.now_s + STEP_S)):
+    for _ in range(round((at_s - radio.now_s + PATIENCE_S) / STEP_S)):
+        for heard in radio.advance(radio.now_s + STEP_S):
             if heard.message == number:
                 return heard.time_s
     return None

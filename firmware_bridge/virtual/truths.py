@@ -6,9 +6,11 @@ seed, and everything is off at first: a site without hidden truths is what its f
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, fields
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from common.errors import Misconfigured
 
@@ -43,9 +45,9 @@ class HiddenTruths:
         for field in fields(self):
             low, high = LIMITS[field.name]
             value = getattr(self, field.name)
-            if not (math.isfinite(value) and low <= value <= high):
+            if type(value) not in (int, float) or not (math.isfinite(value) and low <= value <= high):
                 raise Misconfigured(
-                    f"hidden truth {field.name} = {value}", f"use a number from {low:g} to {high:g}"
+                    f"hidden truth {field.name} = {str(value)[:40]}", f"use a number from {low:g} to {high:g}"
                 )
 
 
@@ -61,3 +63,26 @@ LIMITS: Final = {
 }
 
 NONE: Final = HiddenTruths()
+MAX_BYTES: Final = 65_536
+
+
+def read(path: Path) -> HiddenTruths:
+    """From a JSON object with these keys; those that are missing are off. Raises Misconfigured."""
+    try:
+        with path.open("rb") as file:
+            document = json.loads(file.read(MAX_BYTES))
+    except OSError as error:
+        raise Misconfigured(f"{path}: {error.strerror}", "name a JSON file that can be read") from error
+    except (ValueError, RecursionError) as error:
+        raise Misconfigured(f"{path} is not JSON: {error}", "mend the place that is named") from error
+    return parse(document, str(path))
+
+
+def parse(document: Any, name: str) -> HiddenTruths:
+    """Like `read`, from the object itself."""
+    known = [field.name for field in fields(HiddenTruths)]
+    if not isinstance(document, dict):
+        raise Misconfigured(f"{name} is no JSON object", 'write {"shadowing_db": 4, "drift_db": 1}')
+    if unknown := sorted(document.keys() - set(known)):
+        raise Misconfigured(f"{name}: unknown key {unknown[0][:40]!r}", f"use {', '.join(known)}")
+    return HiddenTruths(**document)
