@@ -26,6 +26,7 @@ BENCHMARKS: Final = (
     "ingest",
     "mesh-stack",
     "outbox",
+    "tasks-live",
     "twin-accuracy",
     "twin-fleet",
     "twin-links",

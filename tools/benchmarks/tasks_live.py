@@ -1,0 +1,238 @@
+"""Task graphs of real work on machines that are killed all the time: lost, doubled, and how well foretold.
+
+Three gateways, a MEC server and a coordinator with two Dask workers share one and a half processors. Beside
+the planner's own choice, every case of where tasks may run at all (gateway, MEC, cloud, and combinations) is
+played with the same graphs; within a case the planner still chooses, which is more than a static rule does.
+Energy is modelled from measured CPU seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from common.errors import MeshtwinError, Unavailable
+from tools.stage.quotas import Quotas
+from tools.stage.task_fleet import GATEWAYS, SHARES, SITE, TaskFleet
+from tools.stage.task_graphs import drawn
+
+PIECE: Final = 48 * 1024
+WARM_UP: Final = 6
+"""Graphs before the first one that counts: costs are learned from them."""
+
+DOWN_S: Final = (1.0, 6.0)
+END_WITHIN_S: Final = 600.0
+CASES: Final = {
+    "planned": ("local", "peer", "mec", "cloud"),
+    "local": ("local",),
+    "mec": ("mec",),
+    "cloud": ("cloud",),
+    "local_mec": ("local", "mec"),
+    "local_cloud": ("local", "cloud"),
+    "mec_cloud": ("mec", "cloud"),
+    "local_mec_cloud": ("local", "mec", "cloud"),
+}
+
+
+@dataclass
+class Outcome:
+    """What became of the graphs of one play."""
+
+    accepted: dict[str, str] = field(default_factory=dict)
+    """Job to gateway."""
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the gateways say of those that are done."""
+    told: Counter[str] = field(default_factory=Counter)
+    """How often each job's end was told in its gateway's stream."""
+    kills: Counter[str] = field(default_factory=Counter)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What can be set."""
+    group = parser.add_argument_group("tasks-live")
+    group.add_argument("--graphs", type=int, default=500, help="graphs of the planned case (500)")
+    group.add_argument("--case-graphs", type=int, default=60, help="graphs of each other case (60; 0: none)")
+    group.add_argument("--pause", type=float, default=2.0, help="mean seconds between two graphs (2)")
+    group.add_argument("--kill-every", type=float, default=20.0, help="mean seconds between two kills (20)")
+
+
+async def run(options: argparse.Namespace) -> dict[str, Any]:
+    """The figures, by case."""
+    graphs = 12 if options.quick else options.graphs
+    others = 0 if options.quick else options.case_graphs
+    figures: dict[str, Any] = {}
+    for name, tiers in CASES.items():
+        count = graphs if name == "planned" else others
+        if count:
+            outcome = await _played(options, count, tiers)
+            figures[name] = _figures(outcome)
+            _say(f"{name}: {json.dumps(figures[name])}")
+    return figures
+
+
+async def _played(options: argparse.Namespace, count: int, tiers: tuple[str, ...]) -> Outcome:
+    outcome = Outcome()
+    with tempfile.TemporaryDirectory(prefix="tl-") as folder, Quotas(SHARES) as quotas:
+        async with TaskFleet(Path(folder), quotas) as fleet:
+            await fleet.open()
+            await _warmed_up(fleet, options.seed, tiers)
+            async with asyncio.TaskGroup() as group:
+                killer = group.create_task(_kill(fleet, options, outcome))
+                await _submit_all(fleet, options, count, tiers, outcome)
+                await _all_ended(fleet, outcome)
+                killer.cancel()
+            await _stream_read(fleet, outcome)
+    return outcome
+
+
+async def _warmed_up(fleet: TaskFleet, seed: int, tiers: tuple[str, ...]) -> None:
+    outcome = Outcome()
+    for number in range(WARM_UP):
+        gateway = GATEWAYS[number % len(GATEWAYS)]
+        job = await _submit(fleet, gateway, seed * 1_000_003 - 1 - number, tiers, f"warm{number}")
+        outcome.accepted[job] = gateway
+    await _all_ended(fleet, outcome)
+
+
+async def _submit_all(
+    fleet: TaskFleet, options: argparse.Namespace, count: int, tiers: tuple[str, ...], outcome: Outcome
+) -> None:
+    chance = random.Random(options.seed)
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            gateway = chance.choice(GATEWAYS)
+            seed = options.seed * 1_000_003 + number
+            group.create_task(_accepted(fleet, gateway, seed, tiers, f"g{number}", outcome))
+            await asyncio.sleep(chance.expovariate(1 / options.pause))
+            if number % 20 == 19:
+                _say(f"{number + 1} graphs submitted, {sum(outcome.kills.values())} kills")
+
+
+async def _accepted(
+    fleet: TaskFleet, gateway: str, seed: int, tiers: tuple[str, ...], token: str, outcome: Outcome
+) -> None:
+    outcome.accepted[await _submit(fleet, gateway, seed, tiers, token)] = gateway
+
+
+async def _submit(fleet: TaskFleet, gateway: str, seed: int, tiers: tuple[str, ...], token: str) -> str:
+    """Submit until the gateway has taken it; the token makes sure that it is one job."""
+    document, files = await asyncio.to_thread(drawn, seed)
+    while True:
+        try:
+            digests = {name: await _put(fleet, gateway, data) for name, data in files.items()}
+            for task in document["tasks"]:
+                task["inputs"] = {
+                    key: {"blob": digests[source["file"]]} if "file" in source else source
+                    for key, source in task["inputs"].items()
+                }
+            graph = await _put(fleet, gateway, json.dumps({**document, "tiers": list(tiers)}).encode())
+            told = await fleet.ask_agent(gateway, "tasks-submit", graph=graph, token=token)
+            return str(told["job"])
+        except MeshtwinError:
+            document, files = await asyncio.to_thread(drawn, seed)
+            await asyncio.sleep(1.0)
+
+
+async def _put(fleet: TaskFleet, gateway: str, data: bytes) -> str:
+    upload: dict[str, Any] = {}
+    for offset in range(0, max(1, len(data)), PIECE):
+        piece = b64encode(data[offset : offset + PIECE]).decode()
+        last = offset + PIECE >= len(data)
+        answer = await fleet.ask_agent(gateway, "tasks-put", data=piece, last=last, **upload)
+        upload = {"upload": answer.get("upload", "")}
+    return str(answer["digest"])
+
+
+async def _kill(fleet: TaskFleet, options: argparse.Namespace, outcome: Outcome) -> None:
+    """Kill somebody, bring him back, and so on; two are never gone together for long."""
+    chance = random.Random(options.seed + 7)
+    while True:
+        await asyncio.sleep(chance.expovariate(1 / options.kill_every))
+        name = chance.choice(sorted(fleet.mortals()))
+        victim = fleet.mortals()[name]
+        await victim.kill()
+        outcome.kills[name] += 1
+        try:
+            await asyncio.sleep(chance.uniform(*DOWN_S))
+        finally:
+            # Also at the end: what it has to tell is still wanted.
+            await asyncio.shield(victim.spawn())
+
+
+async def _all_ended(fleet: TaskFleet, outcome: Outcome) -> None:
+    """Return when no accepted job is live any more. Raises Unavailable when that takes too long."""
+    deadline = time.monotonic() + END_WITHIN_S
+    while missing := outcome.accepted.keys() - outcome.jobs.keys():
+        for gateway in GATEWAYS:
+            try:
+                jobs = (await fleet.ask_agent(gateway, "tasks-list"))["jobs"]
+                for job in jobs:
+                    if job["job"] in missing and job["state"] != "live":
+                        outcome.jobs[job["job"]] = await fleet.ask_agent(
+                            gateway, "tasks-show", job=job["job"]
+                        )
+            except MeshtwinError:
+                pass
+        if time.monotonic() > deadline:
+            _say(f"never ended: {sorted(missing)}")
+            return
+        await asyncio.sleep(1.0)
+
+
+async def _stream_read(fleet: TaskFleet, outcome: Outcome) -> None:
+    """Count the ends that reached the coordinator, each from its own gateway's stream."""
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        try:
+            events = await fleet.ask_coordinator("events", site=SITE, limit=10_000)
+        except MeshtwinError:
+            events = []
+        ends = [event for event in events if event["name"] in ("job-done", "job-failed")]
+        outcome.told = Counter(
+            end["fields"]["job"] for end in ends if end["fields"]["job"].rpartition("-")[0] == end["gateway"]
+        )
+        if outcome.told.keys() >= outcome.jobs.keys():
+            return
+        await asyncio.sleep(1.0)
+    raise Unavailable("the gateways' streams did not arrive")
+
+
+def _figures(outcome: Outcome) -> dict[str, Any]:
+    done = [job for job in outcome.jobs.values() if job["state"] == "done"]
+    spans = [job["ended"] - job["submitted"] for job in done]
+    errors = [
+        abs(job["promised_s"] - span) / span
+        for job, span in zip(done, spans, strict=True)
+        if job["promised_s"] is not None and span > 0
+    ]
+    machines: Counter[str] = Counter()
+    for job in done:
+        machines.update(job["machines"])
+    return {
+        "graphs": len(outcome.accepted),
+        "done": len(done),
+        "lost": len(outcome.accepted) - len(outcome.jobs),
+        "failed": len(outcome.jobs) - len(done),
+        "delivered_twice": sum(count > 1 for job, count in outcome.told.items() if job in outcome.accepted),
+        "kills": dict(outcome.kills),
+        "finish_s_median": round(median(spans), 3) if spans else None,
+        "finish_s_mean": round(sum(spans) / len(spans), 3) if spans else None,
+        "prediction_error_median": round(median(errors), 3) if errors else None,
+        "energy_j_mean_modelled": round(sum(job["energy_j"] for job in done) / max(1, len(done)), 3),
+        "tasks_by_machine": dict(machines),
+    }
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
