@@ -15,7 +15,7 @@ from common.mesh.configuration import Transmit
 from coordinator.recipes.plan import FlowForecast
 from coordinator.recipes.service import Floats, NodeService
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
-from coordinator.twin.whatif import whatif
+from coordinator.twin.whatif import CLOSE, whatif
 from coordinator.twin.whatif_change import Change
 from coordinator.twin.whatif_effect import FlowEffect
 
@@ -23,7 +23,7 @@ from coordinator.twin.whatif_effect import FlowEffect
 def forecast(model: SiteModel, wanted: SiteConfiguration, seed: int = 1) -> tuple[FlowForecast, ...]:
     """Every flow before and after, with times; and reach to and from the gateway where nothing is sent."""
     change = Change(configuration=wanted, latency_matters=True)
-    return tuple(_forecast(flow) for flow in whatif(model, change, seed=seed).flows)
+    return tuple(_forecast(flow) for flow in whatif(model, change, seed=seed, rounds=CLOSE).flows)
 
 
 def _forecast(effect: FlowEffect) -> FlowForecast:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.errors import Rejected, RejectReason
-from common.radio import FlowOutcome, Latency, Outcome, simulate
+from common.radio import DEFAULT, FlowOutcome, Latency, Outcome, simulate
 from coordinator.recipes.answer import Answer, Case, percent, show_flow
 from coordinator.twin.site_model import SiteFlow, SiteModel
+from coordinator.twin.whatif_play import STEADY_S
 
 LONGEST_S: Final = 24 * 3600.0
 
@@ -62,8 +63,8 @@ def played(model: SiteModel, limit_ms: float, messages: int, seed: int) -> list[
 def play(model: SiteModel, messages: int, seed: int) -> Outcome:
     """One play, so long that a flow of the mean rate sends so many messages."""
     rate = sum(1.0 / flow.period_s for flow in model.flows) / len(model.flows)
-    seconds = min(LONGEST_S, messages / rate)
-    return simulate(model.scenario(seconds), seed=seed, duration_s=seconds)
+    seconds = max(STEADY_S, min(LONGEST_S, messages / rate))
+    return simulate(model.scenario(seconds), model.parameters(DEFAULT), seed=seed, duration_s=seconds)
 
 
 def within(latency: Latency | None, limit_ms: float) -> float:

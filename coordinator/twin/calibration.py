@@ -4,6 +4,8 @@
     interference          share of packets that are lost on links far above their threshold: others' doing
     sensitivity_dbm       the signal at which half the packets are lost: receivers and noise of this site
     response_delay_ms     what a node takes to answer, beyond the time on the air
+    air                   how strong each signal is, and what others spoil, by `site_air`
+    delivered             what was counted of flows, which predictions start from
 
 Links themselves are not fitted: they are observed. Pure, but for the predictions it is given.
 """
@@ -11,13 +13,14 @@ Links themselves are not fitted: they are observed. Pure, but for the prediction
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import exp, log, sqrt
 from statistics import median
 from typing import Final
 
 from common.mesh.graph import LinkKey
-from coordinator.twin.site_model import LinkBelief, SiteModel
+from coordinator.twin.site_air import Air
+from coordinator.twin.site_model import Delivered, LinkBelief, SiteModel
 
 SLOPE_DB: Final = 2.0
 """Width of the curve from lost to received, as small-scale fading leaves it: dB per logit of the PDR."""
@@ -58,6 +61,8 @@ class Calibration:
     interference: Fitted | None = None
     sensitivity_dbm: Fitted | None = None
     response_delay_ms: Fitted | None = None
+    air: Air | None = None
+    delivered: Mapping[tuple[int, int, bool], Delivered] = field(default_factory=dict)
 
     def applied(self, model: SiteModel) -> SiteModel:
         """The model as this site would have it."""
@@ -68,6 +73,8 @@ class Calibration:
             delay = max(0.0, self.response_delay_ms.value)
             flows = (replace(f, response_delay_ms=delay) if f.acknowledged else f for f in model.flows)
             model = replace(model, flows=tuple(flows))
+        if self.air is not None or self.delivered:
+            model = replace(model, air=self.air, delivered=self.delivered)
         return model
 
     def pdr_at(self, signal_dbm: float) -> float:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import sqrt
+from statistics import fmean
 from typing import Final
 
 from common.mesh.graph import LinkKey
@@ -15,12 +17,20 @@ from coordinator.twin.calibration import Calibration, Outcomes
 from coordinator.twin.mirror_state import ObservedFlow
 from coordinator.twin.score import FlowScore, Score, score
 from coordinator.twin.score_prediction import Foretold, foretell, foretell_times, with_times
-from coordinator.twin.site_model import LinkBelief, SiteFlow, SiteModel
+from coordinator.twin.site_air import air_of
+from coordinator.twin.site_model import Delivered, LinkBelief, SiteFlow, SiteModel
 
 MOST_TIMED: Final = 300
 """Flows whose hops and round trips are simulated: those that were observed most."""
 
 PERIOD_S: Final = 60.0
+
+USUAL_REACH: Final = 0.95
+"""Share of the messages that a relay gets, where no flow tells: of all flows, the root of what arrives, as
+half of the way is behind it on average."""
+
+LEAST_CERTAINTY: Final = 4.0
+"""Messages counted, below which a flow's count is left out."""
 
 FITTING_WORDS: Final = 64
 """4,096 worlds: flows share their luck, and a fit to it would be taken for a property of the site."""
@@ -91,7 +101,23 @@ def _calibrate(
         _outcomes([observed[i] for i in chosen]),
         lambda model: [one.delivery for one in foretell(model, told, states=1, words=FITTING_WORDS)],
     )
-    return Calibration(offset, interference, sensitivity)
+    delivered = _delivered(observed)
+    reach = sqrt(fmean(one.share for one in delivered.values())) if delivered else USUAL_REACH
+    air = air_of(material.model, reach)
+    return Calibration(offset, interference, sensitivity, air=air, delivered=delivered)
+
+
+def _delivered(observed: Sequence[ObservedFlow]) -> dict[tuple[int, int, bool], Delivered]:
+    """What was counted of each flow, by the count that tells most of it."""
+    found: dict[tuple[int, int, bool], Delivered] = {}
+    for flow in observed:
+        if flow.certainty >= LEAST_CERTAINTY:
+            share = (flow.successes + 0.5) / (flow.trials + 1.0)
+            error = sqrt(share * (1.0 - share) / (flow.trials + 1.0) + flow.systematic**2)
+            key = (flow.source, flow.destination, flow.both_ways)
+            if key not in found or error < found[key].error:
+                found[key] = Delivered(share, error)
+    return found
 
 
 def _outcomes(flows: Sequence[ObservedFlow]) -> list[Outcomes]:

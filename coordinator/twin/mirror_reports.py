@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isnan, log
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -51,12 +52,14 @@ class _Count:
     expected: float = 0.0
     heard: float = 0.0
     rows: float = 0.0
+    messages: float = 0.0
 
-    def add(self, t: float, heard: float, expected: float) -> None:
+    def add(self, t: float, heard: float, expected: float, messages: float) -> None:
         fade = 2.0 ** (-max(0.0, t - self.seen_at) / HALF_LIFE_S)
         self.expected = self.expected * fade + expected
         self.heard = self.heard * fade + heard
         self.rows = self.rows * fade + 1.0
+        self.messages = self.messages * fade + messages
         self.seen_at = max(self.seen_at, t)
 
 
@@ -72,12 +75,14 @@ class ReportLedger:
         if not {"heard", "expected"} <= table.keys():
             return
         names = ("t", "transmitter", "receiver", "heard", "expected")
-        for t, transmitter, receiver, heard, expected in zip(
-            *(table[n].tolist() for n in names), strict=True
+        rssi = table["rssi_dbm"].tolist() if "rssi_dbm" in table else [float("nan")] * len(table["t"])
+        for t, transmitter, receiver, heard, expected, strength in zip(
+            *(table[n].tolist() for n in names), rssi, strict=True
         ):
             if t >= self.since and 0 < expected <= 0xFFFF and 0 <= heard <= expected:
                 counts = self._told.setdefault((gateway, receiver), {})
-                counts.setdefault(transmitter, _Count(t)).add(t, heard, expected)
+                messages = 1.0 / ENTRIES_PER_MESSAGE if isnan(strength) else 1.0
+                counts.setdefault(transmitter, _Count(t)).add(t, heard, expected, messages)
 
     def forget(self, addresses: Iterable[int]) -> None:
         """Begin anew with nodes that were away: they had nothing to tell."""
@@ -86,6 +91,21 @@ class ReportLedger:
                 if receiver == address:
                     counts.clear()
                 counts.pop(address, None)
+
+    def rates(self, gateway: str, t: float) -> dict[int, float]:
+        """Messages with reports that came from each node, a second. Empty while it is too early to tell."""
+        watched = t - self.since
+        if watched < LEAST_TIME_S:
+            return {}
+        life = HALF_LIFE_S / log(2.0) * (1.0 - 2.0 ** (-watched / HALF_LIFE_S))
+        found = {}
+        for (name, receiver), counts in self._told.items():
+            if name == gateway:
+                faded = (
+                    c.messages * 2.0 ** (-max(0.0, t - c.seen_at) / HALF_LIFE_S) for c in counts.values()
+                )
+                found[receiver] = sum(faded) / life
+        return found
 
     def shares(self, gateway: str, address: int, t: float) -> dict[int, Share]:
         """Per node, the share of its reports that reached the gateway at `address`; empty while it is too

@@ -28,6 +28,9 @@ from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow,
 Table = dict[str, NDArray[Any]]
 
 REPORTING: Final = FLOW_CLASSES.index("monitoring")
+REPORT_BYTES: Final = 11
+"""Of a report that fits one packet, as most do."""
+
 LONGEST_PERIOD_S: Final = 3_600.0
 """A flow that is seen less often is taken for one that is seen so often."""
 
@@ -233,9 +236,25 @@ class SiteState:
                 key = (source, destination, class_index, flow.acknowledged)
                 if key not in flows or flow.period_s < flows[key].period_s:
                     flows[key] = flow
+        for flow in self._monitoring(t, known):
+            flows.setdefault((flow.source, flow.destination, REPORTING, False), flow)
         used = {flow.destination for flow in flows.values()}
         kept = {group: tuple(sorted(m)) for group, m in groups.items() if group in used}
         return tuple(flows[key] for key in sorted(flows)), kept
+
+    def _monitoring(self, t: float, known: set[int]) -> Iterable[SiteFlow]:
+        """The reports of link monitors: no flow tells of them, and they load the air as others do."""
+        for gateway, address in sorted(self.gateways.items()):
+            rates = self.reports.rates(gateway, t)
+            if address not in known or not rates:
+                continue
+            shares = self.reports.shares(gateway, address, t)
+            name = FLOW_CLASSES[REPORTING]
+            for node, rate in rates.items():
+                sent = rate / max(0.05, shares[node].share if node in shares else 1.0)
+                if node != address and node in known and sent > 1.0 / LONGEST_PERIOD_S:
+                    yield SiteFlow(node, address, max(0.01, 1.0 / sent), REPORT_BYTES, flow_class=name)
+            return
 
     def _answered(self, t: float) -> Iterable[ObservedFlow]:
         """Questions of gateways, and what arrived at them with a number of hops."""

@@ -85,7 +85,7 @@ def foretell_times(
         for i, flow in enumerate(flows)
     ]
     scenario = replace(model, flows=tuple(spread)).scenario(duration_s=period * messages, seed=seed)
-    return list(simulate(scenario, parameters, seed=seed).flows)
+    return list(simulate(scenario, model.parameters(parameters), seed=seed).flows)
 
 
 def with_times(foretold: Sequence[Foretold], outcomes: Sequence[FlowOutcome]) -> list[Foretold]:

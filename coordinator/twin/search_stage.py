@@ -44,7 +44,7 @@ class Stage:
 
     def __init__(self, model: SiteModel, parameters: RadioParameters) -> None:
         compilation.warm()
-        self._model, self._parameters = model, parameters
+        self._model, self._parameters = model, model.parameters(parameters)
         self._scenario = model.scenario()
         self._flows: list[tuple[int, Flow]] = list(enumerate(self._scenario.flows))
         self._index = {address: place for place, address in enumerate(model.addresses)}
@@ -52,6 +52,7 @@ class Stage:
         none, every = (nodes_of(model.with_relays(on)) for on in ((), model.addresses))
         self._nodes = {False: none, True: every}
         self._who = packing.recipients(self._scenario, flows, self._index)
+        parameters = self._parameters
         weakest = packing.noise_floor_dbm(self._scenario, parameters) + parameters.interference_floor_db
         self._links = links(self._scenario, weakest)
         self._members = packing.members(self._who, len(self._index))

@@ -14,7 +14,9 @@ from common.mesh.configuration import Transmit
 from common.mesh.graph import LinkKey
 
 if TYPE_CHECKING:
+    from common.radio import RadioParameters
     from common.scenario import Scenario
+    from coordinator.twin.site_air import Air
 
 PRIOR_HEARD: Final = 1.0
 PRIOR_MISSED: Final = 1.0
@@ -103,12 +105,23 @@ class SiteFlow:
     weight: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The share of a flow's messages that really arrived lately (there and back where acknowledged), and its
+    standard error."""
+
+    share: float
+    error: float
+
+
 @dataclass(frozen=True)
 class SiteModel:
     """One site at one moment. Addresses are unicast; `links` are directed and need not be symmetric.
 
     `capable` nodes can be relays at all (empty: nobody has said, so all of them); `battery` nodes pay for
     relaying; `gateways` are nodes that an agent is connected to. `positions` are known for some at most.
+    `air` is what calibration made of the links, None before; `delivered` is what was counted of flows
+    (source, destination, acknowledged) under this very configuration.
     """
 
     addresses: tuple[int, ...]
@@ -122,17 +135,23 @@ class SiteModel:
     positions: Mapping[int, Position] = field(default_factory=dict)
     tx_power_dbm: Mapping[int, float] = field(default_factory=dict)
     stack: Stack = Stack()
+    air: Air | None = None
+    delivered: Mapping[tuple[int, int, bool], Delivered] = field(default_factory=dict)
 
     @property
     def relays(self) -> frozenset[int]:
         """Nodes with the relay feature on."""
         return self.configuration.relays
 
-    def scenario(self, duration_s: float = 60.0, seed: int = 1) -> Scenario:
-        """The site as the event simulator takes it."""
+    def scenario(self, duration_s: float = 60.0, seed: int = 1, state: int | None = None) -> Scenario:
+        """The site as the event simulator takes it, in one of the states of its air, or in their mean."""
         from coordinator.twin.site_scenario import scenario_of  # It needs this module.
 
-        return scenario_of(self, duration_s, seed)
+        return scenario_of(self, duration_s, seed, state)
+
+    def parameters(self, base: RadioParameters) -> RadioParameters:
+        """The air's parameters here, to simulate `scenario()` with."""
+        return base if self.air is None else self.air.parameters(base)
 
     @classmethod
     def of(cls, scenario: Scenario) -> SiteModel:
@@ -153,8 +172,9 @@ class SiteModel:
         return tuple(self.groups.get(flow.destination, (flow.destination,)))
 
     def with_configuration(self, configuration: SiteConfiguration) -> SiteModel:
-        """The site under another configuration."""
-        return replace(self, configuration=configuration)
+        """The site under another configuration, of which nothing was counted yet."""
+        kept = self.delivered if configuration == self.configuration else {}
+        return replace(self, configuration=configuration, delivered=kept)
 
     def with_relays(self, relays: Iterable[int]) -> SiteModel:
         """The site with another relay set, all else equal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from common.mesh.configuration import Transmit
@@ -12,17 +13,21 @@ from common.radio import RadioParameters
 from common.radio.propagation import links
 from common.scenario import Flow, NetworkConfiguration, Node, Radio, Scenario, TransmitTimes
 from coordinator.twin.reception import attenuation_at, noise_dbm, pdr_at
+from coordinator.twin.site_air import Air
 from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow, SiteModel, Stack
 
 
-def scenario_of(model: SiteModel, duration_s: float = 60.0, seed: int = 1) -> Scenario:
-    """What the event simulator needs of a site. A link of unknown attenuation gets that of its mean PDR.
+def scenario_of(
+    model: SiteModel, duration_s: float = 60.0, seed: int = 1, state: int | None = None
+) -> Scenario:
+    """What the event simulator needs of a site, in a state of its air, where that is known. Otherwise a link
+    of unknown attenuation gets that of its mean PDR.
 
     The parts come from a model, which is not an outside input, and are not validated again.
     """
     return Scenario.model_construct(
         nodes=nodes_of(model),
-        links=_links(model),
+        links=_links(model) if model.air is None else _all_links(model, model.air, state),
         attenuation_db=None,
         radio=Radio.model_construct(noise_figure_db=model.stack.noise_figure_db),
         configuration=configured_times(model),
@@ -95,6 +100,13 @@ def _links(model: SiteModel) -> list[tuple[int, int, float]]:
         )
         for (a, b), belief in model.links.items()
     ]
+
+
+def _all_links(model: SiteModel, air: Air, state: int | None) -> list[tuple[int, int, float]]:
+    """Every signal of the air, and the links of nodes that it does not know."""
+    covered = set(air.addresses)
+    new = {key: belief for key, belief in model.links.items() if not covered.issuperset(key)}
+    return [*air.attenuations(model, state), *_links(replace(model, links=new))]
 
 
 def configured_times(model: SiteModel) -> NetworkConfiguration:

@@ -14,8 +14,11 @@ from coordinator.twin.site_model import LinkBelief, SiteFlow, SiteModel
 LONGEST_PERIOD_S: Final = 600.0
 """Rarer messages are played as if they came so often: they load the air as little."""
 
-MOST_MESSAGES: Final = 50_000
+MOST_MESSAGES: Final = 15_000
 """Of one play. Beyond, a play is shorter than was asked for."""
+
+STEADY_S: Final = 40.0
+"""No play is shorter: under too much load it takes a while until relays fall behind."""
 
 State = Mapping[LinkKey, float]
 
@@ -56,7 +59,8 @@ class Tally:
 
 @dataclass
 class Race:
-    """A site's flows played in some states of its links, as long as it takes.
+    """A site's flows played in some states of its links, as long as it takes; in states of its air instead,
+    where that is known.
 
     Equal seeds play the same luck on the site before and after a change.
     """
@@ -77,11 +81,14 @@ class Race:
         flows = tuple(replace(f, period_s=min(f.period_s, LONGEST_PERIOD_S)) for f in self.flows)
         duration = messages * max(flow.period_s for flow in flows)
         rate = sum(1.0 / flow.period_s for flow in flows)
-        duration = min(duration, MOST_MESSAGES / rate)
+        duration = max(STEADY_S, min(duration, MOST_MESSAGES / rate))
+        parameters = self.model.parameters(self.parameters)
         for i, (state, tallies) in enumerate(zip(self.states, self.tallies, strict=True)):
-            links = {key: LinkBelief.certain(state[key]) for key in self.model.links}
+            links = self.model.links
+            if self.model.air is None:
+                links = {key: LinkBelief.certain(state[key]) for key in links}
             site = replace(self.model, links=links, flows=flows)
-            played = simulate(site.scenario(duration, seed + i), self.parameters, seed=seed + i)
+            played = simulate(site.scenario(duration, seed + i, i), parameters, seed=seed + i)
             for tally, outcome in zip(tallies, played.flows, strict=True):
                 tally.add(outcome)
 
