@@ -212,6 +212,9 @@ class TasksSection(Section):
     """The most that one task may give."""
     store_mib: int = Field(default=256, ge=16, le=65_536)
     """Size of the store of inputs and outputs; those that no live job needs go when it is full."""
+    refuse_cpu_percent: float = Field(default=95.0, gt=0, le=100)
+    """Tasks of other gateways are refused while the machine is busier than this with anything but tasks; 100:
+    never, for a machine whose processors others use too."""
     watts: float = Field(default=1.5, gt=0, le=1000)
     """What a busy core of this machine takes more than an idle one. Energy is modelled from it and from the
     measured CPU seconds."""

@@ -24,7 +24,7 @@ from common.taskgraph.wire import TaskLimits
 from common.tasks import together
 from edge_agent import state_file
 from edge_agent.config import TasksSection
-from edge_agent.tasks.admission import Machine
+from edge_agent.tasks.admission import Ceilings, Machine
 from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.desk import Desk
 from edge_agent.tasks.job_store import open_store
@@ -74,6 +74,7 @@ class TaskService:
         allowance = Allowance(section.slots, limits, section.watts)
         self.local = LocalExecutor(gateway, self.blobs, folder / "work", allowance, clock)
         self.local.machine = self._machine
+        self.local.ceilings = Ceilings(cpu_percent=section.refuse_cpu_percent)
         self.remotes: Callable[[], Sequence[Executor]] = tuple
         """The other machines that there are now."""
         self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []

@@ -17,7 +17,7 @@ WITHIN_S = 90.0
 TABLES: dict[str, dict[str, Any]] = {
     "mesh": {"link": "none"},
     "status": {"period_s": 0.5},
-    "tasks": {"slots": 1},
+    "tasks": {"slots": 1, "refuse_cpu_percent": 100.0},
 }
 
 

@@ -37,6 +37,11 @@ SHARES: Final = {
 A_WEEK: Final = 7 * 86_400.0
 
 
+def _tasks(watts: float) -> dict[str, Any]:
+    """That the host is busy says nothing here: it is all these machines together, each with its quota."""
+    return {"slots": 1, "watts": watts, "memory_mib": 256, "refuse_cpu_percent": 100.0}
+
+
 class TaskFleet(Fleet):
     """`async with TaskFleet(folder, quotas) as fleet`, then `await fleet.open()`."""
 
@@ -59,8 +64,8 @@ class TaskFleet(Fleet):
         await self.start()
         for number, name in enumerate(GATEWAYS, 1):
             await self.add_agent(SITE, name, number, self._tables(name, number))
-        watts = {"tasks": {"slots": 1, "watts": 4.0, "memory_mib": 256}}
-        await self.add_agent(SITE, MEC, 9, {"mesh": {"link": "none"}, "status": {"period_s": 1.0}, **watts})
+        no_mesh = {"mesh": {"link": "none"}, "status": {"period_s": 1.0}, "tasks": _tasks(watts=4.0)}
+        await self.add_agent(SITE, MEC, 9, no_mesh)
         for name in GATEWAYS:
             await self._sees_all(name)
 
@@ -105,7 +110,7 @@ class TaskFleet(Fleet):
         return {
             "mesh": {"link": "virtual", "recording": str(recording)},
             "status": {"period_s": 1.0},
-            "tasks": {"slots": 1, "watts": 1.5, "memory_mib": 256},
+            "tasks": _tasks(watts=1.5),
         }
 
     async def _sees_all(self, gateway: str) -> None:
