@@ -64,7 +64,11 @@ class TaskFleet(Fleet):
         await self.start()
         for number, name in enumerate(GATEWAYS, 1):
             await self.add_agent(SITE, name, number, self._tables(name, number))
-        no_mesh = {"mesh": {"link": "none"}, "status": {"period_s": 1.0}, "tasks": _tasks(watts=4.0)}
+        no_mesh: dict[str, dict[str, Any]] = {
+            "mesh": {"link": "none"},
+            "status": {"period_s": 1.0},
+            "tasks": _tasks(watts=4.0),
+        }
         await self.add_agent(SITE, MEC, 9, no_mesh)
         for name in GATEWAYS:
             await self._sees_all(name)
