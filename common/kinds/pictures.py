@@ -34,6 +34,8 @@ def difference(given: DifferenceParameters, inputs: Blobs) -> Blobs:
     with _opened(inputs["before"]) as first, _opened(inputs["after"]) as second:
         height = max(1, round(given.width * first.height / first.width))
         size = (given.width, min(height, 4 * given.width))
+        for image in (first, second):
+            image.draft("L", (2 * size[0], 2 * size[1]))
         before, after = (image.convert("L").resize(size) for image in (first, second))
     apart = ImageChops.difference(before, after)
     mask = apart.point([255 if level >= given.threshold else 0 for level in range(256)])

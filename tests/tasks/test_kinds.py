@@ -11,12 +11,15 @@ import wave
 import zlib
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from common.errors import Rejected, RejectReason
 from common.kinds import catalogue
 from common.kinds.kind import Blobs
+from common.models.link_forecast import INPUTS, OUTPUTS
+from tests.models.bundles import NEWEST_PDR, persistence
 
 RATE = 16_000
 
@@ -149,6 +152,29 @@ def test_a_falling_link_is_expected_to_fall_and_a_steady_one_to_stay() -> None:
 def test_a_series_that_is_none_is_refused(text: bytes) -> None:
     with pytest.raises(Rejected):
         run("forecast", {"series": text})
+
+
+def test_a_model_is_run_over_a_batch_in_parts() -> None:
+    rows = np.random.default_rng(1).normal(size=(600, INPUTS)).astype("<f4")
+    found = run("infer", {"model": persistence().content, "data": rows.tobytes()}, batch=256)
+    told = json.loads(found["report"])
+    outputs = np.frombuffer(found["outputs"], "<f4").reshape(told["shape"])
+    assert (told["rows"], told["shape"], told["type"]) == (600, [600, OUTPUTS], "float32")
+    assert outputs[:, 0] == pytest.approx(rows[:, NEWEST_PDR], rel=1e-5)
+
+
+def test_data_that_are_no_rows_are_refused() -> None:
+    with pytest.raises(Rejected) as caught:
+        run("infer", {"model": persistence().content, "data": bytes(4 * INPUTS + 1)})
+    assert caught.value.reason is RejectReason.INVALID
+
+
+def test_a_site_is_forecast_by_the_model_that_agents_use() -> None:
+    found = run("forecast", {"series": series(falling=True), "model": persistence().content})
+    told = json.loads(found["forecast"])
+    assert told["by"] == "model"
+    # This one expects that everything stays as it was last.
+    assert told["links"]["0x0001-0x0002"]["pdr"] == pytest.approx([0.32] * 3, abs=0.03)
 
 
 @pytest.mark.parametrize("model", [b"", b"no model", b"\x1c\0\0\0TFL3" + bytes(500)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import os
 from collections.abc import AsyncIterator
@@ -11,9 +12,12 @@ import pytest
 
 from common.clock import SystemClock
 from common.kinds import process_tree
+from common.models.link_forecast import INPUTS, OUTPUTS
 from common.taskgraph.blob_store import BlobStore
 from common.taskgraph.wire import FailureReason, TaskLimits, TaskRequest, TaskResult
+from edge_agent.config import TasksSection
 from edge_agent.tasks.local import Allowance, LocalExecutor
+from tests.models.bundles import persistence
 from tests.tasks.executor_contract import LIMITS, Bench, ExecutorContract, measurement
 
 HOG_LIMITS = TaskLimits(memory_bytes=256 << 20, cpu_s=2.0, wall_s=30.0, output_bytes=1 << 20)
@@ -27,7 +31,8 @@ def hogs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     information.mkdir(parents=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: hogs\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text(ENTRY_POINTS)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    path = [str(tmp_path / "packages"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
     monkeypatch.setenv("AGENT_SECRET", "of the agent's")
 
 
@@ -105,6 +110,16 @@ async def test_each_misbehaviour_has_its_name(bench: Bench, how: str, reason: Fa
 async def test_a_task_that_never_ends_is_ended_when_its_time_is_over(bench: Bench) -> None:
     limits = HOG_LIMITS.model_copy({"wall_s": 0.5})
     assert await fate(bench, "sleep", limits) is FailureReason.WALL_TIME
+
+
+async def test_inference_fits_into_what_a_gateway_allows(bench: Bench) -> None:
+    rows = array.array("f", [0.5] * (500 * INPUTS)).tobytes()
+    inputs = {"model": bench.store.put(persistence().content), "data": bench.store.put(rows)}
+    limits = HOG_LIMITS.model_copy({"memory_bytes": TasksSection().memory_mib << 20, "cpu_s": 20.0})
+    request = hog("infer", limits).model_copy({"kind": "infer", "parameters": {}, "inputs": inputs})
+    result = await bench.executor.run(request)
+    assert result.failure is None
+    assert len(bench.store.get(result.outputs["outputs"])) == 4 * 500 * OUTPUTS
 
 
 async def test_a_worker_is_kept_for_the_next_task(bench: Bench) -> None:
