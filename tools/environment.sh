@@ -81,7 +81,7 @@ make_environment() {
     say "making the Python environment ${venv#"$root"/} (once, about a minute)"
     [ -x "$python" ] || "$base" -m venv "$venv" || fail "python -m venv failed" "apt-get install python3-venv"
     quietly "$python" -m pip install --quiet --disable-pip-version-check -c "$root/tools/constraints.txt" \
-        -e "$root[edge,virtual,coordinator,dask,dev]" || fail "pip could not install the packages" \
+        -e "$root[edge,tasks,virtual,coordinator,dask,dev]" || fail "pip could not install the packages" \
         "the lines above say why; is a package index within reach? try again, the finished part is kept"
     rm -f "$venv"/.meshtwin-*
     : >"$stamp"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +137,10 @@ def test_bytes_are_a_graph_or_refused(document: bytes) -> None:
         parse(document)
     except Rejected:
         pass
+
+
+@pytest.mark.parametrize("name", ["bearing", "camera", "night", "fan-out"])
+def test_the_examples_are_good(name: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "examples" / "tasks" / f"{name}.json").read_bytes()
+    found = parse(text)
+    assert len(check(found, catalogue.find)) == len(found.tasks)
