@@ -10,11 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 from common.placement import document as written
 from common.placement.document import Reference
 from common.placement.errors import BadInstance, Flaw
+
+if TYPE_CHECKING:
+    from common.placement.problem import Layout
 
 __all__ = ["BACKBONE", "Edge", "Instance", "Node", "Reference", "Task"]
 
@@ -58,7 +62,7 @@ class Edge:
     transfer_ms: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Instance:
     """The matrices are [from node][to node]; `channel` holds indices into `channels`, None within a node.
 
@@ -83,7 +87,16 @@ class Instance:
     @classmethod
     def parse(cls, document: bytes | str | dict[str, Any]) -> Instance:
         """The instance that a document describes. Raises BadInstance, whose `flaw` says what is wrong."""
-        return _built(written.read(document))
+        instance = _built(written.read(document))
+        _ = instance.layout
+        return instance
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The instance as the kernel reads it; made while parsing, or when it is first placed."""
+        from common.placement.problem import lay_out
+
+        return lay_out(self)
 
     def cost(self, finish_ms: float, energy_j: float) -> float:
         """J: the weighted share of the time and the energy that the gateway alone would take."""

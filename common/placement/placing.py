@@ -11,72 +11,175 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from common.placement.hasty import hasty
 from common.placement.instance import Instance
-from common.placement.kernel.decoder import Decoder
-from common.placement.kernel.search import Search
+from common.placement.kernel import is_compiled
+from common.placement.kernel.portfolio import Portfolio
 from common.placement.loads import Loads
 from common.placement.problem import decoder
-from common.placement.timetable import Assignment, Schedule, Transfer, energy
+from common.placement.reading import read_out
+from common.placement.timetable import Schedule
 
-_CHUNK: Final = 256
-"""Evaluations between two looks at the clock."""
+MAX_SEARCHED: Final = 1_000
+"""Larger graphs get a list schedule: their decision is bounded by their size alone."""
+
+_KEPT: Final = 14
+_STARTS: Final = 4
+"""Candidates that are improved at first, and how far apart they have to be, as a share of the tasks."""
+_APART: Final = 0.2
+
+_FIRST: Final = 3
+_ROUND: Final = 4
+_SWEEP: Final = 1.2
+"""Evaluations per task: of each candidate at first, of a round on the best, of the sweep that ends it."""
+
+_STALE: Final = 2
+_GAIN: Final = 0.001
+"""Without a budget the search ends after so many rounds in a row that gained less than this share."""
+
+_HOT, _WARM, _COLD, _ICE = 0.03, 0.015, 0.001, 0.0001
+"""Temperatures as shares of the cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a search may cost. `evaluations` None: by the graph's size; `seconds` only stops early."""
+    """What a search may cost.
+
+    `evaluations` counts placements weighed, those of the first candidates included, and is used up. None:
+    until nothing is gained any more, at most what the graph's size deserves. `seconds` only stops early,
+    between two rounds.
+    """
 
     evaluations: int | None = None
     seconds: float | None = None
 
 
+ANY: Final = Budget()
+
+
 def schedule(
     instance: Instance,
     *,
-    budget: Budget = Budget(),
+    budget: Budget = ANY,
     seed: int = 0,
     loads: Loads | None = None,
     clock: Callable[[], float] = monotonic,
 ) -> Schedule:
-    """Equal arguments give equal schedules, compiled or not, unless the clock stops the search.
+    """The best schedule found: the portfolio's candidates, the most promising of them searched on.
 
-    Raises Unplaceable when a task has no living node that may run it.
+    Equal arguments give equal schedules, compiled or not, unless the clock stops the search or the budget is
+    left to the size. Graphs of more than MAX_SEARCHED tasks are list-scheduled. Raises Unplaceable when a
+    task has no living node that may run it.
     """
-    search = Search(decoder(instance, loads), seed)
-    search.weigh()
-    search.anneal(budget.evaluations or 300, 0.02, 0.0005)
-    search.recall()
-    search.weigh()
-    return read_out(instance, search.d, "search", search.evaluations)
+    if len(instance.tasks) > MAX_SEARCHED:
+        return hasty(instance, loads)
+    run = _Run(instance, budget, seed, loads, clock)
+    run.make_candidates()
+    run.improve()
+    return run.result()
 
 
-def read_out(instance: Instance, placed: Decoder, method: str, evaluations: int) -> Schedule:
-    """What a decoder holds, once all of it is decoded."""
-    nodes = list(placed.node)
-    ids, names = [task.id for task in instance.tasks], [node.id for node in instance.nodes]
-    rows = [Assignment(ids[i], names[nodes[i]], placed.start[i], placed.finish[i]) for i in placed.order]
-    finish, spent = placed.finish[instance.sink], energy(instance, nodes)
-    return Schedule(
-        assignments=tuple(rows),
-        transfers=tuple(_transfers(instance, placed, nodes)),
-        finish_ms=finish,
-        energy_j=spent,
-        cost=instance.cost(finish, spent),
-        method=method,
-        searched=placed.spent() + placed.time_cost(finish),
-        evaluations=evaluations,
-    )
+def most_evaluations(tasks: int, compiled: bool) -> int:
+    """What a graph of that size deserves at most when nobody says: less where each is dear."""
+    if compiled:
+        return max(20, min(150 * tasks, 1_000_000 // tasks))
+    return max(4, min(150, 4_500 // tasks))
 
 
-def _transfers(instance: Instance, placed: Decoder, nodes: list[int]) -> list[Transfer]:
-    found = []
-    ids = [task.id for task in instance.tasks]
-    for k, (source, target) in enumerate(zip(placed.source, placed.target, strict=True)):
-        a, b = nodes[source], nodes[target]
-        if a == b:
-            continue
-        channel = instance.channel[a][b] or 0
-        length, begin = placed.transfer[k * placed.channels + channel], placed.sent[k]
-        arrival = begin + length + instance.latency_ms[a][b]
-        found.append(Transfer(ids[source], ids[target], instance.channels[channel], begin, length, arrival))
-    return found
+class _Run:
+    """One search: what is left of its budget, and its candidates."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        budget: Budget,
+        seed: int,
+        loads: Loads | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.instance = instance
+        self.tasks = len(instance.tasks)
+        self.portfolio = Portfolio(decoder(instance, loads), seed, _KEPT)
+        self.to_the_end = budget.evaluations is not None
+        self.most = budget.evaluations or most_evaluations(self.tasks, is_compiled())
+        self.clock = clock
+        self.until = None if budget.seconds is None else clock() + budget.seconds
+
+    def left(self) -> int:
+        """Evaluations that may still be made."""
+        if self.until is not None and self.clock() >= self.until:
+            return 0
+        return self.most - self.portfolio.s.evaluations
+
+    def make_candidates(self) -> None:
+        """As many as half of the budget pays; everything at home is always one."""
+        p = self.portfolio
+        p.try_home()
+        for share in (0.1, 0.5):
+            if self._has_half():
+                p.try_cuts(share)
+        for mask, price, ahead in _lists(self.instance):
+            if self._has_half():
+                p.try_list(mask, price, ahead)
+
+    def _has_half(self) -> bool:
+        return 2 * self.portfolio.s.evaluations < self.most and self.left() > 0
+
+    def improve(self) -> None:
+        """Search on from the best candidates that differ, then from the best two in turn."""
+        p = self.portfolio
+        chosen = self._starts()
+        for x in chosen:
+            self._roam(x, _FIRST * self.tasks, _HOT)
+        best, stale = min(p.costs[x] for x in chosen), 0
+        while self.left() > 0 and (self.to_the_end or stale < _STALE):
+            chosen.sort(key=lambda x: p.costs[x])
+            x = chosen[stale % min(2, len(chosen))]
+            self._roam(x, _ROUND * self.tasks, _WARM)
+            self._sweep(x, int(_SWEEP * self.tasks))
+            found = min(p.costs[x] for x in chosen)
+            stale = 0 if found < best * (1.0 - _GAIN) else stale + 1
+            best = min(best, found)
+
+    def _starts(self) -> list[int]:
+        p, chosen = self.portfolio, [0]
+        for x in range(1, p.size):
+            if len(chosen) < _STARTS and all(p.distance(x, y) >= _APART * self.tasks for y in chosen):
+                chosen.append(x)
+        return chosen
+
+    def _roam(self, x: int, evaluations: int, hot: float) -> None:
+        evaluations = min(evaluations, self.left())
+        if evaluations > 0:
+            self.portfolio.improve(x, evaluations, hot, _COLD)
+
+    def _sweep(self, x: int, evaluations: int) -> None:
+        evaluations = min(evaluations, self.left())
+        if evaluations > 0:
+            self.portfolio.polish(x, evaluations, _COLD, _ICE)
+
+    def result(self) -> Schedule:
+        """The best candidate, decoded."""
+        p = self.portfolio
+        evaluations = p.s.evaluations
+        p.take(min(range(p.size), key=lambda x: p.costs[x]))
+        p.s.weigh()
+        return read_out(self.instance, p.d, "search", evaluations)
+
+
+def _lists(instance: Instance) -> list[tuple[int, float, float]]:
+    """List schedules to try: a mask of nodes, the weight of prices, that of what is to come."""
+    tiers = [node.tier for node in instance.nodes]
+
+    def mask(*chosen: str) -> int:
+        return sum(1 << j for j, tier in enumerate(tiers) if tier in chosen)
+
+    everything = (1 << len(tiers)) - 1
+    return [
+        (everything, 0.0, 1.0),
+        (everything, 1.0, 0.5),
+        (mask("local", "peer"), 1.0, 0.5),
+        (mask("local", "cloud"), 1.0, 1.0),
+        (mask("local", "peer", "mec"), 1.0, 1.0),
+        (everything, 1.0, 1.0),
+    ]

@@ -1,48 +1,83 @@
 """An instance under a load, as the flat arrays that the kernel reads.
 
 Everything beside time is folded into prices in units of J: of a task on a node (energy, and the congestion
-price of its time there), of a bit between two nodes, of a channel's time.
+price of its time there), of a bit between two nodes, of a channel's time. What no load changes is laid out
+once per instance.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain
 from math import inf
 
 from common.placement.errors import Unplaceable
-from common.placement.instance import BACKBONE, Instance, Node
+from common.placement.instance import BACKBONE, Instance, Node, Task
 from common.placement.kernel.decoder import Decoder
 from common.placement.loads import Loads
 
+_IDLE = Loads()
 
-def decoder(instance: Instance, loads: Loads | None = None) -> Decoder:
-    """A decoder for the instance, its tasks in topological order, all on their first possible node.
 
-    Raises Unplaceable when a task has none that lives.
-    """
-    loads = loads or Loads()
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What no load changes. `home` is a node for each task: the sink's, or the first possible."""
+
+    ints: dict[str, array[int]]
+    reals: dict[str, array[float]]
+    scalars: dict[str, float]
+    home: array[int]
+    order: array[int]
+
+
+def lay_out(instance: Instance) -> Layout:
+    """The arrays of an instance that nobody loads."""
     ints: dict[str, array[int]] = {}
     reals: dict[str, array[float]] = {}
-    _set_tasks(reals, instance, loads)
+    _set_tasks(reals, instance)
     _set_edges(ints, reals, instance)
-    _set_ways(ints, reals, instance, loads)
-    _set_resources(ints, reals, instance, loads)
-    result = Decoder(ints, reals, _scalars(instance, loads))
-    for position, task in enumerate(instance.order):
-        result.order[position] = task
-    return result
-
-
-def _scalars(instance: Instance, loads: Loads) -> dict[str, float]:
-    deadline = inf if loads.deadline_ms is None else loads.deadline_ms
-    late_rate = loads.late_cost / deadline if 0.0 < deadline < inf else 0.0
-    return {
+    _set_ways(ints, reals, instance)
+    _set_resources(ints, reals, instance, _IDLE)
+    scalars = {
         "tasks": len(instance.tasks),
         "nodes": len(instance.nodes),
         "channels": max(len(instance.channels), 1),
         "sink": instance.sink,
         "rate": instance.weight / instance.local_time_ms,
+        **_lateness(_IDLE),
+    }
+    return Layout(ints, reals, scalars, _home(instance, frozenset()), array("i", instance.order))
+
+
+def decoder(instance: Instance, loads: Loads | None = None) -> Decoder:
+    """A decoder for the instance, its tasks in topological order, each at home.
+
+    Raises Unplaceable when a task has no node that lives.
+    """
+    laid = instance.layout
+    if loads is None or loads == _IDLE:
+        return _filled(Decoder(laid.ints, laid.reals, laid.scalars), laid.order, laid.home)
+    ints, reals = dict(laid.ints), dict(laid.reals)
+    _load_tasks(reals, instance, loads)
+    ms = instance.weight / instance.local_time_ms
+    reals["channel_price"] = array("d", [ms * loads.price(name) for name in instance.channels] or [0.0])
+    _set_resources(ints, reals, instance, loads)
+    home = _home(instance, loads.dead)
+    return _filled(Decoder(ints, reals, laid.scalars | _lateness(loads)), laid.order, home)
+
+
+def _filled(made: Decoder, order: array[int], home: array[int]) -> Decoder:
+    made.order[:] = order
+    made.node[:] = home
+    return made
+
+
+def _lateness(loads: Loads) -> dict[str, float]:
+    deadline = inf if loads.deadline_ms is None else loads.deadline_ms
+    late_rate = loads.late_cost / deadline if 0.0 < deadline < inf else 0.0
+    return {
         "release": loads.release_ms,
         "deadline": deadline,
         "late_rate": late_rate,
@@ -50,36 +85,55 @@ def _scalars(instance: Instance, loads: Loads) -> dict[str, float]:
     }
 
 
-def _set_tasks(reals: dict[str, array[float]], instance: Instance, loads: Loads) -> None:
+def _home(instance: Instance, dead: frozenset[str]) -> array[int]:
+    """Where each task may be without asking: with the sink if that is possible. Raises Unplaceable."""
+    nodes = range(len(instance.nodes))
+    alive = [j for j in nodes if instance.nodes[j].id not in dead]
+    sink = instance.tasks[instance.sink].pinned
+    first = [sink, *alive] if sink in alive else alive
+    return array("i", [_first_able(task, first) for task in instance.tasks])
+
+
+def _first_able(task: Task, nodes: Sequence[int | None]) -> int:
+    for j in nodes:
+        if j is not None and task.may_run_on(j):
+            return j
+    raise Unplaceable(f"task {task.id}: no node that may run it is alive")
+
+
+def _set_tasks(reals: dict[str, array[float]], instance: Instance) -> None:
     """`duration` and `price`, [task][node]; both are infinite where the task may not run."""
     duration = array("d", chain.from_iterable(task.duration_ms for task in instance.tasks))
     joule = (1.0 - instance.weight) / instance.local_energy_j
     price = array("d", [joule * spent for task in instance.tasks for spent in task.energy_j])
-    busy = [loads.price(node.id) * instance.weight / instance.local_time_ms for node in instance.nodes]
     width = len(instance.nodes)
-    if any(busy):
-        for place in range(len(price)):
-            price[place] += busy[place % width] * duration[place]
-    _forbid(instance, loads, duration, price)
+    for i, task in enumerate(instance.tasks):
+        if task.pinned is not None or inf in task.duration_ms:
+            for j in range(width):
+                if not task.may_run_on(j):
+                    duration[i * width + j] = price[i * width + j] = inf
     reals |= {"duration": duration, "price": price}
 
 
-def _forbid(instance: Instance, loads: Loads, duration: array[float], price: array[float]) -> None:
+def _load_tasks(reals: dict[str, array[float]], instance: Instance, loads: Loads) -> None:
+    """Dead nodes run nothing, busy ones are dear."""
     width = len(instance.nodes)
-    dead = {j for j, node in enumerate(instance.nodes) if node.id in loads.dead}
-    unable = inf in duration
-    for i, task in enumerate(instance.tasks):
-        if task.pinned is None and not dead and not unable:
-            continue
-        able = [j for j in range(width) if task.may_run_on(j) and j not in dead]
-        if not able:
-            raise Unplaceable(f"task {task.id}: no node that may run it is alive")
-        for j in set(range(width)).difference(able):
-            duration[i * width + j] = price[i * width + j] = inf
+    ms = instance.weight / instance.local_time_ms
+    for j, node in enumerate(instance.nodes):
+        dear = ms * loads.price(node.id)
+        if node.id in loads.dead:
+            for name in ("duration", "price"):
+                reals[name] = array("d", reals[name])
+                reals[name][j::width] = array("d", [inf]) * len(instance.tasks)
+        elif dear > 0.0:
+            reals["price"] = array("d", reals["price"])
+            for place in range(j, len(reals["price"]), width):
+                if reals["duration"][place] < inf:
+                    reals["price"][place] += dear * reals["duration"][place]
 
 
 def _set_edges(ints: dict[str, array[int]], reals: dict[str, array[float]], instance: Instance) -> None:
-    """Edges by target, then by source, as they are sent; `output` lists those of each source."""
+    """Edges by target, then by source; `output` lists those of each source."""
     edges = sorted(instance.edges, key=lambda edge: (edge.target, edge.source))
     count = len(instance.tasks)
     into, out_of = [0] * count, [0] * count
@@ -91,23 +145,20 @@ def _set_edges(ints: dict[str, array[int]], reals: dict[str, array[float]], inst
     ints["target"] = array("i", [edge.target for edge in edges])
     ints["inputs"] = array("i", [0, *accumulate(into)])
     ints["outputs"] = array("i", [0, *accumulate(out_of)])
-    ints["output"] = array("i", output or [0])
-    reals["bits"] = array("d", [edge.bits for edge in edges] or [0.0])
-    reals["transfer"] = array("d", [*chain.from_iterable(edge.transfer_ms for edge in edges)] or [0.0])
+    ints["output"] = array("i", output)
+    reals["bits"] = array("d", [edge.bits for edge in edges])
+    reals["transfer"] = array("d", chain.from_iterable(edge.transfer_ms for edge in edges))
 
 
-def _set_ways(
-    ints: dict[str, array[int]], reals: dict[str, array[float]], instance: Instance, loads: Loads
-) -> None:
+def _set_ways(ints: dict[str, array[int]], reals: dict[str, array[float]], instance: Instance) -> None:
     """What lies between nodes, [from][to], and what a channel's time costs."""
     joule = (1.0 - instance.weight) / instance.local_energy_j
-    ms = instance.weight / instance.local_time_ms
     # Within a node nothing is looked up: any channel serves.
     channel = [0 if c is None else c for c in chain.from_iterable(instance.channel)]
     ints["channel"] = array("i", channel)
     reals["latency"] = array("d", chain.from_iterable(instance.latency_ms))
     reals["bit_price"] = array("d", [joule * x for x in chain.from_iterable(instance.energy_j_per_bit)])
-    reals["channel_price"] = array("d", [ms * loads.price(name) for name in instance.channels] or [0.0])
+    reals["channel_price"] = array("d", bytes(8 * max(len(instance.channels), 1)))
 
 
 def _set_resources(
@@ -128,7 +179,7 @@ def _set_resources(
     ints["channel_resource"] = array("i", resource or [-1])
     ints["offset"] = array("i", [0, *accumulate(room)])
     ints["count"] = array("i", [int(time > 0.0) for time in until])
-    reals["busy_until"] = array("d", until or [0.0])
+    reals["busy_until"] = array("d", until)
 
 
 def _slots_until(node: Node, loads: Loads) -> list[float]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from common.placement.instance import Instance
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """A task on a node, by their ids."""
 
     task: str
@@ -18,8 +15,7 @@ class Assignment:
     finish_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """The data of an edge between two nodes: sent when, busy on its channel how long, there when."""
 
     source: str
@@ -62,13 +58,3 @@ class Schedule:
         ]
         transfers = [{"from": t.source, "to": t.target, "start_ms": t.start_ms} for t in self.transfers]
         return {"tasks": tasks, "transfers": transfers}
-
-
-def energy(instance: Instance, nodes: list[int]) -> float:
-    """Joules of an assignment: the tasks', and those of the bits between nodes."""
-    spent = sum(task.energy_j[node] for task, node in zip(instance.tasks, nodes, strict=True))
-    for edge in instance.edges:
-        a, b = nodes[edge.source], nodes[edge.target]
-        if a != b:
-            spent += edge.bits * instance.energy_j_per_bit[a][b]
-    return spent

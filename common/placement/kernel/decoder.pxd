@@ -8,7 +8,7 @@ cdef class Decoder:
     cdef public double[::1] duration, price, transfer, bits, latency, bit_price, channel_price, last0
     cdef public double[::1] start, finish, tail, sent, first, last, kept_first, kept_last
     cdef public int[::1] source, target, inputs, outputs, output, channel, channel_resource
-    cdef public int[::1] slot_first, slot_count, offset, count0, order, position, node, count, kept_count
+    cdef public int[::1] slot_first, slot_count, offset, count0, order, position, node, count, kept_count, queue
 
     @cython.locals(r=Py_ssize_t)
     cpdef void clear(self) noexcept
@@ -22,9 +22,11 @@ cdef class Decoder:
     cdef void book(self, Py_ssize_t r, Py_ssize_t x, double begin, double end) noexcept
     @cython.locals(
         j=Py_ssize_t, ready=double, k=Py_ssize_t, made=double, a=Py_ssize_t, c=Py_ssize_t, length=double,
-        r=Py_ssize_t, x=Py_ssize_t,
+        r=Py_ssize_t, x=Py_ssize_t, y=Py_ssize_t,
     )
     cpdef double place(self, Py_ssize_t i) noexcept
+    @cython.locals(low=Py_ssize_t, y=Py_ssize_t, k=Py_ssize_t, made=double, x=Py_ssize_t, before=double)
+    cdef void queue_inputs(self, Py_ssize_t i) noexcept
     @cython.locals(best=Py_ssize_t, where=Py_ssize_t, earliest=double, r=Py_ssize_t, x=Py_ssize_t)
     cdef double _take_slot(self, Py_ssize_t j, double ready, double length) noexcept
     @cython.locals(p=Py_ssize_t, i=Py_ssize_t)
@@ -37,7 +39,7 @@ cdef class Decoder:
     )
     cdef void measure_tail(self, Py_ssize_t i) noexcept
     @cython.locals(c=Py_ssize_t, dear=double)
-    cdef double edge_cost(self, Py_ssize_t k, Py_ssize_t a, Py_ssize_t b) noexcept
+    cpdef double edge_cost(self, Py_ssize_t k, Py_ssize_t a, Py_ssize_t b) noexcept
     @cython.locals(cost=double, k=Py_ssize_t, y=Py_ssize_t)
     cpdef double task_cost(self, Py_ssize_t i, Py_ssize_t j) noexcept
     @cython.locals(cost=double, i=Py_ssize_t, j=Py_ssize_t, k=Py_ssize_t)

@@ -63,6 +63,7 @@ class Decoder:
         self.start = array("d", bytes(8 * self.tasks))
         self.finish = array("d", bytes(8 * self.tasks))
         self.tail = array("d", bytes(8 * self.tasks))
+        self.queue = array("i", range(edges))
         self.sent = array("d", bytes(8 * max(edges, 1)))
         self.count = array("i", bytes(4 * max(resources, 1)))
         self.first = array("d", bytes(8 * max(room, 1)))
@@ -140,10 +141,12 @@ class Decoder:
             self.count[r] += 1
 
     def place(self, i: int) -> float:
-        """Task i on its node as early as it goes, its inputs sent one after the other. Its finish."""
+        """Task i on its node as early as it goes, its inputs sent as they are made. Its finish."""
         j = self.node[i]
         ready = self.release
-        for k in range(self.inputs[i], self.inputs[i + 1]):
+        self.queue_inputs(i)
+        for y in range(self.inputs[i], self.inputs[i + 1]):
+            k = self.queue[y]
             made = self.finish[self.source[k]]
             a = self.node[self.source[k]]
             if a != j:
@@ -164,6 +167,21 @@ class Decoder:
         self.start[i] = ready
         self.finish[i] = ready + length
         return ready + length
+
+    def queue_inputs(self, i: int) -> None:
+        """Put the inputs of task i in the order in which they are made, the lower edge first of equals."""
+        low = self.inputs[i]
+        for y in range(low + 1, self.inputs[i + 1]):
+            k = self.queue[y]
+            made = self.finish[self.source[k]]
+            x = y
+            while x > low:
+                before = self.finish[self.source[self.queue[x - 1]]]
+                if before < made or (before == made and self.queue[x - 1] < k):
+                    break
+                self.queue[x] = self.queue[x - 1]
+                x -= 1
+            self.queue[x] = k
 
     def _take_slot(self, j: int, ready: float, length: float) -> float:
         """Book the slot of node j that is free first, the lowest of equals. When it is."""

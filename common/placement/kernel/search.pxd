@@ -3,19 +3,23 @@ cimport cython
 from common.placement.kernel.decoder cimport Decoder
 
 
+ctypedef unsigned long long word
+
+
 cdef class Search:
     cdef public Decoder d
-    cdef public unsigned long long state
+    cdef public word state
     cdef public Py_ssize_t evaluations, proposals
     cdef public double best, cost, spent
     cdef public double[::1] dips
-    cdef public int[::1] best_order, best_node
+    cdef public int[::1] best_order, best_node, moved
 
-    @cython.locals(x="unsigned long long")
     cdef Py_ssize_t draw(self, Py_ssize_t below) noexcept
     cpdef double weigh(self) noexcept
     @cython.locals(x=Py_ssize_t)
     cpdef void note(self) noexcept
+    @cython.locals(d=Decoder, x=Py_ssize_t, i=Py_ssize_t, mine=double, y=Py_ssize_t, before=Py_ssize_t)
+    cpdef void follow_tails(self) noexcept
     @cython.locals(x=Py_ssize_t)
     cpdef void recall(self) noexcept
     @cython.locals(begun=Py_ssize_t, started=Py_ssize_t, done=double, looked=double)
@@ -43,3 +47,12 @@ cdef class Search:
         d=Decoder, left=Py_ssize_t, q=Py_ssize_t, i=Py_ssize_t, x=Py_ssize_t, free=bint, k=Py_ssize_t,
     )
     cdef void advance(self, Py_ssize_t p, double limit) noexcept
+    @cython.locals(
+        d=Decoder, i=Py_ssize_t, was=Py_ssize_t, j=Py_ssize_t, q=Py_ssize_t, spent=double, x=Py_ssize_t,
+        latest=double,
+    )
+    cdef void move_run(self, Py_ssize_t p, double limit) noexcept
+    @cython.locals(d=Decoder, i=Py_ssize_t, q=Py_ssize_t, x=Py_ssize_t)
+    cdef void delay(self, Py_ssize_t p, double limit) noexcept
+    @cython.locals(d=Decoder, k=Py_ssize_t)
+    cdef bint needs(self, Py_ssize_t s, Py_ssize_t i) noexcept

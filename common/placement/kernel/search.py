@@ -12,30 +12,30 @@ from math import inf, log
 
 from common.placement.kernel.decoder import Decoder
 
+_DIPS = array("d", [-log((k + 0.5) / 1024.0) for k in range(1024)])
+"""How much worse, in temperatures, a change may be: drawn from an exponential distribution."""
+
 
 class Search:
     """Improves what is in the decoder; the best found so far is in `best_*`."""
 
     def __init__(self, decoder: Decoder, seed: int) -> None:
         self.d = decoder
-        self.state = (seed * 2654435761 + 88172645463325252) % 4294967291 + 1
+        self.state = (seed * 1103515245 + 12345) % 2147483646 + 1
         self.evaluations = 0
         self.proposals = 0
         self.best = inf
         self.cost = inf
         self.spent = 0.0
-        self.dips = array("d", [-log((k + 0.5) / 1024.0) for k in range(1024)])
+        self.dips = _DIPS
+        self.moved = array("i", bytes(4 * decoder.tasks))
         self.best_order = array("i", range(decoder.tasks))
         self.best_node = array("i", bytes(4 * decoder.tasks))
 
     def draw(self, below: int) -> int:
-        """A whole number from 0 on below `below`: xorshift of 32 bits."""
-        x = self.state
-        x ^= (x << 13) & 4294967295
-        x ^= x >> 17
-        x ^= (x << 5) & 4294967295
-        self.state = x
-        return x % below
+        """A whole number from 0 on below `below`: Lehmer's generator, whose products fit into 64 bits."""
+        self.state = self.state * 48271 % 2147483647
+        return (self.state >> 8) % below
 
     def weigh(self) -> float:
         """Decode all of what is in the decoder; the best is kept. Its cost."""
@@ -54,6 +54,23 @@ class Search:
             for x in range(self.d.tasks):
                 self.best_order[x] = self.d.order[x]
                 self.best_node[x] = self.d.node[x]
+
+    def follow_tails(self) -> None:
+        """Order the tasks by what is to come from their start on, the longest first."""
+        d = self.d
+        d.measure_tails()
+        for x in range(d.tasks):
+            i = d.order[x]
+            mine = d.tail[i] + d.duration[i * d.nodes + d.node[i]]
+            y = x
+            # Strictly less: of equals the one that was first stays so, and no task passes one it depends on.
+            while y > 0:
+                before = d.order[y - 1]
+                if d.tail[before] + d.duration[before * d.nodes + d.node[before]] >= mine:
+                    break
+                d.order[y] = before
+                y -= 1
+            d.order[y] = i
 
     def recall(self) -> None:
         """Put the best into the decoder."""
@@ -93,14 +110,18 @@ class Search:
 
     def propose(self, p: int, limit: float) -> None:
         """One change from position p on, taken if it costs less than `limit`."""
-        kind = self.draw(8)
+        kind = self.draw(16)
         self.proposals += 1
-        if kind < 4:
+        if kind < 7:
             self.move(p, limit)
-        elif kind < 6:
+        elif kind < 9:
             self.move_two(p, limit)
-        else:
+        elif kind < 11:
+            self.move_run(p, limit)
+        elif kind < 14:
             self.advance(p, limit)
+        else:
+            self.delay(p, limit)
 
     def other_node(self, i: int) -> int:
         """A node for task i other than its own; its own when there is no other."""
@@ -184,6 +205,62 @@ class Search:
             d.node[i] = was
             d.node[s] = then
             self.tails_between(p, q)
+
+    def move_run(self, p: int, limit: float) -> None:
+        """The task at p and those of the next few that share its node, all to another one."""
+        d = self.d
+        i = d.order[p]
+        was = d.node[i]
+        j = self.other_node(i)
+        if j == was:
+            return
+        q = p + 1 + self.draw(12)
+        if q >= d.tasks:
+            q = d.tasks - 1
+        spent = self.spent
+        for x in range(p, q + 1):
+            i = d.order[x]
+            self.moved[x] = 0
+            if d.node[i] == was and d.price[i * d.nodes + j] < d.never:
+                spent += d.task_cost(i, j) - d.task_cost(i, was)
+                d.node[i] = j
+                self.moved[x] = 1
+        latest = d.latest_for(limit - spent)
+        self.tails_between(p, q)
+        if self.too_late(d.order[p], latest) or not self.taken(p, spent, latest, limit):
+            for x in range(p, q + 1):
+                if self.moved[x]:
+                    d.node[d.order[x]] = was
+            self.tails_between(p, q)
+
+    def delay(self, p: int, limit: float) -> None:
+        """The task at p after one of the next few, as far as nothing between needs it."""
+        d = self.d
+        i = d.order[p]
+        q = p + 1 + self.draw(8)
+        if q >= d.tasks:
+            q = d.tasks - 1
+        x = p + 1
+        while x <= q and not self.needs(d.order[x], i):
+            d.order[x - 1] = d.order[x]
+            x += 1
+        q = x - 1
+        if q == p:
+            return
+        d.order[q] = i
+        if not self.taken(p, self.spent, d.latest_for(limit - self.spent), limit):
+            while q > p:
+                d.order[q] = d.order[q - 1]
+                q -= 1
+            d.order[p] = i
+
+    def needs(self, s: int, i: int) -> bool:
+        """Whether task s takes input from task i."""
+        d = self.d
+        k = d.inputs[s]
+        while k < d.inputs[s + 1] and d.source[k] != i:
+            k += 1
+        return k < d.inputs[s + 1]
 
     def tails_between(self, p: int, q: int) -> None:
         """Measure anew the tails of the tasks from position p to q."""

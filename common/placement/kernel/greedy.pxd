@@ -1,0 +1,26 @@
+# C types for greedy.py: declarations alone, no behaviour.
+cimport cython
+from common.placement.kernel.decoder cimport Decoder
+
+
+cdef class Greedy:
+    cdef public Decoder d
+    cdef public int[::1] usable, only
+    cdef public double[::1] time_ahead, cost_ahead
+    cdef public double finish_weight, ahead_weight, price_weight
+
+    @cython.locals(d=Decoder)
+    cdef bint may(self, Py_ssize_t i, Py_ssize_t j) noexcept
+    @cython.locals(d=Decoder, p=Py_ssize_t, i=Py_ssize_t, j=Py_ssize_t)
+    cpdef void look_ahead(self) noexcept
+    @cython.locals(d=Decoder, i=Py_ssize_t, j=Py_ssize_t)
+    cdef void find_forced(self) noexcept
+    @cython.locals(
+        d=Decoder, longest=double, spent=double, y=Py_ssize_t, k=Py_ssize_t, s=Py_ssize_t, shortest=double,
+        cheapest=double, sharers=Py_ssize_t, b=Py_ssize_t, time=double, cost=double, c=Py_ssize_t,
+    )
+    cdef void look_from(self, Py_ssize_t i, Py_ssize_t j) noexcept
+    @cython.locals(d=Decoder, p=Py_ssize_t, i=Py_ssize_t, best=Py_ssize_t, least=double, j=Py_ssize_t, score=double)
+    cpdef void assign(self) noexcept
+    @cython.locals(d=Decoder, time=double, cost=double, k=Py_ssize_t)
+    cdef double score(self, Py_ssize_t i, Py_ssize_t j) noexcept
