@@ -34,7 +34,9 @@ from tests.twin.living_site import LivingSite
 PERIOD_S: Final = 20.0
 NEWS_S: Final = 5.0
 LIVED_S: Final = 600.0
-QUICK_LIVED_S: Final = 120.0
+QUICK_LIVED_S: Final = 30.0
+SITES: Final = 20
+QUICK_SITES: Final = 4
 
 Held = tuple[SiteState, Marks]
 
@@ -42,7 +44,7 @@ Held = tuple[SiteState, Marks]
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be set."""
     group = parser.add_argument_group("twin-fleet")
-    group.add_argument("--fleet-sites", type=int, default=20, help="sites (default 20)")
+    group.add_argument("--fleet-sites", type=int, help=f"sites (default {SITES})")
     group.add_argument("--fleet-nodes", type=int, default=100, help="nodes of each (default 100)")
     group.add_argument("--fleet-workers", type=int, default=processors(), help="processes at once")
 
@@ -53,6 +55,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
+    sites = options.fleet_sites or (QUICK_SITES if options.quick else SITES)
     site = _site(options.fleet_nodes, options.seed)
     print("living", file=sys.stderr)
     sent = site.live(QUICK_LIVED_S if options.quick else LIVED_S)
@@ -60,13 +63,13 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         TemporaryDirectory() as folder,
         Repository(f"sqlite:///{Path(folder) / 'repository.db'}") as repository,
     ):
-        for number in range(options.fleet_sites):
+        for number in range(sites):
             repository.store(_as_site(site, sent, number))
-        figures: dict[str, Any] = {"sites": options.fleet_sites, "nodes": options.fleet_nodes}
+        figures: dict[str, Any] = {"sites": sites, "nodes": options.fleet_nodes}
         held: list[Held] = []
-        with _cpu(figures, "build_s", options.fleet_sites):
-            held += [mirror_history.build(repository, f"s{i}", site.now) for i in range(options.fleet_sites)]
-        with _cpu(figures, "follow_5_s_s", options.fleet_sites):
+        with _cpu(figures, "build_s", sites):
+            held += [mirror_history.build(repository, f"s{i}", site.now) for i in range(sites)]
+        with _cpu(figures, "follow_5_s_s", sites):
             for state, marks in held:
                 mirror_history.catch_up(repository, state, marks, site.now - NEWS_S, site.now)
         _judge(figures, [state for state, _ in held], site.now, options.fleet_workers)
