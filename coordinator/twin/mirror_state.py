@@ -23,11 +23,15 @@ from coordinator.repository.history import Snapshot
 from coordinator.twin.mirror_flows import FlowLedger, FlowRecord
 from coordinator.twin.mirror_links import LinkLedger, LinkRow
 from coordinator.twin.mirror_reports import SYSTEMATIC, ReportLedger
-from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow, SiteModel
+from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow, SiteModel, Stack
 
 Table = dict[str, NDArray[Any]]
 
 REPORTING: Final = FLOW_CLASSES.index("monitoring")
+STACK: Final = Stack(relay_sets=4, message_cache=256)
+"""What nodes are taken for, as nobody can ask them: several relay advertising sets, and a cache that outlasts
+queues, as current stacks for relays have."""
+
 REPORT_BYTES: Final = 11
 """Of a report that fits one packet, as most do."""
 
@@ -159,6 +163,7 @@ class SiteState:
             flows=flows,
             groups=groups,
             capable=frozenset(a for a in addresses if self._can_relay(a)),
+            stack=STACK,
         )
 
     def signals(self, t: float) -> dict[LinkKey, tuple[LinkBelief, float]]:

@@ -39,6 +39,9 @@ CAPTURE: Final = 10.0
 """How much stronger a packet must be than what falls upon it: some 10 dB, as most cover a part of it only."""
 
 STRONG_DB: Final = 6.0
+BEST: Final = 0.4
+"""Share of the good links that are taken for strong at first."""
+
 LEAST_STRONG: Final = 10
 FULL_PDR: Final = 0.975
 SILENT_TRIALS: Final = 60.0
@@ -85,11 +88,10 @@ def air_of(model: SiteModel, reach: float, states: int = STATES, seed: int = 1) 
         return None
     heard, missed = _counts(model)
     talk = _events_per_s(model, reach)
-    margin = np.where(heard + missed > 0, 3.0, -12.0)
-    spoilt, space = 0.0, None
-    for number in range(ROUNDS):
+    margin, space = _first_margins(heard, missed), None
+    for _ in range(ROUNDS):
         kept = survival(margin, talk)
-        spoilt = _spoilt(heard, missed, kept, margin) if number else 0.0
+        spoilt = _spoilt(heard, missed, kept, margin)
         space = placed(_seen(heard, missed, kept * (1.0 - spoilt)), space)
         margin = _mean_margins(heard, missed, space, kept * (1.0 - spoilt))
     assert space is not None
@@ -143,6 +145,16 @@ def _events_per_s(model: SiteModel, reach: float) -> Floats:
     relays = [place[a] for a in times.relays if a in place]
     events[relays] += reach * messages * times.relay_retransmit.count
     return events
+
+
+def _first_margins(heard: Floats, missed: Floats) -> Floats:
+    """The best links are taken for strong, however much they lose: something must be."""
+    total = heard + missed
+    share = heard / np.maximum(total, 1e-9)
+    good = share[share > 0.5]
+    best = np.quantile(good, 1.0 - BEST) if len(good) else 1.0
+    heard_at_all = np.where(share >= best, STRONG_DB + 1.0, 0.0)
+    return np.where(total > 0, heard_at_all, -12.0)
 
 
 def _spoilt(heard: Floats, missed: Floats, kept: Floats, margin: Floats) -> float:

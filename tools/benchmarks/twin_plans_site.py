@@ -16,7 +16,7 @@ from common.radio import RadioParameters
 from common.radio.play import run
 from common.radio.tally import Record
 from coordinator.twin.reception import attenuation_at
-from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow, SiteModel
+from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow, SiteModel, Stack
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -116,6 +116,9 @@ def hidden_site(seed: int) -> HiddenSite:
     model = SiteModel(
         addresses, (GATEWAY,), {}, times, flows, {UNSEEN: members}, capable=frozenset(addresses) - {GATEWAY}
     )
+    # What nodes are made of is hidden, too.
+    stack = Stack(int(random.choice([1, 2, 4])), message_cache=int(random.choice([32, 64, 256])))
+    model = replace(model, stack=stack)
     truth = Truth(
         model,
         attenuation,
