@@ -25,6 +25,8 @@ MAX_LINE_BYTES: Final = 128 * 1024
 """Files for tasks come in pieces of this size; a connection takes as much only while one is under way."""
 
 MAX_CLIENTS: Final = 16
+HEARD_OUT_BYTES: Final = 1 << 20
+HEARD_OUT_S: Final = 1.0
 IDLE_S: Final = 30.0
 
 Answer = Callable[[], Any]
@@ -106,6 +108,7 @@ class LocalApi:
         except Rejected as error:
             self.refused += 1
             writer.write(_line({"v": VERSION, "error": error.detail}))
+            await _hear_out(reader, writer)
         except (TimeoutError, OSError):
             # Idle, or gone without reading its answer.
             pass
@@ -148,6 +151,16 @@ class LocalApi:
             return _line({"v": VERSION, "error": str(error), "kind": type(error).__name__})
         except Exception as error:
             return _internal(error)
+
+
+async def _hear_out(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take in, for a moment, what is still being said: a socket closed before loses its last answer."""
+    left = HEARD_OUT_BYTES
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(HEARD_OUT_S):
+            writer.write_eof()
+            while left > 0 and (said := await reader.read(left)):
+                left -= len(said)
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -86,6 +86,8 @@ def _fact_rows(status: Answer) -> Iterable[tuple[str, Text]]:
         yield "disk", _text(f"refuses to be written: {trouble}", BAD)
     if certificate := status.get("certificate"):
         yield "certificate", _certificate(certificate)
+    if tasks := status.get("tasks"):
+        yield "tasks", _text(_tasks(tasks))
     yield "peers", _peers(status.get("peers") or {})
     yield "host", _text(_host(status.get("host") or {}))
 
@@ -148,6 +150,13 @@ def _certificate(certificate: Answer) -> Text:
     told += ", renewed" if certificate.get("renewed") else ""
     style = BAD if state == "expired" else DOUBTFUL if problem or state in ("expiring", "early") else ""
     return _text(told + (f"; {problem}" if problem else ""), style)
+
+
+def _tasks(tasks: Answer) -> str:
+    jobs = f"{tasks.get('live_jobs', 0)} jobs under way, {tasks.get('jobs_done', 0)} done"
+    failed = tasks.get("jobs_failed", 0)
+    slots = f"{tasks.get('busy', 0)} of {tasks.get('slots', 0)} slots busy"
+    return f"{jobs}" + (f", {failed} failed" if failed else "") + f"; {slots}"
 
 
 def _peers(peers: Mapping[str, bool]) -> Text:

@@ -43,6 +43,11 @@ class Prediction:
     seconds: float
     spread: float
 
+    @property
+    def expected_s(self) -> float:
+        """The mean: runs that are less certain cost more, as they are longer more often than shorter."""
+        return self.seconds * exp(min(1.0, self.spread) ** 2 / 2)
+
     def at(self, deviations: float) -> float:
         """The seconds so many standard deviations above (or below) what is likeliest."""
         return self.seconds * exp(deviations * self.spread)

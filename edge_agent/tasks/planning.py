@@ -254,7 +254,7 @@ def _task(work: Work, task: Task, machines: Sequence[Machine], learned: Costs) -
     energies: list[float] = []
     for machine in machines:
         load = machine.load
-        seconds = learned.predict(task.kind, machine.name, hint, load.speed).seconds
+        seconds = learned.predict(task.kind, machine.name, hint, load.speed).expected_s
         bits = 0.0 if machine.tier is Tier.LOCAL else 8.0 * hint.output_bytes
         back = bits / load.down_bps + (load.latency_s if machine.tier is not Tier.LOCAL else 0.0)
         may = _may(work, task, machine, hint)
@@ -292,7 +292,7 @@ def _all_local(work: Work, home: Machine, learned: Costs) -> dict[str, float]:
     energy = 0.0
     for task in work.order:
         hint = work.costs[task.id]
-        taken = learned.predict(task.kind, home.name, hint, home.load.speed).seconds
+        taken = learned.predict(task.kind, home.name, hint, home.load.speed).expected_s
         energy += learned.predict_cpu_s(task.kind, home.name, hint, taken) * home.load.watts
         seconds[task.id] = taken + extra
     left = {task.id for task in work.order}

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from common.errors import NotSupported
+from common.errors import MeshtwinError, NotSupported, Unavailable
 from common.messages import JobStanding, TaskLoad
 from edge_agent.api import Question
 
@@ -32,6 +32,10 @@ QUESTIONS: Final = (
 )
 
 
+OPEN_S: Final = 10.0
+"""A service that cannot be opened is told of after so long; it is tried again by itself."""
+
+
 class TaskReception:
     """`make` makes the service; None where tasks are switched off. `left_over` tells whether there is work
     from a former life, `called` returns when somebody else has work. Run `run()` in the supervisor."""
@@ -49,6 +53,7 @@ class TaskReception:
         self._called = called
         self._closed_load = closed_load
         self._service: TaskService | None = None
+        self._trouble = ""
         self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
 
@@ -78,7 +83,11 @@ class TaskReception:
         if self._make is None:
             raise NotSupported("tasks are switched off here (tasks.enabled)")
         self._wanted.set()
-        await self._ready.wait()
+        try:
+            async with asyncio.timeout(OPEN_S):
+                await self._ready.wait()
+        except TimeoutError as error:
+            raise Unavailable(f"tasks cannot be run now: {self._trouble or 'still starting'}") from error
         assert self._service is not None
         return self._service
 
@@ -90,10 +99,13 @@ class TaskReception:
             return
         if not self._left_over():
             await self._needed()
-        self._service = self._make()
         try:
+            self._service = self._make()
             self._ready.set()
             await self._service.run()
+        except MeshtwinError as error:
+            self._trouble = str(error)
+            raise
         finally:
             self._ready.clear()
             self._service = None

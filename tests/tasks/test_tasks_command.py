@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import MeshtwinError, Rejected
+from common.kinds import process_tree
 from tests.tasks.agent import AgentProcess, graph_file
 from tests.tasks.running import measured
 
@@ -111,7 +112,9 @@ def test_a_killed_agent_loses_no_job_and_no_result(tmp_path: Path) -> None:
         for _ in range(2):
             time.sleep(dice.uniform(0.1, 0.5))
             rows = agent.told("show", job)["task_rows"]
+            workers = process_tree.tree(agent.process.pid)[1:]
             agent.kill()
+            until_gone(workers)
             agent.start()
             done = {row["task"]: (row["outputs"], row["attempt"]) for row in rows if "outputs" in row}
             after = {row["task"]: row for row in agent.told("show", job)["task_rows"]}
@@ -124,6 +127,14 @@ def test_a_killed_agent_loses_no_job_and_no_result(tmp_path: Path) -> None:
         assert [one["job"] for one in agent.told("list")] == [job]
     finally:
         agent.stop()
+
+
+def until_gone(workers: list[int]) -> None:
+    """Workers die with their agent, whatever they are at."""
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_an_agent_that_is_asked_nothing_about_tasks_has_loaded_nothing_for_them() -> None:
