@@ -63,7 +63,9 @@ def submit(
     path = _socket(config, socket)
     told = carrying.submit(path, file, quiet=as_json)
     if not as_json:
-        print(f"{told['job']}: {told['tasks']} tasks", file=sys.stderr if wait else sys.stdout)
+        deputy = told.get("deputy") or "nobody: no other machine of the site keeps it"
+        told_to = sys.stderr if wait else sys.stdout
+        print(f"{told['job']}: {told['tasks']} tasks; deputy: {deputy}", file=told_to)
     if wait or output is not None:
         told = _waited(path, told["job"], as_json)
         if output is not None and told["state"] == "done":

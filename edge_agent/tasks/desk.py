@@ -113,7 +113,7 @@ class Desk:
         document = service.blobs.get(_text(asked, "graph"))
         admission.check_job(0, service.machine(), service.local.ceilings)
         row = await service.runner.submit(f"{service.gateway}-{token.lower()}", document)
-        return telling.job(row, self._live(row.id))
+        return telling.job(row, self._live(row.id)) | {"deputy": service.deputy_of(row.id)}
 
     async def list(self, asked: Fields) -> Fields:
         """All jobs, the newest first."""
@@ -125,9 +125,10 @@ class Desk:
         row = self._row(asked)
         document = self._service.store.document(row.id)
         results = self._service.store.results(row.id)
-        return await asyncio.to_thread(
+        told = await asyncio.to_thread(
             telling.whole, row, self._live(row.id), document, results, self._service.blobs.has
         )
+        return told | {"deputy": self._service.deputy_of(row.id)}
 
     async def follow(self, asked: Fields) -> Fields:
         """A job as soon as it has changed since `seen`, or after a while."""

@@ -98,6 +98,7 @@ class TaskExchange:
         service.beside.append(self.run)
         self._service = service
         service.told_load, service.told_jobs, service.account = self.load, self.standings, self.account
+        service.deputy_of = self.owner.deputy_of
 
     async def run(self) -> None:
         """Serve until cancelled."""

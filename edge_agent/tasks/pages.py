@@ -46,6 +46,8 @@ def job(told: Answer) -> RenderableType:
     if note := _note(told):
         facts.add_row("note", _text(note, BAD if told["state"] == "failed" else ""))
     facts.add_row("service", _text(f"{told['service']}, priority {told['priority']}"))
+    if told["state"] == "live":
+        facts.add_row("deputy", _text(told.get("deputy") or "none"))
     facts.add_row("took", _took(told))
     if told.get("promised_s") is not None:
         facts.add_row("foretold", f"{told['promised_s']:.2f} s")

@@ -87,6 +87,8 @@ class TaskService:
         """What the status tells others; None where nobody else's tasks are run."""
         self.told_jobs: Callable[[], list[JobStanding]] = list
         """The live jobs as the status tells them."""
+        self.deputy_of: Callable[[str], str] = lambda job: ""
+        """Who finishes a live job should this gateway die; empty when nobody would."""
         self.account: Callable[[], Mapping[str, Any]] = dict
         """How the exchange with other machines stands, for people."""
 
