@@ -30,9 +30,9 @@ HARDWARE: Final = NetworkConfiguration(relay_sets=4, message_cache=256)
 """What simulated nodes are made of, unless a scenario says it. With a cache of 32 messages, which some stacks
 have, a site of 60 that was once overloaded stays so: late copies of forgotten messages are relayed again."""
 
-ANSWERED_STEP_S: Final = 0.005
-"""While a message is under way to somebody who may answer, time passes in such steps. An answer takes at
-least as long, and what the simulator takes to judge a packet besides."""
+ANSWERED_STEP_S: Final = 0.015
+"""While a message is under way to somebody who may answer, time passes in such steps. An answer takes
+longer: by as much at least as the simulator needs to judge a packet."""
 
 URGENT_STEP_S: Final = 0.01
 """So late may gateways get what is urgent for them."""

@@ -14,8 +14,8 @@ from firmware_bridge.access.message import AccessMessage, Opaque
 from firmware_bridge.virtual.counting import NeighbourCounts
 
 TWICE = Transmit(2, 20)
-THINKING_S = (0.005, 0.015)
-"""From a message's end to the wish to answer it."""
+THINKING_S = (0.02, 0.05)
+"""From a message's end to its answer: at random, that not all speak at once (Mesh Protocol 1.1, 3.7.3.1)."""
 
 PROBING = MonitorStatus(period_units=10, report_every=5, transmissions=2)
 
