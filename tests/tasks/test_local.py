@@ -47,8 +47,17 @@ async def bench(tmp_path: Path, hogs: None) -> AsyncIterator[Bench]:
 
 
 def children() -> list[int]:
-    """What this process has started and not collected."""
-    return process_tree.tree(os.getpid())[1:]
+    """The workers of this process and what they have started, but not other tests' children."""
+    below = process_tree.tree(os.getpid())[1:]
+    workers = list(filter(is_worker, below))
+    return list(dict.fromkeys(pid for worker in workers for pid in process_tree.tree(worker)))
+
+
+def is_worker(pid: int) -> bool:
+    try:
+        return b"common.kinds.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def hog(how: str, limits: TaskLimits = HOG_LIMITS) -> TaskRequest:
