@@ -37,7 +37,11 @@ def chain(tasks: int, rounds: int, **more: Any) -> dict[str, Any]:
 
 
 async def until(
-    fleet: Fleet, gateway: str, job: str, condition: Callable[[dict[str, Any]], bool]
+    fleet: Fleet,
+    gateway: str,
+    job: str,
+    condition: Callable[[dict[str, Any]], bool],
+    every_s: float = 0.1,
 ) -> dict[str, Any]:
     """The job as its gateway shows it, once that is so."""
     deadline, shown = time.monotonic() + WITHIN_S, {}
@@ -49,7 +53,7 @@ async def until(
         except MeshtwinError as error:
             shown = {"error": str(error)}
         assert time.monotonic() < deadline, shown
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(every_s)
 
 
 def is_done(shown: dict[str, Any]) -> bool:
