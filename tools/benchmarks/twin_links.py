@@ -54,6 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--longest-period", type=float, default=4.0, help="longest probe period, s (4)")
     group.add_argument("--report-every", type=int, default=10, help="probes of the shortest report (10)")
     group.add_argument("--probe-transmissions", type=int, default=2, help="transmissions of a probe (2)")
+    group.add_argument("--cover", type=int, default=2, help="relays that every node hears well (2)")
     group.add_argument("--recipe", default="relay-thinning", help="whose plan is applied (relay-thinning)")
 
 
@@ -64,7 +65,9 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         folder = Path(name)
         async with (
             Fleet(folder / "f") as fleet,
-            ScatteredStage(folder / "lab", options.nodes, options.seed, _first(options)) as stage,
+            ScatteredStage(
+                folder / "lab", options.nodes, options.seed, _first(options), options.cover
+            ) as stage,
         ):
             say(f"{options.nodes} real nodes, {len(stage.truth())} links, up in {stage.ready_s:.0f} s")
             await fleet.start()

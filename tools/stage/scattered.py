@@ -56,8 +56,8 @@ def scattered(nodes: int, seed: int) -> Topology:
             return topology
 
 
-def relays_of(topology: Topology) -> frozenset[int] | None:
-    """Nodes that cover every node `COVER` times as far as possible, grown from node 0, always the one that
+def relays_of(topology: Topology, cover: int = COVER) -> frozenset[int] | None:
+    """Nodes that cover every node `cover` times as far as possible, grown from node 0, always the one that
     covers most; None when some node is out of reach."""
     near = _good(topology)
     count = dict.fromkeys(range(1, topology.nodes), 0)
@@ -66,7 +66,7 @@ def relays_of(topology: Topology) -> frozenset[int] | None:
     chosen: list[int] = []
     while True:
         able = [node for node, times in count.items() if times and node not in chosen]
-        gain = {node: sum(count.get(other, COVER) < COVER for other in near[node]) for node in able}
+        gain = {node: sum(count.get(other, cover) < cover for other in near[node]) for node in able}
         best = max(gain, key=lambda node: gain[node], default=None)
         if best is None or not gain[best]:
             return frozenset(chosen) if all(count.values()) else None
@@ -108,9 +108,11 @@ class ScatteredStage:
 
     name = "hall"
 
-    def __init__(self, folder: Path, nodes: int, seed: int = 1, monitor: MonitorSet | None = None) -> None:
+    def __init__(
+        self, folder: Path, nodes: int, seed: int = 1, monitor: MonitorSet | None = None, cover: int = COVER
+    ) -> None:
         self._topology = scattered(nodes, seed)
-        relays = relays_of(self._topology) or frozenset()
+        relays = relays_of(self._topology, cover) or frozenset()
         self.plan = SitePlan(
             nodes, 1, relays, network_transmit=TRANSMIT, relay_retransmit=TRANSMIT, name="hall"
         )
