@@ -1,14 +1,12 @@
 """The event loop, compiled by numba. Every compiled function of the simulator is in this module: numba's disk
 cache looks at the file of the function that is called, and would serve stale code for changes elsewhere.
 
-One advertising event is one entry of the heap and is worked out at its start, for all three channels: who
-begins to receive what, and who is disturbed. Its receptions are judged after it has ended, when all that
-could disturb them is known. All events are judged the longest event's time after their start, so that the
-judgements come in the order of the starts and need no heap; no node acts on a packet sooner, because
-advertising takes longer to begin.
-
-A node's neighbours are sorted by the phase of their scanning. Those that listen on a channel at a moment are
-therefore neighbours in memory too, and nobody else is visited.
+One advertising event is one entry of the heap. At its start it is noted as being on air, and nothing else is
+done: most of those who hear it know the packet already, and learn nothing. All events are judged the longest
+event's time after their start, when all that could disturb them is known, so that the judgements come in the
+order of the starts and need no heap; no node acts on a packet sooner, because advertising takes longer to
+begin. To judge is to look who could notice the packet and does not know it, and to reconstruct for each of
+these what its receiver was at when the packet began, and what disturbed it, from what was on air about then.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numba import njit
 
-from common.radio.tables import FAR_MS, FAR_SHARE, SIGNALS, World
+from common.radio.tables import NEAR, SENT, World
 
 ADVERTISE, SEGMENT, RETRY, RESPOND, ACKNOWLEDGE = 0, 1, 2, 3, 4
 """Kinds of timers."""
@@ -37,11 +35,24 @@ KEPT_MS = 30_000.0
 CERTAIN = 60.0
 """Above this ratio of signal to noise no bit of a packet is ever wrong: exp(-30)/2 is 5e-14."""
 
-NEGLIGIBLE = 0.003
-"""Signals from far that are this weak on average, against the noise, are none."""
+HOPELESS = -40.0
+"""Below this log of a chance nothing arrives."""
+
+LOOK_BACK_MS = 10.0
+"""A receiver is taken as idle so long before a packet, if it can have been busy without a pause since."""
 
 BYTE_MS = 0.008
 BITS_PER_MS = 1000.0
+
+STEPS = 16.0
+RIGHT = BITS_PER_MS * np.log1p(-0.5 * np.exp(-0.5 * np.arange(CERTAIN * STEPS + 2) / STEPS))
+"""Log of the chance that all bits of a millisecond are right, by the ratio of signal to noise: bits are wrong
+as noncoherent detection of frequencies has it. Straight lines between the steps are a part in 8,000 off."""
+
+DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+BIT = np.zeros(64, np.uint64)
+"""Which bit alone is set in a word: at its product with DE_BRUIJN, the upper six bits of it."""
+BIT[[((0x03F79D71B4CB0A89 << bit) & (2**64 - 1)) >> 58 for bit in range(64)]] = np.arange(64)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -73,7 +84,7 @@ def play(world: World, until: float) -> int:
         if status.timers > 0:
             soonest, source = world.timers[0].time, 0
         if status.air_first != status.air_next:
-            end = world.air[status.air_first & (world.air.size - 1)].end
+            end = world.air[status.air_first & (world.air.size - 1)].start + world.site[0].end_after
             if end <= soonest:
                 soonest, source = end, 1
         if status.agenda < status.agenda_end and world.agenda[status.agenda].time <= soonest:
@@ -99,23 +110,19 @@ def play(world: World, until: float) -> int:
             if what >= 0:
                 _originate(world, what, soonest)
             else:
-                _fail(world, (-1 - what) >> 1, (-1 - what) & 1 == 1)
+                _fail(world, (-1 - what) >> 1, (-1 - what) & 1 == 1, soonest)
     return overflow
 
 
 @_inlined
 def _too_small(world: World, source: int) -> int:
     """Which table might not take what comes of a timer (0), a judgement (1), or the agenda (2)."""
-    status, air, room = world.status[0], world.air, 2 * world.ears.size + 8
-    oldest = air[status.air_first & (air.size - 1)].first_reception
-    on_air = status.air_next - status.air_first
+    status, room = world.status[0], 2 * world.ears.size + 8
     too_small = 0
     if status.timers + room > world.timers.size:
         too_small = TIMERS_FULL
-    elif source == 0 and (
-        on_air >= air.size - 1 or (on_air > 0 and status.receptions - oldest + room > world.receptions.size)
-    ):
-        too_small = AIR_FULL
+    elif source == 0 and 2 * (status.air_next - status.air_first) >= world.air.size:
+        too_small = AIR_FULL  # Half of it remembers what has been judged.
     elif source == 1 and status.deliveries + room > world.deliveries.size:
         too_small = DELIVERIES_FULL
     return too_small
@@ -268,7 +275,7 @@ def _enqueue(world: World, node: int, relayed: int, serial: int, ttl: int, hops:
 
 
 @_compiled
-def _fail(world: World, node: int, up: bool) -> None:
+def _fail(world: World, node: int, up: bool, now: float) -> None:
     """A node dies, or comes back with nothing in mind."""
     world.nodes[node].alive = up
     for number in range(node * world.site[0].sets, (node + 1) * world.site[0].sets):
@@ -278,9 +285,7 @@ def _fail(world: World, node: int, up: bool) -> None:
     world.queues[2 * node + 1].length = 0
     ear = world.nodes[node].ear
     if ear >= 0:
-        world.receptions[world.ears[ear].lock].lost = True
-        _leave(world, ear)
-        world.ears[ear].busy = 0.0 if up else math.inf
+        world.ears[ear].up = now if up else math.inf
         for place in range(world.cache.shape[1]):
             _forget(world, ear, place)
 
@@ -293,310 +298,324 @@ def _transmit(world: World, node: int, number: int, now: float) -> float:
     """An advertising event on three channels; when it ends."""
     status, site = world.status[0], world.site[0]
     serial = world.sets[number].serial
-    slot = serial & (world.packets.size - 1)
-    airtime = BYTE_MS * world.packets[slot].size
+    airtime = BYTE_MS * world.packets[serial & (world.packets.size - 1)].size
     until = now + 3.0 * airtime + 2.0 * site.gap
-    _deafen(world, node, now, until)
-    place = status.air_next & (world.air.size - 1)
-    world.air[place].end, world.air[place].serial = now + site.end_after, serial
-    world.air[place].ttl, world.air[place].hops = world.sets[number].ttl, world.sets[number].hops
-    world.air[place].first_reception = status.receptions
+    world.nodes[node].sending_until = until
+    ear = world.nodes[node].ear
+    if ear >= 0:
+        for place in range(SENT - 1):
+            world.ears[ear].deaf_from[place] = world.ears[ear].deaf_from[place + 1]
+            world.ears[ear].deaf_for[place] = world.ears[ear].deaf_for[place + 1]
+        world.ears[ear].deaf_from[SENT - 1], world.ears[ear].deaf_for[SENT - 1] = now, until - now
+    event = world.air[status.air_next & (world.air.size - 1)]
+    event.start, event.airtime, event.node, event.serial = now, airtime, node, serial
+    event.ttl, event.hops = world.sets[number].ttl, world.sets[number].hops
     status.air_next += 1
-    world.air[place].node = node
     status.transmissions += 1
     status.on_air += airtime
-    if site.far:
-        status.far_faded = math.exp((status.far_time - now) / FAR_MS)
-    _sound(world, node, serial, now, airtime)
-    if site.far:
-        _murmur(world, node, now)
     return float(until)
 
 
 @_inlined
-def _deafen(world: World, node: int, now: float, until: float) -> None:
-    """A node that sends does not hear: what it is receiving is lost."""
-    ear = world.nodes[node].ear
-    world.nodes[node].sending_until = until
-    if ear >= 0:
-        if world.ears[ear].busy > now:
-            world.receptions[world.ears[ear].lock].lost = True
-        _leave(world, ear)
-        world.ears[ear].busy = until
+def _judge(world: World) -> None:
+    """Judge the advertising event that began first, at all who could notice it and do not know its packet."""
+    number = world.status[0].air_first
+    world.status[0].air_first += 1
+    event = world.air[np.uint64(number) & np.uint64(world.air.size - 1)]
+    slot = np.uint64(event.serial) & np.uint64(world.packets.size - 1)
+    if world.packets[slot].serial == event.serial:
+        for word in range(np.uint64(world.hearers.shape[1])):
+            left = world.hearers[event.node, word] & ~world.seen[slot, word]
+            picked = 0
+            while left != 0:
+                lowest = left & (~left + np.uint64(1))
+                left ^= lowest
+                ear = (word << np.uint64(6)) + BIT[(lowest * DE_BRUIJN) >> np.uint64(58)]
+                picked = _pick(world, number, ear, picked)
+            for place in range(picked):
+                _listen(world, number, int(slot), place)
 
 
 @_inlined
-def _leave(world: World, ear: int) -> None:
-    """Note in a reception how good its chances are, as the receiver turns to something else."""
-    ears, receptions = world.ears, world.receptions
-    receptions[ears[ear].lock].chance = ears[ear].chance
-    ears[ear].lock = receptions.size - 1
+def _pick(world: World, number: int, ear: int, picked: int) -> int:
+    """Note a receiver if it may get a packet of an advertising event; how many are noted by now.
 
-
-@_inlined
-def _sound(world: World, node: int, serial: int, now: float, airtime: float) -> None:
-    """Visit who listens on each channel as its packet begins."""
-    first, last = world.nodes[node].first_link, world.nodes[node + 1].first_link
-    interval, window = world.site[0].scan_interval, world.site[0].scan_window
-    rotation = 3.0 * interval
-    place = now - rotation * math.floor(now / rotation)
-    link = first
-    # Two passes a channel, as the phases go round.
-    for part in range(6 if last > first else 0):
-        channel = part >> 1
-        later = channel * (airtime + world.site[0].gap)
-        low = channel * interval - place - later
-        low += rotation if low < 0.0 else 0.0
-        high = low + window
-        if part & 1:
-            high -= rotation
-            if high <= 0.0:
-                continue
-            link = first
-        elif part == 0:
-            link = _from_phase(world, first, last, low)
-        else:
-            # Where the last channel's listeners end, this one's begin, or nearly.
-            while link > first and world.links[link - 1].phase >= low:
-                link -= 1
-            while link < last and world.links[link].phase < low:
-                link += 1
-        link = _arrive(world, link, last, high, serial, now + later, now + later + airtime)
-
-
-@_inlined
-def _from_phase(world: World, low: int, high: int, phase: float) -> int:
-    """The first link in [low, high) whose receiver's phase is not below."""
-    while low < high:
-        middle = (low + high) >> 1
-        if world.links[middle].phase < phase:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@_inlined
-def _arrive(world: World, link: int, last: int, phase: float, serial: int, start: float, stop: float) -> int:
-    """A packet's start at the receivers below a phase: each begins to receive it, or is disturbed by it.
-
-    Half of the decisions could go either way, which costs a processor more than a needless sum: what can be
-    is worked out without branches, and one decision is left.
+    It must not send, nor be at another packet that it is known to have noticed. What chance decides is drawn
+    beforehand: most weak packets are lost whatever disturbs them. Decisions that nobody can foresee cost a
+    processor more than needless sums, so all that can be is worked out without.
     """
-    links, ears, site = world.links, world.ears, world.site[0]
-    lock, ratio = site.receiver_lock, site.sync_ratio
-    nobody = world.receptions.size - 1
-    row = (serial & (world.packets.size - 1)) * ears.size
-    while link < last and links[link].phase < phase:
-        ear, power = links[link].ear, links[link].power
-        link += 1
-        noise = ears[ear].powers[0] * np.float32(ears[ear].ends[0] > start)
-        noise += ears[ear].powers[1] * np.float32(ears[ear].ends[1] > start)
-        noise += ears[ear].powers[2] * np.float32(ears[ear].ends[2] > start)
-        left = ears[ear].busy - start
-        free = left <= 0.0
-        if not lock and not free:
-            free = _taken_over(world, ear, power, left)
-            noise += world.receptions[ears[ear].lock].power * np.float32(free)
-        if free & (power >= ratio * (ears[ear].floor + noise)):
-            if lock and world.seen[row + ear] == serial:
-                # It listens to the end and learns nothing: nothing needs to be judged.
-                _leave(world, ear)
-                ears[ear].busy = stop
-            else:
-                _lock(world, ear, power, noise, start, stop)
-        else:
-            if left > 0.0 and ears[ear].lock != nobody:
-                _spoil(world, ear, power, left)
-            _disturb(ears, ear, power, stop)
-    return link
+    site, event = world.site[0], world.air[np.uint64(number) & np.uint64(world.air.size - 1)]
+    step = event.airtime + site.gap
+    turned = event.start + world.ears[ear].phase
+    turned -= 3.0 * site.scan_interval * math.floor(turned * site.rotations)
+    channel = math.floor(turned * 3.0 * site.rotations)
+    since = turned - channel * site.scan_interval
+    if since + 2.0 * step >= site.scan_interval or since + channel * step >= site.scan_window:
+        return int(_pick_turning(world, number, ear, turned, picked))
+    start = event.start + channel * step
+    return _note(world, number, ear, channel, start, event.start - since, picked)
+
+
+@_compiled
+def _pick_turning(world: World, number: int, ear: int, turned: float, picked: int) -> int:
+    """The same for a receiver that turns from channel to channel, or to rest, meanwhile."""
+    site, event = world.site[0], world.air[np.uint64(number) & np.uint64(world.air.size - 1)]
+    rotation, step = 3.0 * site.scan_interval, event.airtime + site.gap
+    for channel in range(3):
+        since = turned + channel * step
+        since -= (rotation if since >= rotation else 0.0) + channel * site.scan_interval
+        if 0.0 <= since < site.scan_window:
+            start = event.start + channel * step
+            picked = _note(world, number, ear, float(channel), start, start - since, picked)
+    return picked
 
 
 @_inlined
-def _lock(world: World, ear: int, power: float, noise: float, start: float, stop: float) -> None:
-    """Receive, unless somebody far is on air whom the packet does not surpass."""
-    ears, receptions, site = world.ears, world.receptions, world.site[0]
-    floor = ears[ear].floor
-    before, during, each = 0, 0, 0.0
-    if site.far:
-        before, during, each = _far_signals(world, ear)
-    _leave(world, ear)
-    if power < site.sync_ratio * (floor + noise + before * each):
-        _disturb(ears, ear, power, stop)
-    else:
-        chance = (stop - start) * _right(power, floor)
-        # Who was on air before stops before. The latest is the last to stop: the others come on top of it.
-        level, mean, place = floor, 0.0, ears[ear].oldest
-        for _ in range(SIGNALS):
-            place = place - 1 if place > 0 else SIGNALS - 1
-            left = ears[ear].ends[place] - start
-            if left > 0.0:
-                other = ears[ear].powers[place]
-                chance += left * (_right(power, level + other) - _right(power, level))
-                level += other
-                mean += other * left / (stop - start)
-        if before + during > 0:
-            # Each of these overlaps a half on average.
-            left = 0.5 * (before + during)
-            chance += (
-                left * (stop - start) * (_right(power, floor + mean + each) - _right(power, floor + mean))
-            )
-            mean += left * each
-        reception = world.status[0].receptions & (receptions.size - 2)
-        world.status[0].receptions += 1
-        ears[ear].busy, ears[ear].lock = stop, reception
-        ears[ear].noise, ears[ear].chance = mean, chance
-        receptions[reception].start, receptions[reception].end = start, stop
-        receptions[reception].power = power
-        receptions[reception].ear, receptions[reception].lost = ear, False
+def _note(
+    world: World, number: int, ear: int, channel: float, start: float, turned: float, picked: int
+) -> int:
+    event, listener = world.air[np.uint64(number) & np.uint64(world.air.size - 1)], world.ears[ear]
+    power, stop = np.float64(world.power[ear, event.node]), start + event.airtime
+    place = min(power / listener.floor, CERTAIN) * STEPS
+    luck = math.inf if _is_faded(world, ear, event.node) else _luck(world)
+    # No chance is above 1 / (1 - its logarithm).
+    possible = luck * (1.0 - event.airtime * RIGHT[np.uint64(place)]) < 1.0
+    possible &= (listener.held <= start) & (listener.up <= start)
+    for sent in range(SENT):
+        began = listener.deaf_from[sent]
+        possible &= (began >= stop) | (began + np.float64(listener.deaf_for[sent]) <= start)
+    noted = world.picked[np.uint64(picked)]
+    noted.start, noted.turned, noted.power, noted.luck = start, turned, power, luck
+    noted.channel, noted.ear = channel, ear
+    return picked + (1 if possible else 0)
+
+
+@_compiled
+def _listen(world: World, number: int, slot: int, place: int) -> None:
+    """A packet at a receiver that may get it."""
+    noted, event = world.picked[place], world.air[np.uint64(number) & np.uint64(world.air.size - 1)]
+    ear, start, power = noted.ear, noted.start, noted.power
+    before = _came_before(world, number, ear, noted.channel, power, start, noted.turned)
+    if before < 0 or (before > 0 and not _is_noticed(world, ear, before, power, start)):
+        return
+    floor, stop = np.float64(world.ears[ear].floor), start + event.airtime
+    if world.site[0].receiver_lock:
+        world.ears[ear].held = stop
+    count, chance = _came_with(world, number, ear, noted.channel, before, start, stop), 0.0
+    if power < CERTAIN * (floor + _sum(world, count)):
+        chance = _chance(world, count, power, floor, start, stop)
+    if _is_below(noted.luck, chance) and (
+        world.site[0].receiver_lock or not _is_captured(world, count, power, start)
+    ):
+        if (world.seen[slot, ear >> 6] >> np.uint64(ear & 63)) & np.uint64(1) == 0:
+            _receive(world, ear, slot, event.node, event.ttl, event.hops, stop)
+    elif _is_below(noted.luck, event.airtime * _right(power, floor)):
+        world.status[0].collisions += 1
 
 
 @_inlined
-def _spoil(world: World, ear: int, power: float, left: float) -> None:
-    """A packet begins while another is received: it adds to what disturbs that, until the end."""
-    ears = world.ears
-    received = world.receptions[ears[ear].lock].power
-    before = ears[ear].floor + ears[ear].noise
-    ears[ear].chance += left * (_right(received, before + power) - _right(received, before))
-    ears[ear].noise += power
+def _luck(world: World) -> float:
+    """A packet arrives if this is below its chance."""
+    luck = _uniform(world)
+    if world.site[0].burst_loss > 0.0 and _uniform(world) < world.site[0].burst_loss:
+        luck = math.inf
+    return luck
+
+
+@_inlined
+def _is_faded(world: World, ear: int, node: int) -> bool:
+    """Whether a packet is one of those that a link loses whatever its mean signal."""
+    return bool(world.site[0].fading and _uniform(world) < world.fades[node, ear])
+
+
+@_inlined
+def _is_below(luck: float, log_chance: float) -> bool:
+    """Whether it is below the chance of which this is the log: mostly plain without the exponential."""
+    below = luck < 1.0 + log_chance
+    if not below and luck * (1.0 - log_chance) < 1.0:
+        below = luck < math.exp(log_chance)
+    return below
+
+
+@_inlined
+def _sum(world: World, count: int) -> float:
+    total = 0.0
+    for place in range(np.uint64(count)):
+        total += world.near[place].power
+    return total
+
+
+@_inlined
+def _is_captured(world: World, count: int, power: float, start: float) -> bool:
+    """Whether a later packet is so strong that the receiver turns to it."""
+    captured = False
+    for place in range(np.uint64(count)):
+        signal = world.near[place]
+        captured |= (signal.start > start) & (signal.power >= world.site[0].capture_ratio * power)
+    return captured
+
+
+@_inlined
+def _is_deaf(world: World, ear: int, start: float, stop: float) -> bool:
+    """Whether the receiver's own node sends at some time between."""
+    deaf = False
+    for sent in range(SENT):
+        began = world.ears[ear].deaf_from[sent]
+        deaf |= (began < stop) & (began + np.float64(world.ears[ear].deaf_for[sent]) > start)
+    return deaf
+
+
+@_inlined
+def _came_before(
+    world: World, number: int, ear: int, channel: int, power: float, start: float, turned: float
+) -> int:
+    """Collect, latest first, the signals that began before, until there is a moment when nothing that can be
+    received was on air: the receiver was idle then. How many there are; -1: they drown the packet."""
+    air, near, gap = world.air, world.near, world.site[0].gap
+    ratio, noise = world.site[0].sync_ratio, np.float64(world.ears[ear].floor)
+    least, needed, count = ratio * noise, start, 0
+    reach = channel * (world.site[0].longest + gap) + world.site[0].longest
+    limit = start - LOOK_BACK_MS
+    mask = np.uint64(air.size - 1)
+    for back in range(1, min(number, air.size // 2)):
+        event = air[np.uint64(number - back) & mask]
+        if event.start + reach <= needed or event.start < limit:
+            break
+        if not _is_heard(world, ear, event.node):
+            continue
+        began = event.start + channel * (event.airtime + gap)
+        ended = began + event.airtime
+        if began >= turned and ended > needed and count < NEAR:
+            other = np.float64(world.power[ear, event.node])
+            signal = near[np.uint64(count)]
+            signal.start, signal.stop, signal.power = began, ended, other
+            count += 1
+            if ended > start:
+                noise += other
+                if power < ratio * noise:
+                    count = -1
+                    break
+            if other >= least and began < needed:
+                needed = began
+    return count
+
+
+@_inlined
+def _is_heard(world: World, ear: int, node: int) -> bool:
+    """Whether anything of a node comes here; fewer bytes than the powers themselves."""
+    return bool(world.audible[ear, node >> np.uint32(6)] >> np.uint64(node & np.uint32(63)) & np.uint64(1))
+
+
+@_inlined
+def _came_with(
+    world: World, number: int, ear: int, channel: float, before: int, start: float, stop: float
+) -> int:
+    """Keep of those before what lasts, and add the signals that begin during a packet. How many there are."""
+    air, near, gap = world.air, world.near, world.site[0].gap
+    count = 0
+    for place in range(np.uint64(before)):
+        if near[place].stop > start:
+            kept = near[np.uint64(count)]
+            kept.start, kept.stop, kept.power = near[place].start, near[place].stop, near[place].power
+            count += 1
+    reach = channel * (world.site[0].shortest + gap)
+    mask = np.uint64(air.size - 1)
+    for later in range(number + 1, world.status[0].air_next):
+        event = air[np.uint64(later) & mask]
+        if event.start + reach >= stop:
+            break
+        if not _is_heard(world, ear, event.node):
+            continue
+        began = event.start + channel * (event.airtime + gap)
+        if began < stop and began + event.airtime > start and count < NEAR:
+            signal = near[np.uint64(count)]
+            signal.start, signal.stop = began, began + event.airtime
+            signal.power = world.power[ear, event.node]
+            count += 1
+    return count
+
+
+@_inlined
+def _is_noticed(world: World, ear: int, before: int, power: float, start: float) -> bool:
+    """Whether the receiver is free as a packet begins, and the packet surpasses what else is on air.
+
+    Goes once more through what was receivable before: a receiver that is free takes what it can notice.
+    """
+    site, near = world.site[0], world.near
+    floor = world.ears[ear].floor
+    busy, held = -math.inf, 0.0
+    for place in range(before - 1, -2, -1):
+        # The last of them is the packet in question.
+        now = near[place].start if place >= 0 else start
+        strength = near[place].power if place >= 0 else power
+        if strength < site.sync_ratio * floor:
+            continue
+        free = busy <= now or (not site.receiver_lock and strength >= site.capture_ratio * held)
+        if not free or (place >= 0 and _is_deaf(world, ear, now, near[place].stop)):
+            if place < 0:
+                return False
+            continue
+        noise = floor
+        for other in range(before):
+            if other != place and near[other].start <= now < near[other].stop:
+                noise += near[other].power
+        if strength >= site.sync_ratio * noise:
+            busy, held = near[place].stop if place >= 0 else start, strength
+        elif place < 0:
+            return False
+    return True
+
+
+@_inlined
+def _chance(world: World, count: int, power: float, floor: float, start: float, stop: float) -> float:
+    """Log of the chance that all bits are right: stretch by stretch between the changes of what disturbs."""
+    near = world.near
+    chance, now = 0.0, start
+    while now < stop and chance > HOPELESS:
+        level, until = floor, stop
+        for place in range(np.uint64(count)):
+            began, ended = near[place].start, near[place].stop
+            present = began <= now < ended
+            level += near[place].power if present else 0.0
+            change = ended if present else began
+            until = change if now < change < until else until
+        chance += (until - now) * _right(power, level)
+        now = until
+    return chance
 
 
 @_inlined
 def _right(power: float, noise: float) -> float:
-    """Log of the chance that all bits of a millisecond are right."""
+    """Log of the chance that all bits of a millisecond are right: from a table, between its entries."""
     log_chance = 0.0
     if power < CERTAIN * noise:
-        log_chance = BITS_PER_MS * math.log1p(-0.5 * math.exp(-0.5 * power / noise))
+        place = power / noise * STEPS
+        entry = np.uint64(place)
+        part = place - np.float64(entry)
+        log_chance = RIGHT[entry] * (1.0 - part) + RIGHT[entry + np.uint64(1)] * part
     return log_chance
-
-
-@_inlined
-def _far_signals(world: World, ear: int) -> tuple[int, int, float]:
-    """How many signals of far transmitters are on air as a packet begins, how many come during it, and their
-    power: drawn from the mean of what was lately sent."""
-    mean = world.far_now[ear] * world.status[0].far_faded
-    before, during, each = 0, 0, 0.0
-    if mean > NEGLIGIBLE * world.site[0].noise:
-        each = world.far_squared[ear] / world.far_now[ear]
-        share = mean / each
-        before = _poisson(world, share)
-        during = _poisson(world, share)
-    return before, during, each
-
-
-@_inlined
-def _poisson(world: World, mean: float) -> int:
-    """Knuth's way: fit for small means."""
-    limit, number = math.exp(-mean), 0
-    product = _uniform(world)
-    while product > limit and number < 1000:
-        number += 1
-        product *= _uniform(world)
-    return number
-
-
-@_inlined
-def _taken_over(world: World, ear: int, power: float, left: float) -> bool:
-    """Whether a packet is so strong that the receiver leaves the one that it is at."""
-    locked, nobody = world.ears[ear].lock, world.receptions.size - 1
-    taken = False
-    if locked != nobody and power >= world.site[0].capture_ratio * world.receptions[locked].power:
-        taken = True
-        world.receptions[locked].lost = True
-        world.status[0].collisions += 1
-        _disturb(world.ears, ear, world.receptions[locked].power, world.ears[ear].busy)
-    return taken
-
-
-@_inlined
-def _disturb(ears: Any, ear: int, power: float, stop: float) -> None:
-    """Remember a signal that is not received, in place of the oldest."""
-    place = ears[ear].oldest
-    ears[ear].oldest = place + 1 if place + 1 < SIGNALS else 0
-    ears[ear].ends[place] = stop
-    ears[ear].powers[place] = power
-
-
-@_inlined
-def _murmur(world: World, node: int, now: float) -> None:
-    """Note whom this transmitter disturbs from far; what was before fades."""
-    faded = np.float32(world.status[0].far_faded)
-    world.status[0].far_time = now
-    far, far_now, far_squared = world.far[node], world.far_now, world.far_squared
-    once = np.float32(1.0 / FAR_SHARE)
-    for ear in range(far_now.size):
-        power = far[ear]
-        far_now[ear] = far_now[ear] * faded + power
-        far_squared[ear] = far_squared[ear] * faded + power * power * once
-
-
-@_inlined
-def _judge(world: World) -> None:
-    """Judge the receptions of the advertising event that ended first."""
-    status, air, receptions = world.status[0], world.air, world.receptions
-    mask = air.size - 1
-    place = status.air_first & mask
-    status.air_first += 1
-    first = air[place].first_reception
-    last = status.receptions
-    if status.air_first < status.air_next:
-        last = air[(place + 1) & mask].first_reception
-    serial = air[place].serial
-    slot = serial & (world.packets.size - 1)
-    if world.packets[slot].serial == serial:
-        for index in range(first, last):
-            reception = index & (receptions.size - 2)
-            ear = receptions[reception].ear
-            if world.ears[ear].lock == reception:
-                _leave(world, ear)
-            if receptions[reception].lost or world.seen[slot * world.ears.size + ear] == serial:
-                continue
-            if _decoded(world, reception) and not _faded(world, air[place].node, ear):
-                _receive(world, ear, slot, reception, air[place].ttl, air[place].hops)
-
-
-@_inlined
-def _decoded(world: World, reception: int) -> bool:
-    """Whether every bit was right."""
-    site, receptions = world.site[0], world.receptions
-    decoded, chance = True, receptions[reception].chance
-    if site.burst_loss > 0.0 and _uniform(world) < site.burst_loss:
-        decoded = False
-    elif chance < 0.0:
-        draw = _uniform(world)
-        decoded = draw < math.exp(chance)
-        if not decoded:
-            length = receptions[reception].end - receptions[reception].start
-            clear = length * _right(receptions[reception].power, world.ears[receptions[reception].ear].floor)
-            world.status[0].collisions += 1 if draw < math.exp(clear) else 0
-    return decoded
-
-
-@_inlined
-def _faded(world: World, node: int, ear: int) -> bool:
-    """Whether a packet is one of those that a link loses whatever its mean signal."""
-    return bool(world.site[0].fading and _uniform(world) < world.fades[node, ear])
 
 
 # ---- the network layer
 
 
 @_compiled
-def _receive(world: World, ear: int, slot: int, reception: int, ttl: int, hops: int) -> None:
+def _receive(world: World, ear: int, slot: int, sender: int, ttl: int, hops: int, now: float) -> None:
     """A packet that this node has not in its cache: remember it, take it, and pass it on."""
     serial, destination = world.packets[slot].serial, world.packets[slot].destination
-    audience, now = world.packets[slot].audience, world.receptions[reception].end
-    node = world.owners[ear]
+    audience, node = world.packets[slot].audience, world.ears[ear].node
     place = world.nodes[node].cache_next
     _forget(world, ear, place)
     world.cache[ear, place] = serial
     world.nodes[node].cache_next = (place + 1) % world.cache.shape[1]
-    taken_before = world.seen[slot * world.ears.size + ear] == -serial
-    world.seen[slot * world.ears.size + ear] = serial
+    bit = np.uint64(1) << np.uint64(ear & 63)
+    taken_before = world.taken[slot, ear >> 6] & bit != 0
+    world.seen[slot, ear >> 6] |= bit
     if not taken_before and (
         destination == node or (audience >= 0 and world.members[audience, node].belongs)
     ):
-        _take(world, node, slot, reception, hops, now)
+        world.taken[slot, ear >> 6] |= bit
+        _take(world, node, slot, world.power[ear, sender], hops, now)
     if destination == node:
         return  # Relays do not pass on what is for them alone (Mesh Protocol 1.1, 3.4.6.3).
     if ttl >= 2 and world.nodes[node].relay:
@@ -605,11 +624,11 @@ def _receive(world: World, ear: int, slot: int, reception: int, ttl: int, hops: 
 
 @_inlined
 def _forget(world: World, ear: int, place: int) -> None:
+    """What a node has forgotten it may pass on once more, but it is not taken again."""
     serial = world.cache[ear, place]
-    entry = (serial & (world.packets.size - 1)) * world.ears.size + ear
-    if serial > 0 and world.seen[entry] == serial:
-        # It was here: it may be passed on once more, but it is not taken again.
-        world.seen[entry] = -serial
+    slot = serial & (world.packets.size - 1)
+    if serial > 0 and world.packets[slot].serial == serial:
+        world.seen[slot, ear >> 6] &= ~(np.uint64(1) << np.uint64(ear & 63))
     world.cache[ear, place] = 0
 
 
@@ -638,8 +657,11 @@ def _new_packet(
         packet.count, packet.interval = flow.count, flow.interval
     packet.serial, packet.kind, packet.row, packet.segment = serial, kind, row, segment
     packet.destination, packet.size = destination, size
-    if world.nodes[node].ear >= 0:
-        world.seen[slot * world.ears.size + world.nodes[node].ear] = serial
+    for word in range(world.seen.shape[1]):
+        world.seen[slot, word] = world.taken[slot, word] = 0
+    ear = world.nodes[node].ear
+    if ear >= 0:
+        world.seen[slot, ear >> 6] = np.uint64(1) << np.uint64(ear & 63)
     _enqueue(world, node, 0, serial, flow.ttl, 1, now)
     return int(slot)
 
@@ -731,7 +753,7 @@ def _acknowledge(world: World, row: int, direction: int, now: float) -> None:
 
 
 @_compiled
-def _take(world: World, node: int, slot: int, reception: int, hops: int, now: float) -> None:
+def _take(world: World, node: int, slot: int, power: float, hops: int, now: float) -> None:
     """A packet has come to where it was to go."""
     kind, row, destination = (
         world.packets[slot].kind,
@@ -739,7 +761,7 @@ def _take(world: World, node: int, slot: int, reception: int, hops: int, now: fl
         world.packets[slot].destination,
     )
     if row < 0:
-        _log(world, -1 - row, node, reception, hops)
+        _log(world, -1 - row, node, power, hops, now)
         return
     sent = world.messages[world.rows[row].message].time
     if world.packets[slot].made < sent:
@@ -761,7 +783,7 @@ def _take(world: World, node: int, slot: int, reception: int, hops: int, now: fl
     elif math.isnan(taken.one_way):
         taken.one_way, taken.hops = now - sent, hops
         if world.site[0].live:
-            _log(world, world.messages[taken.message].number, node, reception, hops)
+            _log(world, world.messages[taken.message].number, node, power, hops, now)
         if flow.acknowledged:
             pause = flow.response_delay
             if destination < 0:
@@ -771,10 +793,10 @@ def _take(world: World, node: int, slot: int, reception: int, hops: int, now: fl
 
 
 @_inlined
-def _log(world: World, message: int, node: int, reception: int, hops: int) -> None:
+def _log(world: World, message: int, node: int, power: float, hops: int, now: float) -> None:
     delivery = world.deliveries[world.status[0].deliveries]
     world.status[0].deliveries += 1
-    delivery.time, delivery.power = world.receptions[reception].end, world.receptions[reception].power
+    delivery.time, delivery.power = now, power
     delivery.message, delivery.node, delivery.hops = message, node, hops
 
 

@@ -30,7 +30,6 @@ ALL_NODES: Final = 0xFFFF
 MAX_GROUPS: Final = 256
 MAX_BYTES: Final = 380
 _NOBODY, _ALL = 0, 1
-_MOST_PACKETS: Final = (1 << 31) - (1 << 20)
 
 
 class Delivery(NamedTuple):
@@ -56,12 +55,14 @@ class LiveRadio:
         self._address = np.array([node.address for node in scenario.nodes])
         self._index = {node.address: place for place, node in enumerate(scenario.nodes)}
         rotation = 3 * scenario.configuration.scan_interval_ms
-        self._phases = rotation * np.random.default_rng((seed, 1 << 32)).random(len(scenario.nodes))
+        phases = rotation * np.random.default_rng((seed, 1 << 32)).random(len(scenario.nodes))
         self._weakest = packing.noise_floor_dbm(scenario, parameters) + parameters.interference_floor_db
         self._base = _matrix(links(scenario, -10.0 * NO_SIGNAL_DB), len(scenario.nodes))
-        self._dbm, self._stale = self._base.copy(), False
-        self._world = live_tables.world(scenario, parameters, self._links(), self._phases, MAX_GROUPS, seed)
+        self._dbm = self._base.copy()
+        near = links(scenario, self._weakest)
+        self._world = live_tables.world(scenario, parameters, near, phases, MAX_GROUPS, seed)
         self._floor = float(self._world.ears["floor"][0])
+        self._least = self._floor * 10 ** (parameters.sync_snr_db / 10)
         self._ttl = [scenario.configuration.ttl] * len(scenario.nodes)
         self._groups: dict[int, int] = {}
         self._slots = live_tables.Slots()
@@ -184,13 +185,11 @@ class LiveRadio:
     def attenuate(self, transmitter: int, receiver: int, extra_db: float) -> None:
         """From now on the link loses so much more than the scenario says (less, if negative)."""
         one, other = self._node(transmitter), self._node(receiver)
-        self._dbm[one, other] = self._base[one, other] - _within("extra_db", extra_db, -300, 300)
-        first, last = self._world.nodes["first_link"][one : one + 2]
-        place = np.flatnonzero(self._world.links["ear"][first:last] == other)
-        if len(place) and not self._world.site["far"][0]:
-            self._world.links["power"][first + place[0]] = 10 ** (self._dbm[one, other] / 10)
-        elif self._dbm[one, other] >= self._weakest or self._world.site["far"][0]:
-            self._stale = True
+        dbm = self._base[one, other] - _within("extra_db", extra_db, -300, 300)
+        power = 10 ** (dbm / 10) if dbm >= self._weakest else 0.0
+        self._dbm[one, other], self._world.power[other, one] = dbm, power
+        _set_bit(self._world.hearers[one], other, power >= self._least)
+        _set_bit(self._world.audible[other], one, power > 0.0)
 
     def erase(self, transmitter: int, receiver: int, share: float) -> None:
         """From now on the link loses this share of packets besides, however strong they are: fades."""
@@ -203,7 +202,11 @@ class LiveRadio:
         """The same for all links at once: transmitter, receiver, in the order of `scenario.nodes`."""
         if extra_db.shape != self._base.shape or not np.isfinite(extra_db).all():
             raise Rejected(RejectReason.INVALID, f"extra_db {extra_db.shape}; {self._base.shape}, finite")
-        self._dbm, self._stale = (self._base - extra_db).astype(np.float32), True
+        self._dbm[:] = self._base - extra_db
+        power = np.where(self._dbm >= self._weakest, 10 ** (self._dbm / 10), 0.0)
+        self._world.power[:] = power.T
+        heard = packing.who_hears(self._world.power, self._least)
+        self._world.hearers[:], self._world.audible[:] = heard["hearers"], heard["audible"]
 
     def interfere(self, node: int, noise_db: float, seconds: float) -> None:
         """From now on, for so long, the node's noise floor is raised by so much; bursts add up.
@@ -246,11 +249,6 @@ class LiveRadio:
             raise Rejected(RejectReason.OUT_OF_RANGE, f"no node has address {address}")
         return place
 
-    def _links(self) -> Links:
-        transmitter, receiver = np.nonzero(self._dbm >= self._weakest)
-        received = self._dbm[transmitter, receiver].astype(np.float64)
-        return Links(transmitter.astype(np.int32), receiver.astype(np.int32), received)
-
     def _slot(self, segments: int, target: int, time: float) -> tuple[int, int]:
         rows = 0 if segments == 1 else 1 if target >= 0 else len(self._index)
         until = time + (live_tables.SEGMENTED_MS if rows else 0.0)
@@ -269,11 +267,6 @@ class LiveRadio:
         )
 
     def _play(self, until: float) -> None:
-        if self._stale:
-            self._stale = False
-            self._world = live_tables.with_links(
-                self._world, self._scenario, self._parameters, self._links(), self._phases
-            )
         self._set_agenda(until)
         while full := kernel.play(self._world, until):
             if full == kernel.DELIVERIES_FULL:
@@ -285,8 +278,6 @@ class LiveRadio:
         self._slots.release(until)
         if self._world.status["crowded"][0]:
             self._world = live_tables.with_packets(self._world)
-        if self._world.status["serial"][0] > _MOST_PACKETS:
-            raise Rejected(RejectReason.OUT_OF_RANGE, "two thousand million packets played; begin anew")
 
     def _set_agenda(self, until: float) -> None:
         coming = []
@@ -317,6 +308,13 @@ class LiveRadio:
         told["node"] = self._address[told["node"]]
         told["power"] = 10 * np.log10(told["power"])
         return told
+
+
+def _set_bit(words: NDArray[np.uint64], number: int, value: bool) -> None:
+    bit = np.uint64(1 << (number & 63))
+    words[number >> 6] &= ~bit
+    if value:
+        words[number >> 6] |= bit
 
 
 def _matrix(found: Links, size: int) -> NDArray[np.float32]:

@@ -20,10 +20,10 @@ from common.scenario import Scenario
 SEGMENTED_MS: Final = 60_000.0
 """Longer than any sender of segments goes on trying."""
 
-MAX_SEEN: Final = 1 << 28
-"""Entries of the table of who knows which packet: 1 GiB."""
+MAX_SEEN: Final = 1 << 26
+"""Words of the table of who knows which packet: half a gigabyte."""
 
-_AIR: Final = 1 << 8
+_AIR: Final = 1 << 10
 
 
 def world(
@@ -53,8 +53,9 @@ def world(
     packets = 1 << max(256, 4 * size).bit_length()
     more |= {
         "packets": np.zeros(packets, tables.PACKET),
-        "seen": np.zeros(packets * size, np.int32),
-        "cache": np.zeros((size, min(cache, packets)), np.int32),
+        "seen": np.zeros((packets, packing.words_of(size)), np.uint64),
+        "taken": np.zeros((packets, packing.words_of(size)), np.uint64),
+        "cache": np.zeros((size, min(cache, packets)), np.int64),
         "transfers": np.zeros((16, 2), tables.TRANSFER),
         "fades": np.zeros((size, size), np.float32),
         "deliveries": np.zeros(max(4 * size, 1024), tables.DELIVERY),
@@ -63,31 +64,18 @@ def world(
     return tables.World(**(fixed | more))
 
 
-def with_links(
-    old: tables.World,
-    scenario: Scenario,
-    parameters: RadioParameters,
-    links: Links,
-    phases: NDArray[np.float64],
-) -> tables.World:
-    """The same with other links; what is on air is not touched."""
-    new = packing.network(scenario, links, np.ones(len(scenario.nodes), np.bool_), phases, parameters)
-    old.nodes["first_link"] = new["nodes"]["first_link"]
-    old.site["far"] = len(new["far"]) > 0
-    return old._replace(links=new["links"], far=new["far"])
-
-
 def with_packets(old: tables.World) -> tables.World:
     """Twice as many packets told apart at a time, or the same if that is too many."""
-    ears, size = len(old.ears), len(old.packets)
+    size, words = old.seen.shape
     old.status["crowded"] = False
-    if 2 * size * ears > MAX_SEEN:
+    if 2 * size * words > MAX_SEEN:
         return old
     kept = np.flatnonzero(old.packets["serial"])
     place = old.packets["serial"][kept] % (2 * size)
-    packets, seen = np.zeros(2 * size, tables.PACKET), np.zeros((2 * size, ears), np.int32)
-    packets[place], seen[place] = old.packets[kept], old.seen.reshape(size, ears)[kept]
-    return old._replace(packets=packets, seen=seen.reshape(-1))
+    packets, seen = np.zeros(2 * size, tables.PACKET), np.zeros((2 * size, words), np.uint64)
+    taken = np.zeros_like(seen)
+    packets[place], seen[place], taken[place] = old.packets[kept], old.seen[kept], old.taken[kept]
+    return old._replace(packets=packets, seen=seen, taken=taken)
 
 
 class Slots:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,26 +19,6 @@ from common.scenario import Flow, NetworkConfiguration, Scenario
 def noise_floor_dbm(scenario: Scenario, parameters: RadioParameters) -> float:
     """What a receiver hears when nobody sends."""
     return THERMAL_FLOOR_DBM + scenario.radio.noise_figure_db + parameters.extra_noise_db
-
-
-FAR_SNR_DB = 6.0
-DENSE, MANY = 40, 64
-"""Signals over the noise floor by less than FAR_SNR_DB are not followed singly, but drawn at random, as often
-as they may be there. At a site of MANY receivers that notice DENSE transmitters each, this holds for all
-that are too weak to be noticed: it costs 1 to 4 % of latency there, and halves the work. At smaller or
-sparser sites it would cost up to 3 % of delivery, for work that is cheap."""
-
-
-def followed(
-    scenario: Scenario, parameters: RadioParameters, links: Links, heard: NDArray[np.bool_], ears: int
-) -> NDArray[np.bool_]:
-    """Which links are followed signal by signal: all that can be received, and many that only disturb."""
-    floor = noise_floor_dbm(scenario, parameters)
-    noticed = floor + parameters.detector_loss_db + parameters.sync_snr_db
-    strong = int((heard & (links.received_dbm >= noticed)).sum())
-    dense = ears >= MANY and strong >= DENSE * ears
-    weakest = noticed if dense else min(noticed, floor + FAR_SNR_DB)
-    return np.asarray(links.received_dbm >= weakest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,46 +75,53 @@ def network(
     phases: NDArray[np.float64],
     parameters: RadioParameters = DEFAULT,
 ) -> dict[str, NDArray[Any]]:
-    """The tables of nodes, ears and links. `phases` (ms): where each node's scanning is at the beginning."""
-    size, ears = len(scenario.nodes), np.flatnonzero(listens)
-    nodes = np.zeros(size + 1, tables.NODE)
-    nodes["relay"][:size] = [node.relay for node in scenario.nodes]
+    """The tables of nodes, ears, powers and hearers. `phases` (ms): where each node's scanning begins."""
+    owners = np.flatnonzero(listens)
+    nodes = _nodes(scenario)
+    nodes["ear"][owners] = np.arange(len(owners))
+    ears = np.zeros(max(len(owners), 1), tables.EAR)
+    ears["node"][: len(owners)], ears["phase"][: len(owners)] = owners, phases[owners]
+    ears["deaf_from"] = -math.inf
+    ears["floor"] = _ratio(noise_floor_dbm(scenario, parameters) + parameters.detector_loss_db)
+    heard = np.flatnonzero(listens[links.receiver])
+    power = np.zeros((len(ears), len(scenario.nodes)), np.float32)
+    strength = 10 ** (links.received_dbm[heard] / 10)
+    power[nodes["ear"][links.receiver[heard]], links.transmitter[heard]] = strength
+    least = ears["floor"][:, None] * _ratio(parameters.sync_snr_db)
+    return {"nodes": nodes, "ears": ears, "power": power, **who_hears(power, least)}
+
+
+def who_hears(
+    power: NDArray[np.float32], least: float | NDArray[np.float64]
+) -> dict[str, NDArray[np.uint64]]:
+    """Bits for each transmitter's hearers, which get `least` (mW) of it and can notice it, and for each ear
+    of whom anything comes there."""
+    return {"hearers": _bits((power >= least).T), "audible": _bits(power > 0.0)}
+
+
+def _bits(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """A row's flags in words, the first in the lowest bit."""
+    words = np.zeros((len(flags), 8 * words_of(flags.shape[1])), np.uint8)
+    packed = np.packbits(flags, axis=1, bitorder="little")
+    words[:, : packed.shape[1]] = packed
+    return words.view(np.uint64)
+
+
+def words_of(ears: int) -> int:
+    """Words of 64 bits that take a bit for each ear."""
+    return -(-ears // 64)
+
+
+def _nodes(scenario: Scenario) -> NDArray[np.void]:
     configuration = scenario.configuration
+    nodes = np.zeros(len(scenario.nodes), tables.NODE)
+    nodes["relay"] = [node.relay for node in scenario.nodes]
     nodes["own_count"] = configuration.network_transmit.count
     nodes["own_interval"] = configuration.network_transmit.interval_ms
     nodes["relay_count"] = configuration.relay_retransmit.count
     nodes["relay_interval"] = configuration.relay_retransmit.interval_ms
-    nodes["alive"] = True
-    nodes["ear"] = -1
-    nodes["ear"][ears] = np.arange(len(ears))
-    table = np.zeros(max(len(ears), 1), tables.EAR)
-    table["floor"] = _ratio(noise_floor_dbm(scenario, parameters) + parameters.detector_loss_db)
-    owners = np.zeros(len(table), np.int32)
-    owners[: len(ears)] = ears
-    heard = listens[links.receiver]
-    near = followed(scenario, parameters, links, heard, len(ears))
-    strong, weak = np.flatnonzero(heard & near), np.flatnonzero(heard & ~near)
-    rank = np.empty(size, np.int64)
-    rank[np.argsort(phases, kind="stable")] = np.arange(size)
-    order = np.argsort(links.transmitter[strong].astype(np.int64) * size + rank[links.receiver[strong]])
-    nodes["first_link"] = np.searchsorted(links.transmitter[strong], np.arange(size + 1))
-    strong = strong[order]
-    near_links = np.zeros(len(strong), tables.LINK)
-    near_links["ear"] = nodes["ear"][links.receiver[strong]]
-    near_links["power"] = 10 ** (links.received_dbm[strong] / 10)
-    near_links["phase"] = phases[links.receiver[strong]]
-    far = _far(links, weak, nodes, len(table))
-    return {"links": near_links, "nodes": nodes, "ears": table, "owners": owners, "far": far}
-
-
-def _far(links: Links, weak: NDArray[np.int64], nodes: NDArray[np.void], ears: int) -> NDArray[np.float32]:
-    """What each advertising event adds to the mean power at each ear, of transmitters that are too weak."""
-    if not len(weak):
-        return np.zeros((0, ears), np.float32)
-    far = np.zeros(((len(nodes) - 1), ears), np.float32)
-    power = tables.FAR_SHARE * 10 ** (links.received_dbm[weak] / 10)
-    far[links.transmitter[weak], nodes["ear"][links.receiver[weak]]] = power
-    return far
+    nodes["alive"], nodes["ear"] = True, -1
+    return nodes
 
 
 def members(who: Recipients, size: int) -> NDArray[np.void]:
@@ -165,6 +153,8 @@ def _air(scenario: Scenario, parameters: RadioParameters) -> dict[str, float]:
         "gap": parameters.channel_gap_ms,
         "wait": parameters.advertising_wait_ms,
         "delay": parameters.advertising_delay_ms,
+        "shortest": timing.BYTE_MS * timing.SHORTEST_BYTES,
+        "longest": timing.BYTE_MS * timing.LONGEST_BYTES,
         "end_after": 3 * timing.BYTE_MS * timing.LONGEST_BYTES + 2 * parameters.channel_gap_ms,
     }
 
@@ -177,6 +167,7 @@ def _advertising(configuration: NetworkConfiguration) -> dict[str, float]:
     return {
         "scan_interval": configuration.scan_interval_ms,
         "scan_window": configuration.scan_window_ms,
+        "rotations": 1 / (3 * configuration.scan_interval_ms),
         "sets": 1 + configuration.relay_sets,
     }
 

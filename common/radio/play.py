@@ -19,7 +19,7 @@ from common.radio.tally import Record, flow_outcomes
 from common.radio.traffic import traffic
 from common.scenario import Flow, Scenario
 
-_SMALLEST_AIR: Final = 1 << 8
+_SMALLEST_AIR: Final = 1 << 10
 
 
 def play(

@@ -11,16 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.radio import timing
+NEAR = 128
+"""How many signals at a receiver are looked at to judge a packet: more of them drown it anyhow."""
 
-SIGNALS = 3
-"""How many signals that were not received a receiver remembers, because they disturb what comes."""
+LINE = 64
+"""Bytes of a line of the processor's cache."""
 
-FAR_MS = 1.0
-"""Transmitters too weak to be followed singly disturb at random, as often as they sent in about this time."""
-
-FAR_SHARE = timing.BYTE_MS * timing.TYPICAL_BYTES / FAR_MS
-"""What an advertising event is of that time, on the channel that a receiver is at."""
+SENT = 3
+"""How many of its own advertising events a node remembers: those that can matter when others' are judged."""
 
 
 def _record(**fields: Any) -> np.dtype[np.void]:
@@ -34,15 +32,17 @@ SITE = _record(
     burst_loss=np.float64,
     scan_interval=np.float64,
     scan_window=np.float64,
+    rotations=np.float64,  # over the three channels, in a millisecond
     gap=np.float64,
     wait=np.float64,
     delay=np.float64,
+    shortest=np.float64,  # air time of a packet
+    longest=np.float64,
     end_after=np.float64,  # from the start of an advertising event until its receptions are judged
     segment_interval=np.float64,
     acknowledge_after=np.float64,  # segments
     group_response_from=np.float64,
     group_response_to=np.float64,
-    far=np.bool_,  # some signals are too weak to be received, but disturb
     nodes=np.int64,
     sets=np.int64,  # advertising sets of a node: the first for its own messages, the others to relay
     segment_retries=np.int64,
@@ -53,11 +53,7 @@ SITE = _record(
     fading=np.bool_,  # some of `World.fades` are above 0
 )
 
-LINK = _record(power=np.float32, phase=np.float32, ear=np.uint32)
-"""Of signals that are followed singly. By transmitter, then by the phase of the receiver's scanning."""
-
 NODE = _record(
-    first_link=np.int64,
     sending_until=np.float64,
     own_interval=np.float32,
     relay_interval=np.float32,
@@ -70,16 +66,25 @@ NODE = _record(
 )
 
 EAR = _record(
-    busy=np.float64,  # until then it listens to `lock`, sends, or is dead
-    ends=(np.float64, (SIGNALS,)),
-    powers=(np.float32, (SIGNALS,)),
-    noise=np.float32,  # what disturbs `lock` now, or on average
-    chance=np.float32,  # log of the chance that all its bits are right
-    lock=np.uint32,  # a reception, or the last one: nobody's
-    oldest=np.uint32,
+    held=np.float64,  # until then it is at a packet that it has noticed
+    up=np.float64,  # since when; never, if it is dead
+    deaf_from=(np.float64, (SENT,)),  # its own advertising events, the latest last
+    deaf_for=(np.float32, (SENT,)),
+    phase=np.float32,  # where its scanning is at the beginning
     floor=np.float32,  # noise, as much worse as the detector is than an ideal one
+    node=np.int32,
 )
-"""What a receiver is at: 64 bytes, a line of the processor's cache."""
+"""A receiver whose reception can matter: 64 bytes, a line of the processor's cache."""
+
+PICKED = _record(
+    start=np.float64,
+    turned=np.float64,  # to the channel
+    power=np.float64,
+    luck=np.float64,
+    channel=np.float64,
+    ear=np.int64,
+)
+"""A receiver that may get a packet, unless something disturbs it."""
 
 ADVERTISING_SET = _record(
     due=np.float64, serial=np.int64, interval=np.float32, left=np.int32, ttl=np.int16, hops=np.int16
@@ -105,17 +110,11 @@ PACKET = _record(
 )
 
 ON_AIR = _record(
-    end=np.float64, serial=np.int64, first_reception=np.int64, node=np.int32, ttl=np.int16, hops=np.int16
+    start=np.float64, serial=np.int64, airtime=np.float64, node=np.uint32, ttl=np.int16, hops=np.int16
 )
+"""An advertising event, from its start until nothing depends on it any more."""
 
-RECEPTION = _record(
-    start=np.float64,
-    end=np.float64,
-    power=np.float64,
-    chance=np.float64,  # as in EAR, whence it comes when the reception is over
-    ear=np.int32,
-    lost=np.bool_,
-)
+SIGNAL = _record(start=np.float64, stop=np.float64, power=np.float64)
 
 TIMER = _record(time=np.float64, what=np.int64)
 
@@ -155,8 +154,6 @@ DELIVERY = _record(time=np.float64, message=np.int64, power=np.float32, node=np.
 STATUS = _record(
     random=np.uint64,
     clock=np.float64,
-    far_time=np.float64,  # when `World.far_now` was right
-    far_faded=np.float64,  # what is left of it
     events=np.int64,
     transmissions=np.int64,
     collisions=np.int64,
@@ -166,7 +163,6 @@ STATUS = _record(
     timers=np.int64,
     air_first=np.int64,
     air_next=np.int64,
-    receptions=np.int64,
     agenda=np.int64,  # what is next of it
     agenda_end=np.int64,
     deliveries=np.int64,
@@ -174,27 +170,41 @@ STATUS = _record(
 )
 
 
+def aligned(size: int, record: np.dtype[np.void]) -> NDArray[np.void]:
+    """A table of zeros whose entries do not straddle more lines of the processor's cache than they must."""
+    space = np.zeros(size * record.itemsize + LINE, np.uint8)
+    first = -space.ctypes.data % LINE
+    return space[first : first + size * record.itemsize].view(record)
+
+
+def aligned_copy(table: NDArray[np.void]) -> NDArray[np.void]:
+    """The same entries, so placed."""
+    copy = aligned(len(table), table.dtype)
+    copy[:] = table
+    return copy
+
+
 class World(NamedTuple):
     """All that a play reads and writes."""
 
     site: NDArray[np.void]
     status: NDArray[np.void]
-    links: NDArray[np.void]
     nodes: NDArray[np.void]
     ears: NDArray[np.void]
-    owners: NDArray[np.int32]  # ear: its node
+    power: NDArray[np.float32]  # ear, transmitter; 0: nothing
+    audible: NDArray[np.uint64]  # ear, word: a bit for each transmitter of any power there
+    hearers: NDArray[np.uint64]  # transmitter, word: a bit for each ear that can notice it
     sets: NDArray[np.void]
     queues: NDArray[np.void]
     waiting: NDArray[np.void]  # queue, place
     packets: NDArray[np.void]
-    far: NDArray[np.float32]  # transmitter, ear: what an advertising event adds to the mean power there
-    far_now: NDArray[np.float32]  # ear: mean power of far transmitters
-    far_squared: NDArray[np.float32]  # ear: mean of the squared power
     fades: NDArray[np.float32]  # transmitter, ear: share of packets that never come, however strong
-    seen: NDArray[np.int32]  # packet slot, ear: the serial that the node has in its cache
-    cache: NDArray[np.int32]  # node, place: serials, the oldest overwritten first
+    seen: NDArray[np.uint64]  # packet slot, word: a bit for each ear whose node has it in its cache
+    taken: NDArray[np.uint64]  # the same: it was delivered there
+    cache: NDArray[np.int64]  # ear, place: serials, the oldest overwritten first
     air: NDArray[np.void]
-    receptions: NDArray[np.void]
+    picked: NDArray[np.void]
+    near: NDArray[np.void]  # to judge one packet
     timers: NDArray[np.void]
     members: NDArray[np.void]  # group, node
     flows: NDArray[np.void]

@@ -67,6 +67,7 @@ FULL_SEGMENT_BYTES: Final = _access_packet(4 + SEGMENT)
 ACKNOWLEDGEMENT_BYTES: Final = PACKET_OVERHEAD + NETWORK_OVERHEAD + 7 + 8
 """A segment acknowledgement: seven bytes of control message, and the longer MIC (3.5.2.3.1)."""
 LONGEST_BYTES: Final = max(FULL_SEGMENT_BYTES, ACKNOWLEDGEMENT_BYTES)
+SHORTEST_BYTES: Final = _access_packet(1 + 1 + ACCESS_MIC)
 
 TYPICAL_BYTES: Final = _access_packet(1 + 8 + ACCESS_MIC)
 """A reading or a command in one packet."""
