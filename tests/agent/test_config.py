@@ -47,11 +47,18 @@ def test_an_address_may_be_a_number(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, TEXT.replace('"0x0001"', "261"))).gateway.address == 0x105
 
 
+def test_a_machine_without_a_mesh_needs_neither_address_nor_site_file(tmp_path: Path) -> None:
+    text = TEXT.replace('address = "0x0001"', "").replace('link = "virtual"', 'link = "none"')
+    assert load_config(write(tmp_path, text)).tier == "mec"
+    assert load_config(write(tmp_path)).tier == "gateway"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
         ('"0x0001"', '"0xc000"', "gateway.address"),
         ('"0x0001"', "true", "gateway.address"),
+        ('address = "0x0001"', "", "gateway.address: field required"),
         ('"hall"', '"No Such/Name"', "gateway.site"),
         ("certificate =", "certificat =", "did you mean 'certificate'"),
         ('link = "virtual"', 'link = "bluez"', "mesh.site_file is missing"),
