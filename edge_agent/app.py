@@ -43,7 +43,7 @@ from edge_agent.share.outbox import Outbox
 from edge_agent.share.peers import SitePeers
 from edge_agent.share.session import Endpoint
 from edge_agent.supervisor import Supervisor, single_instance, stopped_by_signals
-from edge_agent.tasks.reception import TaskReception
+from edge_agent.tasks.reception import KEPT_FOLDER, TaskReception, left_over
 from firmware_bridge.link import KeyKeeper, Troubled
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class _Running:
         if not section.enabled:
             return TaskReception(None, lambda: False, self._line.letters.wait, None)
         closed = TaskLoad(slots=section.slots, watts=section.watts, memory_bytes=section.memory_mib << 20)
-        return TaskReception(self._open_tasks, (folder / "jobs.db").exists, self._line.letters.wait, closed)
+        return TaskReception(self._open_tasks, lambda: left_over(folder), self._line.letters.wait, closed)
 
     def _open_tasks(self) -> TaskService:
         # Late: see `TaskReception`.
@@ -257,7 +257,7 @@ class _Running:
         folder, host = gateway.state_dir / "tasks", lambda: self._host.last
         service = TaskService(self._config.tasks, gateway.id, folder, self._clock, announce, warn, host)
         own = Party(gateway.site, gateway.id)
-        TaskExchange(own, folder / "kept", self._line, self._peers, service, self._clock)
+        TaskExchange(own, folder / KEPT_FOLDER, self._line, self._peers, service, self._clock)
         return service
 
     async def _take_over_site(self) -> None:

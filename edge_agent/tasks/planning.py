@@ -18,7 +18,7 @@ from common.taskgraph.executor import Load, Tier
 from common.taskgraph.graph import Task, TaskGraph
 from edge_agent.tasks.costs import Costs
 
-SOURCE: Final = "/source"
+SOURCE: Final = "//source"
 """No task has such a name. In an instance, tasks have a stroke before theirs: one may be called sink."""
 SINK: Final = "sink"
 HERE: Final = "here"

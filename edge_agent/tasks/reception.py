@@ -7,9 +7,13 @@ Most agents are never asked; what tasks need is not loaded before.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from common.errors import MeshtwinError, NotSupported, Unavailable
 from common.messages import JobStanding, TaskLoad
@@ -32,6 +36,8 @@ QUESTIONS: Final = (
 )
 
 
+JOBS_FILE: Final = "jobs.db"
+KEPT_FOLDER: Final = "kept"
 OPEN_S: Final = 10.0
 """A service that cannot be opened is told of after so long; it is tried again by itself."""
 
@@ -125,3 +131,24 @@ class TaskReception:
     async def _ask(self, name: str, asked: dict[str, Any]) -> Any:
         service = await self.service()
         return await service.desk.questions()[name](asked)
+
+
+def left_over(folder: Path) -> bool:
+    """Whether `folder` holds jobs that are not over, or some that are kept for others. What cannot be read is
+    for the service to look at."""
+    path = folder / JOBS_FILE
+    if not path.exists():
+        return _holds(folder / KEPT_FOLDER)
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1.0)) as database:
+            live = database.execute("SELECT 1 FROM jobs WHERE state = 'live' LIMIT 1").fetchone()
+    except sqlite3.Error:
+        return True
+    return live is not None or _holds(folder / KEPT_FOLDER)
+
+
+def _holds(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return False

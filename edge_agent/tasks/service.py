@@ -29,12 +29,12 @@ from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.desk import Desk
 from edge_agent.tasks.job_store import open_store
 from edge_agent.tasks.local import Allowance, LocalExecutor
+from edge_agent.tasks.reception import JOBS_FILE
 from edge_agent.tasks.runner import Runner
 
 SAVE_S: Final = 30.0
 """Between two looks whether what was learned of costs should be written down."""
 
-JOBS_FILE: Final = "jobs.db"
 log = get_logger(__name__)
 
 
