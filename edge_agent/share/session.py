@@ -30,6 +30,10 @@ CONNECT_TIMEOUT_S: Final = 5.0
 KEEPALIVE_S: Final = 10
 # Messages that wait for the event loop; beyond it the newest are dropped and counted.
 RECEIVED_LIMIT: Final = 1024
+# Of messages this long only so many bytes wait: pieces of files must not take the memory, nor the places of
+# acknowledgements and statuses.
+LONG_BYTES: Final = 16 * 1024
+LONG_WAITING_BYTES: Final = 4 << 20
 # Reason code of DISCONNECT: another client uses this identifier (MQTT 5.0, 3.14.2.1).
 SESSION_TAKEN_OVER: Final = 0x8E
 MAX_PACKET_BYTES: Final = MAX_MESSAGE_BYTES + 4096
@@ -95,6 +99,7 @@ class Session:
         self._loop = loop
         self._happened: deque[Told] = deque()
         self._received = 0
+        self._long_bytes = 0
         self._scheduled = False
         self._lock = threading.Lock()
         self._given_up = False
@@ -195,10 +200,14 @@ class Session:
         self._taken_over = code.value == SESSION_TAKEN_OVER
 
     def _on_message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
+        size = len(message.payload)
         with self._lock:
-            full = self._received >= RECEIVED_LIMIT
+            long = size if size >= LONG_BYTES else 0
+            crowded = long > 0 and self._long_bytes + long > LONG_WAITING_BYTES
+            full = crowded or self._received >= RECEIVED_LIMIT
             self.dropped += full
             self._received += not full
+            self._long_bytes += 0 if full else long
         if not full:
             try:
                 self._happen(Received(message.topic, bytes(message.payload), message.retain))
@@ -224,7 +233,7 @@ class Session:
         with self._lock:
             happened, self._happened = self._happened, deque()
             self._scheduled = False
-            self._received = 0
+            self._received = self._long_bytes = 0
         for told in happened:
             if isinstance(told, Ended):
                 self.ended.set()
