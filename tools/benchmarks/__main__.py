@@ -26,6 +26,7 @@ BENCHMARKS: Final = (
     "ingest",
     "mesh-stack",
     "outbox",
+    "placement",
     "tasks-live",
     "twin-accuracy",
     "twin-fleet",
