@@ -112,8 +112,10 @@ def _delivered(observed: Sequence[ObservedFlow]) -> dict[tuple[int, int, bool], 
     found: dict[tuple[int, int, bool], Delivered] = {}
     for flow in observed:
         if flow.certainty >= LEAST_CERTAINTY:
-            share = (flow.successes + 0.5) / (flow.trials + 1.0)
-            error = sqrt(share * (1.0 - share) / (flow.trials + 1.0) + flow.systematic**2)
+            # The plain share: a prior would pull many flows of few messages down together.
+            share = min(1.0, flow.successes / flow.trials)
+            likely = (flow.successes + 0.5) / (flow.trials + 1.0)
+            error = sqrt(likely * (1.0 - likely) / flow.trials + flow.systematic**2)
             key = (flow.source, flow.destination, flow.both_ways)
             if key not in found or error < found[key].error:
                 found[key] = Delivered(share, error)

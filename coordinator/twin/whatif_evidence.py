@@ -67,12 +67,11 @@ def _shift(found: Shift | None, site: float, doubt: float) -> Shift:
 
 
 def _residual(predicted: float, error: float, told: Delivered) -> Shift:
-    """Log odds of what was counted over what was predicted. Its variance is taken between both shares, so
-    that a flow of which all messages arrived is not held to be surer than it is."""
+    """Log odds of what was counted over what was predicted, in a straight line with the slope between both
+    shares: so few messages, of which all arrived, are neither odd without bound nor surer than they are."""
     between = 0.5 * (_bounded(predicted) + _bounded(told.share))
     slope = max(between * (1.0 - between), 0.01)
-    value = _odds(told.share) - _odds(predicted)
-    return Shift(value, (told.error**2 + error**2) / slope**2)
+    return Shift((told.share - predicted) / slope, (told.error**2 + error**2) / slope**2)
 
 
 def _moved(flow: FlowEffect, shift: Shift, tolerance: float) -> FlowEffect:

@@ -116,3 +116,10 @@ async def test_the_operators_word_puts_a_plan_back(tmp_path: Path) -> None:
     ended = await working.carry_on(book.begin(plan(*steps), 1.0))
     assert ended.state == "undone"
     assert reality.truth.relays == crowd(8).relays
+
+
+def test_what_stays_for_good_is_looked_at_longer_than_steps_on_the_way() -> None:
+    patience = Patience(rounds=3, at_last=0.95, final_rounds=15, final_at_last=0.5)
+    assert patience.end(is_final=False) == (3, 0.95)
+    assert patience.end(is_final=True) == (15, 0.5)
+    assert Patience(rounds=3, at_last=0.9).end(is_final=True) == (3, 0.9)

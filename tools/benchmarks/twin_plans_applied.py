@@ -10,7 +10,7 @@ import numpy as np
 
 from common.clock import ManualClock
 from coordinator.recipes.application import Application
-from coordinator.recipes.applying import Applier, Ordered
+from coordinator.recipes.applying import THOROUGH, Applier, Ordered
 from coordinator.recipes.judgement import Count, Key
 from coordinator.recipes.plan import NodeSetting, Plan
 from coordinator.twin.site_model import SiteConfiguration, SiteFlow
@@ -60,7 +60,7 @@ def applied(site: HiddenSite, traffic: tuple[SiteFlow, ...], plan: Plan, seed: i
     """The application of a plan, to its end. The site keeps what came of it."""
     hands = Hands(site, traffic, seed)
     keys = [address for address in site.model.addresses if address != GATEWAY]
-    applier = Applier(hands, keys, ManualClock(), _nothing)
+    applier = Applier(hands, keys, ManualClock(), _nothing, THOROUGH)
     begun = Application(id=f"{plan.id}-1", plan=plan, began=0.0)
     return asyncio.run(applier.carry_on(begun))
 
