@@ -26,7 +26,8 @@ from common.mesh.addresses import GROUP_MIN, UNICAST_MAX, is_group
 from common.mesh.configuration import Transmit
 
 MAX_SCENARIO_BYTES: Final = 256 << 20
-MAX_NODES: Final = 4_096
+MAX_NODES: Final = 8_192
+"""All of them as relays take a gigabyte to simulate, 5,000 a half: the powers of all pairs, several times."""
 MAX_LINKS: Final = 2_000_000
 MAX_FLOWS: Final = 100_000
 MAX_FAILURES: Final = 100_000

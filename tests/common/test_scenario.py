@@ -185,3 +185,43 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(
 def test_a_scenario_that_was_written_is_read_back_equal() -> None:
     one = parse(json.dumps(document(flows=[flow(destination=0xC000)], groups={"0xC000": [1]})))
     assert parse(one.model_dump_json(by_alias=True, exclude_none=True)) == one
+
+
+NUMBERS = [
+    ("nodes", 0, "x"),
+    ("nodes", 0, "tx_power_dbm"),
+    ("radio", "path_loss_exponent"),
+    ("radio", "noise_figure_db"),
+    ("configuration", "ttl"),
+    ("configuration", "scan_interval_ms"),
+    ("configuration", "message_cache"),
+    ("configuration", "network_transmit", "interval_ms"),
+    ("flows", 0, "period_s"),
+    ("flows", 0, "payload_bytes"),
+    ("flows", 0, "response_delay_ms"),
+    ("links", 0, 2),
+    ("failures", 0, 0),
+    ("duration_s",),
+]
+
+
+@given(
+    st.sampled_from(NUMBERS),
+    st.sampled_from(["NaN", "Infinity", "-Infinity", "-1e300", "1e300", "null", '"x"', "[]", "{}"]),
+)
+def test_an_absurd_number_anywhere_is_an_error_that_names_the_key(path: tuple[Any, ...], text: str) -> None:
+    whole = Scenario.model_validate(
+        document(flows=[flow()], links=[[1, 2, 80]], failures=[[1, 2, "down"]])
+    ).model_dump(by_alias=True, mode="json", exclude={"attenuation_db"})
+    part: Any = whole
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = "here"
+    named = problem(json.dumps(whole).replace('"here"', text))
+    assert ".".join(map(str, path)) in named
+
+
+def test_five_thousand_nodes_are_a_scenario_and_many_more_are_not() -> None:
+    nodes = [{"address": address} for address in range(1, 8194)]
+    assert len(parse(json.dumps({"nodes": nodes[:5000]})).nodes) == 5000
+    assert "8192" in problem({"nodes": nodes})
