@@ -22,7 +22,7 @@ from common.taskgraph.wire import TaskLimits, TaskRequest, TaskResult
 from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.job import Job, Tally, Witness
 from edge_agent.tasks.job_store import JobStore
-from edge_agent.tasks.progress import Standing, barred, input_gone
+from edge_agent.tasks.progress import Standing, TaskState, barred, input_gone
 
 REFUSED_S: Final = 2.0
 LOST_S: Final = 15.0
@@ -79,6 +79,9 @@ class Attempts:
         started = 0
         for name in nsmallest(len(fit) and sum(free.values()) + 8, fit, key=lambda n: planned[n].rank):
             standing, target = job.progress.standings[name], planned[name].machine
+            if standing.state is not TaskState.READY:
+                # An input of it has gone while others were started.
+                continue
             if barred(standing, target, self._clock.monotonic()):
                 job.replan = True
             elif free[target] > 0:

@@ -18,12 +18,12 @@ from typing import Any, Final, TypeVar
 from common.kinds.kind import Cost
 
 K = TypeVar("K")
-KEPT: Final = 32
+KEPT: Final = 16
 """Runs by kind and machine: the load of a machine changes, and old runs with it."""
 
 MAX_PAIRS: Final = 2048
 PRIOR_RUNS: Final = 2.0
-"""What a machine says of itself counts as so many runs."""
+"""With so many runs, they and what the machine says of itself count alike; with more, soon only they."""
 
 OVERHEAD_S: Final = 0.005
 """Of any run, which no hint knows: keeps the ratios of tiny tasks from being about nothing else."""
@@ -88,7 +88,7 @@ class Costs:
         known = self._ratios.get((machine, kind), ())
         middle, spread = prior, prior_spread
         if known:
-            share = len(known) / (len(known) + PRIOR_RUNS)
+            share = len(known) ** 2 / (len(known) ** 2 + PRIOR_RUNS**2)
             own = median(known)
             middle = share * own + (1 - share) * prior
             deviation = _MAD_TO_SIGMA * median(abs(ratio - own) for ratio in known)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from common.errors import Rejected, RejectReason
@@ -198,3 +200,25 @@ def test_every_kind_is_described_and_its_code_is_there(name: str) -> None:
     with pytest.raises(Rejected) as caught:
         kind.checked({"no_such_parameter": 1})
     assert caught.value.reason is RejectReason.INVALID
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_no_input_breaks_a_kind(data: st.DataObject) -> None:
+    """Rejected is the one way out. Models are left out: their runtime may crash, which a worker is for."""
+    name = data.draw(st.sampled_from(["spectrum", "compress", "thumbnail", "difference", "forecast"]))
+    good = {"spectrum": wav(tone(1000, 0.02)), "compress": b"a 1\n", "forecast": series(falling=True)}
+    whole = good.get(name, picture(20, 20))
+    kind = catalogue.find(name)
+    inputs = {}
+    for key in kind.inputs:
+        cut, flips = data.draw(st.integers(0, len(whole))), data.draw(st.binary(max_size=6))
+        damaged = bytearray(whole[:cut] if data.draw(st.booleans()) else whole)
+        for at, value in enumerate(flips):
+            if damaged:
+                damaged[value * (at + 7) % len(damaged)] ^= value
+        inputs[key] = bytes(damaged)
+    try:
+        kind.run({}, inputs)
+    except Rejected:
+        pass
