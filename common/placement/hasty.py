@@ -52,6 +52,12 @@ class _Choice:
         self.duration, self.price = list(placed.duration), list(placed.price)
         self.transfer, self.latency = list(placed.transfer), list(placed.latency)
         self.channel, self.source = list(placed.channel), list(placed.source)
+        self.inputs, self.resource = list(placed.inputs), list(placed.channel_resource)
+        self.slots = [
+            range(first, first + count)
+            for first, count in zip(placed.slot_first, placed.slot_count, strict=True)
+        ]
+        self.node, self.width = list(placed.node), placed.nodes
 
     def make(self) -> None:
         """Choose a node for each task, in the decoder's order."""
@@ -63,37 +69,36 @@ class _Choice:
 
     def _score(self, i: int, j: int) -> float:
         placed = self.placed
-        place = i * placed.nodes + j
+        place = i * self.width + j
         begin, cost = max(self._arrival(i, j, None), self._slot(j)[0]), self.price[place]
-        for k in range(placed.inputs[i], placed.inputs[i + 1]):
-            cost += placed.edge_cost(k, placed.node[self.source[k]], j)
+        for k in range(self.inputs[i], self.inputs[i + 1]):
+            cost += placed.edge_cost(k, self.node[self.source[k]], j)
         return placed.time_cost(begin + self.duration[place]) + cost
 
     def _arrival(self, i: int, j: int, book: list[float] | None) -> float:
         """When all inputs of task i are on node j; `book` is told how long channels are busy."""
         placed, ready = self.placed, self.placed.release
-        for k in range(placed.inputs[i], placed.inputs[i + 1]):
-            a, there = placed.node[self.source[k]], self.finish[self.source[k]]
+        for k in range(self.inputs[i], self.inputs[i + 1]):
+            a, there = self.node[self.source[k]], self.finish[self.source[k]]
             if a != j:
-                c = self.channel[a * placed.nodes + j]
-                length, r = self.transfer[k * placed.channels + c], placed.channel_resource[c]
+                c = self.channel[a * self.width + j]
+                length, r = self.transfer[k * placed.channels + c], self.resource[c]
                 if r >= 0 and length > 0.0:
                     there = max(there, self.free[r])
                     if book is not None:
                         book[r] = there + length
-                there += length + self.latency[a * placed.nodes + j]
+                there += length + self.latency[a * self.width + j]
             ready = max(ready, there)
         return ready
 
     def _slot(self, j: int) -> tuple[float, int]:
         """When node j has a slot free, and which; -1: it has no limit."""
-        first, count = self.placed.slot_first[j], self.placed.slot_count[j]
-        return min(((self.free[r], r) for r in range(first, first + count)), default=(0.0, -1))
+        return min(((self.free[r], r) for r in self.slots[j]), default=(0.0, -1))
 
     def _take(self, i: int, j: int) -> None:
         free, slot = self._slot(j)
         begin = max(self._arrival(i, j, self.free), free)
-        self.placed.node[i] = j
-        self.finish[i] = begin + self.duration[i * self.placed.nodes + j]
+        self.placed.node[i] = self.node[i] = j
+        self.finish[i] = begin + self.duration[i * self.width + j]
         if slot >= 0:
             self.free[slot] = self.finish[i]

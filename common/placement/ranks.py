@@ -11,9 +11,9 @@ from common.placement.kernel.decoder import Decoder
 
 def mean_durations(placed: Decoder) -> list[float]:
     """Of each task over the nodes that may run it; ms."""
-    width, means = placed.nodes, []
+    width, means, duration = placed.nodes, [], list(placed.duration)
     for i in range(placed.tasks):
-        able = [ms for ms in placed.duration[i * width : (i + 1) * width] if ms < inf]
+        able = [ms for ms in duration[i * width : (i + 1) * width] if ms < inf]
         means.append(sum(able) / len(able))
     return means
 
@@ -24,15 +24,15 @@ def mean_transfers(placed: Decoder) -> list[float]:
     pairs = [a * width + b for a in range(width) for b in range(width) if a != b]
     if not pairs:
         return [0.0] * len(placed.source)
-    late = sum(placed.latency[pair] for pair in pairs)
-    used = [0] * placed.channels
+    # As lists: what a compiled decoder hands out is made anew at each access.
+    latency, channel, transfer = list(placed.latency), list(placed.channel), list(placed.transfer)
+    late, channels = sum(latency[pair] for pair in pairs), placed.channels
+    used = [0] * channels
     for pair in pairs:
-        used[placed.channel[pair]] += 1
+        used[channel[pair]] += 1
     means = []
     for k in range(len(placed.source)):
-        sent = sum(
-            placed.transfer[k * placed.channels + c] * used[c] for c in range(placed.channels) if used[c]
-        )
+        sent = sum(transfer[k * channels + c] * used[c] for c in range(channels) if used[c])
         means.append((sent + late) / len(pairs))
     return means
 
@@ -40,11 +40,11 @@ def mean_transfers(placed: Decoder) -> list[float]:
 def upward(placed: Decoder) -> list[float]:
     """HEFT's rank: the longest mean path from a task's start to the end."""
     durations, transfers, rank = mean_durations(placed), mean_transfers(placed), [0.0] * placed.tasks
+    outputs, output, target = list(placed.outputs), list(placed.output), list(placed.target)
     for i in reversed(list(placed.order)):
         rest = 0.0
-        for y in range(placed.outputs[i], placed.outputs[i + 1]):
-            k = placed.output[y]
-            rest = max(rest, transfers[k] + rank[placed.target[k]])
+        for k in output[outputs[i] : outputs[i + 1]]:
+            rest = max(rest, transfers[k] + rank[target[k]])
         rank[i] = durations[i] + rest
     return rank
 
@@ -52,16 +52,18 @@ def upward(placed: Decoder) -> list[float]:
 def downward(placed: Decoder) -> list[float]:
     """CPOP's other rank: the longest mean path from the beginning to a task's start."""
     durations, transfers, rank = mean_durations(placed), mean_transfers(placed), [0.0] * placed.tasks
+    inputs, source = list(placed.inputs), list(placed.source)
     for i in placed.order:
-        for k in range(placed.inputs[i], placed.inputs[i + 1]):
-            source = placed.source[k]
-            rank[i] = max(rank[i], rank[source] + durations[source] + transfers[k])
+        for k in range(inputs[i], inputs[i + 1]):
+            rank[i] = max(rank[i], rank[source[k]] + durations[source[k]] + transfers[k])
     return rank
 
 
 def by_rank(placed: Decoder, rank: Sequence[float]) -> list[int]:
     """Of the tasks whose inputs are placed always the one of the highest rank, the first of equals."""
-    waiting = [placed.inputs[i + 1] - placed.inputs[i] for i in range(placed.tasks)]
+    inputs, outputs = list(placed.inputs), list(placed.outputs)
+    output, target = list(placed.output), list(placed.target)
+    waiting = [inputs[i + 1] - inputs[i] for i in range(placed.tasks)]
     place = {i: number for number, i in enumerate(placed.order)}
     ready: list[tuple[float, int, int]] = []
     for i in placed.order:
@@ -71,8 +73,8 @@ def by_rank(placed: Decoder, rank: Sequence[float]) -> list[int]:
     while ready:
         i = heappop(ready)[2]
         order.append(i)
-        for y in range(placed.outputs[i], placed.outputs[i + 1]):
-            later = placed.target[placed.output[y]]
+        for k in output[outputs[i] : outputs[i + 1]]:
+            later = target[k]
             waiting[later] -= 1
             if not waiting[later]:
                 heappush(ready, (-rank[later], place[later], later))
