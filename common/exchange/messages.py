@@ -129,8 +129,8 @@ class Receipt(Message):
 
 
 class Keep(Message):
-    """The state of a job is the blob `state`, which names all others that belong to it. `version` grows with
-    every change, and from 1 again when its owner was restarted."""
+    """The state of a job is the blob `state`, which names all others that belong to it. `version` counts the
+    changes since its owner was started, for people."""
 
     v: Literal[1] = SCHEMA_VERSION
     job: JobId
@@ -140,11 +140,11 @@ class Keep(Message):
 
 
 class Kept(Message):
-    """This version of the job is on the deputy's disk, with its blobs; or `refused` says why not."""
+    """The job as `state` has it is on the deputy's disk, with its blobs; or `refused` says why not."""
 
     v: Literal[1] = SCHEMA_VERSION
     job: JobId
-    version: Count
+    state: Digest
     refused: Text = ""
 
 

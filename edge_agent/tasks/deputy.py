@@ -113,14 +113,14 @@ class Deputy:
             raise Rejected(RejectReason.FORGED, f"{keep.job} is no job of {party.name}")
         held = self._held.get(keep.job)
         if held is not None and held.entry.stage == "kept" and held.entry.state == keep.state:
-            self._exchange.send(party, Kept(job=keep.job, version=keep.version))
+            self._exchange.send(party, Kept(job=keep.job, state=keep.state))
             return
         if keep.job in self._bringing or self._group is None:
             return
         try:
             self._check_room(party, held)
         except Refused as refusal:
-            self._exchange.send(party, Kept(job=keep.job, version=keep.version, refused=refusal.detail[:300]))
+            self._exchange.send(party, Kept(job=keep.job, state=keep.state, refused=refusal.detail[:300]))
             return
         self._bringing.add(keep.job)
         self._group.create_task(self._bring(party, keep))
@@ -148,34 +148,30 @@ class Deputy:
             raise Refused(Refusal.QUEUE, f"{len(self._held)} jobs are kept, {theirs} of them yours")
 
     async def _bring(self, party: Party, keep: Keep) -> None:
-        refused = ""
+        refused, pinned = "", [keep.state]
         try:
-            replica = await self._fetched(party, keep)
+            self._store.pin(pinned)
+            replica = await self._fetched(party, keep, pinned)
             entry = Entry(keep.job, party.name, keep.version, keep.state, keep.size, self._clock.wall())
             await asyncio.to_thread(self._files.write, entry)
             self._hold(entry, replica)
         except MeshtwinError as error:
             refused = str(error)[:300] or "no reason"
         finally:
+            self._store.unpin(pinned)
             self._bringing.discard(keep.job)
-        self._exchange.send(party, Kept(job=keep.job, version=keep.version, refused=refused))
+        self._exchange.send(party, Kept(job=keep.job, state=keep.state, refused=refused))
 
-    async def _fetched(self, party: Party, keep: Keep) -> Replica:
-        """The job, with all its blobs in the store and pinned by the caller's `_hold`."""
+    async def _fetched(self, party: Party, keep: Keep, pinned: list[str]) -> Replica:
+        """The job, with all its blobs in the store; what is pinned for that is added to `pinned`."""
         await self._exchange.puller.fetch(party, keep.state, keep.size)
         replica = await asyncio.to_thread(unpack, self._store.get(keep.state))
         if replica.job != keep.job:
             raise Rejected(RejectReason.FORGED, f"the state is of {replica.job[:100]}")
-        blobs = [keep.state, *replica.blobs]
-        self._store.pin(blobs)
-        try:
-            for digest in sorted(replica.blobs):
-                await self._exchange.puller.fetch(party, digest, replica.blobs[digest])
-        except BaseException:
-            self._store.unpin(blobs)
-            raise
-        # Pinned again by `_hold`, before anything else can happen.
-        asyncio.get_running_loop().call_soon(self._store.unpin, blobs)
+        self._store.pin(replica.blobs)
+        pinned += replica.blobs
+        for digest in sorted(replica.blobs):
+            await self._exchange.puller.fetch(party, digest, replica.blobs[digest])
         return replica
 
     def _hold(self, entry: Entry, replica: Replica) -> None:
@@ -211,7 +207,7 @@ class Deputy:
             self._adopt(held)
         elif entry.stage == "kept" and is_live and now - held.told_at > STILL_KEPT_S:
             held.told_at = now
-            self._exchange.send(self._owner(entry), Kept(job=entry.job, version=entry.version))
+            self._exchange.send(self._owner(entry), Kept(job=entry.job, state=entry.state))
         elif entry.stage == "adopted":
             self._look_at_adopted(held, is_live)
         elif entry.stage == "handing" and is_live and now - held.told_at > HAND_OVER_AGAIN_S:

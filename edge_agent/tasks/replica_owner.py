@@ -124,8 +124,8 @@ class ReplicaOwner:
         if kept.refused:
             care.refused[party.name] = now + REFUSED_S
             self._dismiss(care)
-        elif kept.version == care.version and care.keep is not None:
-            care.kept, care.keep = kept.version, None
+        elif care.keep is not None and kept.state == care.keep.state:
+            care.kept, care.keep = care.version, None
             care.next_at = now + REST_FACTOR * (now - care.asked_at)
             care.settled.set()
         self._wake.set()

@@ -46,7 +46,7 @@ LETTERS: list[Letter] = [
     Done(id=ID, result=b"packed", sizes={DIGEST: 7}),
     Receipt(id=ID),
     Keep(job=JOB, version=3, state=DIGEST, size=9),
-    Kept(job=JOB, version=3),
+    Kept(job=JOB, state=DIGEST),
     Forget(job=JOB),
     HandOver(job=JOB, state=DIGEST, size=9),
     TakenOver(job=JOB, state=DIGEST),
