@@ -32,13 +32,15 @@ def extensions() -> list[Extension]:
             ".".join(types.with_suffix("").parts),
             [str(types.with_suffix(".py"))],
             extra_compile_args=["-O2", "-ffp-contract=off"],
-            optional=True,
         )
         for types in sorted(KERNEL.glob("*.pxd"))
     ]
     made: list[Extension] = cythonize(
         found, build_dir="build/cython", compiler_directives=DIRECTIVES, quiet=True
     )
+    for extension in made:
+        # Without a compiler the installation goes on. Cython does not hand this on from `found`.
+        extension.optional = True
     return made
 
 
