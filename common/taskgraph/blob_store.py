@@ -158,11 +158,12 @@ class BlobStore:
 
     def pin(self, digests: Iterable[str]) -> None:
         """Keep these, whether here already or not, until unpinned as often."""
-        self._pins.update(digests)
+        # A list: of a map of sizes the counter would take those.
+        self._pins.update(list(digests))
 
     def unpin(self, digests: Iterable[str]) -> None:
         """Take pins back."""
-        self._pins.subtract(digests)
+        self._pins.subtract(list(digests))
         self._pins = +self._pins
 
     def make_room(self, wanted: int) -> None:

@@ -74,7 +74,7 @@ async def test_a_submission_is_told_when_its_deputy_has_everything(tmp_path: Pat
         await a.owner.accepted(JOB, made.document)
         assert a.owner.deputy_of(JOB) == "gw-b"
         assert all(b.store.has(digest) for digest in made.blobs)
-        assert all(b.store._pins[digest] == 1 for digest in made.blobs)
+        assert {b.store._pins[digest] for digest in made.blobs} == {1}, b.store._pins
         assert [kept["job"] for kept in b.deputy.kept()] == [JOB]
 
 
