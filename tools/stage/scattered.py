@@ -18,6 +18,7 @@ from common.mesh.configuration import Transmit
 from common.mesh.graph import LinkKey
 from firmware_bridge.access.link_monitor import MONITOR_PROBES, MonitorSet
 from firmware_bridge.access.message import build
+from firmware_bridge.link import MeshLink
 from tools.meshlab.commission import gateway_link
 from tools.meshlab.meshsite import MeshSite
 from tools.meshlab.sitefile import SitePlan
@@ -30,6 +31,7 @@ TRANSMIT: Final = Transmit(2, 10)
 HALF_M: Final = 1.0
 """Distance at which half of the packets arrive; places are in these units."""
 
+TTL: Final = 8
 STEEPNESS_M: Final = 0.12
 WALLS_M: Final = 0.15
 ONE_WAY_M: Final = 0.05
@@ -43,7 +45,7 @@ COVER: Final = 2
 """Relays that every node hears well, where there are as many."""
 
 GATEWAY: Final = "gw-1"
-TOLD: Final = 3
+TOLD: Final = 4
 TOLD_EACH_S: Final = 1.0
 
 
@@ -109,29 +111,41 @@ class ScatteredStage:
     name = "hall"
 
     def __init__(
-        self, folder: Path, nodes: int, seed: int = 1, monitor: MonitorSet | None = None, cover: int = COVER
+        self,
+        folder: Path,
+        nodes: int,
+        seed: int = 1,
+        monitor: MonitorSet | None = None,
+        cover: int = COVER,
+        repeats: int = TRANSMIT.count,
     ) -> None:
         self._topology = scattered(nodes, seed)
         relays = relays_of(self._topology, cover) or frozenset()
         self.plan = SitePlan(
-            nodes, 1, relays, network_transmit=TRANSMIT, relay_retransmit=TRANSMIT, name="hall"
+            nodes,
+            1,
+            relays,
+            network_transmit=TRANSMIT,
+            relay_retransmit=Transmit(repeats, 10),
+            default_ttl=TTL,
+            name="hall",
         )
         self.ready_s = float("nan")
         self._monitor = monitor or MonitorSet(10, 10)
         self.site = MeshSite(folder, self.plan, Topology.star(nodes), seed)
 
     async def __aenter__(self) -> Self:
-        """While everybody hears the gateway, the monitors are told their first pace: at the one that nodes
-        begin with, a hundred of them would bury their relays before any agent could say a word."""
+        """While everybody hears the gateway, the monitors are silenced, and begin at their first pace in a
+        quiet hall: at the one that nodes begin with, a hundred would bury their relays before any agent could
+        say a word."""
         begun = time.monotonic()
         async with AsyncExitStack() as stack:
             site = await stack.enter_async_context(self.site)
             lab, place = site.lab, site.gateway_state(0)
             async with gateway_link(lab, site.site, self.plan, 0, place) as link:
-                for _ in range(TOLD):
-                    await link.send(MONITOR_PROBES, build(self._monitor))
-                    await asyncio.sleep(TOLD_EACH_S)
-            await lab.set_topology(self._topology)
+                await _tell(link, MonitorSet(period_units=0))
+                await lab.set_topology(self._topology)
+                await _tell(link, self._monitor)
             self._stack = stack.pop_all()
         self.ready_s = time.monotonic() - begun
         return self
@@ -160,3 +174,9 @@ class ScatteredStage:
         await fleet.add_agent(
             self.name, GATEWAY, self.plan.address_of(0), {"mesh": mesh, **tables}, self.site.gateway_state(0)
         )
+
+
+async def _tell(link: MeshLink, monitor: MonitorSet) -> None:
+    for _ in range(TOLD):
+        await link.send(MONITOR_PROBES, build(monitor))
+        await asyncio.sleep(TOLD_EACH_S)
