@@ -18,7 +18,7 @@ THINKING_S = (0.02, 0.05)
 """From a message's end to its answer: at random, that not all speak at once (Mesh Protocol 1.1, 3.7.3.1)."""
 
 PROBING = MonitorStatus(period_units=10, report_every=10, transmissions=2)
-"""Half as many reports as firmware begins with: a site of 60 would choke on them before its gateway speaks."""
+"""Half as many reports as firmware begins with: 60 nodes would choke on them before a gateway speaks."""
 
 _ON_AIR: Final = frozenset({"relay", "network_transmit", "relay_retransmit"})
 """What the node's radio has to know at once."""
