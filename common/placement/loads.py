@@ -35,5 +35,6 @@ class Loads:
 
 def price_at(utilisation: float) -> float:
     """u/(1.05 − u): what a user of a machine or a channel costs those who wait for it."""
-    used = min(max(utilisation, 0.0), 1.0)
+    # What is no number is no load: it came from another machine's report.
+    used = min(utilisation, 1.0) if utilisation > 0.0 else 0.0
     return used / (_FULL - used)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 from math import inf
 
+from common.placement.document import MAX_NUMBER
 from common.placement.errors import Unplaceable
 from common.placement.instance import BACKBONE, Instance, Node, Task
 from common.placement.kernel.decoder import Decoder
@@ -172,7 +173,7 @@ def _set_resources(
     for name in instance.channels:
         resource.append(-1 if name == BACKBONE else len(until))
         if name != BACKBONE:
-            until.append(loads.channel_until_ms.get(name, 0.0))
+            until.append(_bounded(loads.channel_until_ms.get(name, 0.0)))
             room.append(len(instance.edges) + 2)
     ints["slot_first"] = array("i", [0, *accumulate(slots)][:-1])
     ints["slot_count"] = array("i", slots)
@@ -184,4 +185,9 @@ def _set_resources(
 
 def _slots_until(node: Node, loads: Loads) -> list[float]:
     given = loads.busy_until_ms.get(node.id, ())
-    return [float(time) for time in (*given, *[0.0] * (node.slots or 0))][: node.slots or 0]
+    return [_bounded(time) for time in (*given, *[0.0] * (node.slots or 0))][: node.slots or 0]
+
+
+def _bounded(time: float) -> float:
+    """A time to be free again, from another machine's report; what is no number says nothing."""
+    return min(float(time), MAX_NUMBER) if time > 0.0 else 0.0

@@ -159,3 +159,16 @@ def test_ten_thousand_tasks_are_list_scheduled() -> None:
     plan = schedule(Instance.parse(document))
     assert plan.method == "hasty"
     assert judged(document, plan.as_json()) == pytest.approx(plan.cost, abs=1e-9)
+
+
+def test_reports_that_are_no_numbers_are_no_load() -> None:
+    instance = Instance.parse(random_graph(5, 8))
+    nothing = float("nan")
+    odd = Loads(
+        busy_until_ms={"mec": (nothing, -5.0)},
+        channel_until_ms={"lan": nothing},
+        utilisation={"lan": nothing},
+    )
+    assert schedule(instance, loads=odd).cost == schedule(instance).cost
+    never = Loads(busy_until_ms={name: (float("inf"),) for name in ("gateway", "peer", "mec")})
+    assert schedule(instance, loads=never).node_of("source") == "gateway"
