@@ -61,15 +61,24 @@ def check_schema(metadata: Metadata) -> None:
 
     Raises Rejected: FOREIGN_SCHEMA or INVALID.
     """
-    expected = link_forecast.schema_hash()
-    if metadata.schema_hash != expected:
+    shape = (link_forecast.INPUTS, link_forecast.OUTPUTS)
+    check_shape(metadata, link_forecast.NAME, link_forecast.schema_hash(), shape)
+
+
+def check_shape(metadata: Metadata, name: str, schema_hash: str, shape: tuple[int, int]) -> None:
+    """That a model is `name`, made for the schema, with that many inputs and outputs; golden vectors too.
+
+    Raises Rejected: FOREIGN_SCHEMA or INVALID.
+    """
+    if metadata.schema_hash != schema_hash:
         raise Rejected(
-            RejectReason.FOREIGN_SCHEMA, f"feature schema {metadata.schema_hash[:12]}…, not {expected[:12]}…"
+            RejectReason.FOREIGN_SCHEMA,
+            f"feature schema {metadata.schema_hash[:12]}…, not {schema_hash[:12]}…",
         )
-    shape = (metadata.inputs, metadata.outputs)
-    if metadata.name != link_forecast.NAME or shape != (link_forecast.INPUTS, link_forecast.OUTPUTS):
+    found = (metadata.inputs, metadata.outputs)
+    if metadata.name != name or found != shape:
         raise Rejected(
-            RejectReason.FOREIGN_SCHEMA, f"{metadata.name} with {shape[0]} inputs, {shape[1]} outputs"
+            RejectReason.FOREIGN_SCHEMA, f"{metadata.name} with {found[0]} inputs, {found[1]} outputs"
         )
     golden = metadata.golden
     if (

@@ -2,7 +2,9 @@
 to the kind's hint, with its spread.
 
 Robust: the median of the last runs' log ratios, and their median absolute deviation; one run beside a busy
-neighbour changes neither. Few runs are mixed with what the machine says of itself. Persisted by the holder.
+neighbour changes neither. Few runs are mixed with what the machine says of itself. Where small runs take
+longer than their share, a line (so much for any run, so much for each second of the hint) is believed as soon
+as it foretells runs that it was not drawn from better. Persisted by the holder.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from statistics import median
 from typing import Any, Final, TypeVar
 
 from common.kinds.kind import Cost
+from edge_agent.tasks.cost_line import Line, drawn
 
 K = TypeVar("K")
+V = TypeVar("V")
 KEPT: Final = 16
 """Runs by kind and machine: the load of a machine changes, and old runs with it."""
 
@@ -34,6 +38,9 @@ UNKNOWN_SPREAD: Final = 0.7
 LEAST_SPREAD: Final = 0.05
 _MAD_TO_SIGMA: Final = 1.4826
 _LIMIT: Final = log(1e4)
+_LONGEST_S: Final = 600.0
+Run = tuple[float, float]
+"""A hint's seconds, and those that the run took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,10 @@ class Costs:
     def __init__(self) -> None:
         self._ratios: dict[tuple[str, str], deque[float]] = {}
         self._cpu: dict[tuple[str, str], deque[float]] = {}
+        self._runs: dict[tuple[str, str], deque[Run]] = {}
+        self._lines: dict[tuple[str, str], Line | None] = {}
         self._extra: dict[str, deque[float]] = {}
+        self._whole: dict[str, deque[float]] = {}
         self.learned = 0
 
     def learn(self, kind: str, machine: str, hint: Cost, seconds: float, cpu_s: float | None = None) -> None:
@@ -68,12 +78,25 @@ class Costs:
             if took is not None and isfinite(took):
                 ratio = log(max(took, 1e-6) + OVERHEAD_S) - log(hint.cpu_s + OVERHEAD_S)
                 _kept(where, (machine, kind)).append(max(-_LIMIT, min(_LIMIT, ratio)))
+        if isfinite(seconds):
+            runs = _kept(self._runs, (machine, kind))
+            runs.append((hint.cpu_s, max(seconds, 1e-6)))
+            self._lines[machine, kind] = drawn(list(runs), OVERHEAD_S)
         self.learned += 1
 
     def learn_extra(self, machine: str, seconds: float) -> None:
         """From the start to the result it took so much longer than the run itself and the transfers: workers
         that had to be started, letters that waited."""
         _kept(self._extra, machine).append(max(0.0, min(60.0, seconds)))
+
+    def learn_whole(self, machine: str, seconds: float) -> None:
+        """A task of whatever kind kept a slot of the machine for so long."""
+        _kept(self._whole, machine).append(max(0.0, min(_LONGEST_S, seconds)))
+
+    def whole_s(self, machine: str) -> float:
+        """How long a task of which nothing is known keeps a slot there; 0 while none has."""
+        known = self._whole.get(machine)
+        return median(known) if known else 0.0
 
     def extra_s(self, machine: str) -> float:
         """What to expect besides run and transfers."""
@@ -93,6 +116,8 @@ class Costs:
             middle = share * own + (1 - share) * prior
             deviation = _MAD_TO_SIGMA * median(abs(ratio - own) for ratio in known)
             spread = share * max(LEAST_SPREAD, deviation) + (1 - share) * prior_spread
+        if (line := self._lines.get((machine, kind))) is not None:
+            return Prediction(max(1e-4, line.at(hint.cpu_s)), max(LEAST_SPREAD, line.spread))
         seconds = max(1e-4, (hint.cpu_s + OVERHEAD_S) * exp(middle) - OVERHEAD_S)
         return Prediction(seconds, spread)
 
@@ -102,6 +127,10 @@ class Costs:
         if not known:
             return seconds
         return max(0.0, (hint.cpu_s + OVERHEAD_S) * exp(median(known)) - OVERHEAD_S)
+
+    def has_run(self, kind: str, machine: str) -> bool:
+        """Whether any run of the kind there was learned."""
+        return (machine, kind) in self._ratios
 
     def speeds(self, machine: str) -> dict[str, float]:
         """What a machine tells others of itself: the factor of each kind that it has run, and "" for any."""
@@ -128,7 +157,12 @@ class Costs:
         return {
             "ratios": _rows(self._ratios),
             "cpu": _rows(self._cpu),
-            "extra": {name: list(values) for name, values in self._extra.items()},
+            "runs": [
+                [machine, kind, [[round(hint, 5), round(took, 5)] for hint, took in runs]]
+                for (machine, kind), runs in self._runs.items()
+            ],
+            "extra": {name: [round(v, 4) for v in values] for name, values in self._extra.items()},
+            "whole": {name: [round(v, 4) for v in values] for name, values in self._whole.items()},
         }
 
     @classmethod
@@ -137,8 +171,10 @@ class Costs:
         costs = cls()
         _restore(costs._ratios, document.get("ratios"))
         _restore(costs._cpu, document.get("cpu"))
-        for name, values in dict(document.get("extra", {})).items():
-            _kept(costs._extra, str(name)[:64]).extend(float(v) for v in values if 0 <= v <= 60)
+        _restore_seconds(costs._extra, document.get("extra"), 60.0)
+        _restore_seconds(costs._whole, document.get("whole"), _LONGEST_S)
+        _restore_runs(costs._runs, document.get("runs"))
+        costs._lines = {key: drawn(list(runs), OVERHEAD_S) for key, runs in costs._runs.items()}
         return costs
 
     def _prior(self, kind: str, machine: str, told: Mapping[str, float]) -> tuple[float, float]:
@@ -166,7 +202,30 @@ def _restore(where: dict[tuple[str, str], deque[float]], rows: Any) -> None:
                 _kept(where, (str(row[0])[:64], str(row[1])[:64])).extend(runs)
 
 
-def _kept(where: dict[K, deque[float]], key: K) -> deque[float]:
+def _restore_seconds(where: dict[str, deque[float]], rows: Any, most: float) -> None:
+    for name, values in rows.items() if isinstance(rows, dict) else ():
+        good = [float(v) for v in values if _is_within(v, most)] if isinstance(values, list) else []
+        if good:
+            _kept(where, str(name)[:64]).extend(good)
+
+
+def _restore_runs(where: dict[tuple[str, str], deque[Run]], rows: Any) -> None:
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, list) and len(row) == 3 and isinstance(row[2], list):
+            runs = [(float(pair[0]), max(1e-6, float(pair[1]))) for pair in row[2] if _is_run(pair)]
+            if runs:
+                _kept(where, (str(row[0])[:64], str(row[1])[:64])).extend(runs)
+
+
+def _is_run(pair: Any) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and all(_is_within(v, 1e6) for v in pair)
+
+
+def _is_within(value: Any, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _kept(where: dict[K, deque[V]], key: K) -> deque[V]:
     """The last runs of a key. When there are too many keys, the one that was learned first goes."""
     if key not in where and len(where) >= MAX_PAIRS:
         del where[next(iter(where))]
