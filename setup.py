@@ -31,7 +31,7 @@ def extensions() -> list[Extension]:
         Extension(
             ".".join(types.with_suffix("").parts),
             [str(types.with_suffix(".py"))],
-            extra_compile_args=["-O2", "-ffp-contract=off"],
+            extra_compile_args=["-O3", "-g0", "-fno-semantic-interposition", "-ffp-contract=off"],
         )
         for types in sorted(KERNEL.glob("*.pxd"))
     ]

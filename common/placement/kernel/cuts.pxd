@@ -3,6 +3,7 @@ cimport cython
 from common.placement.kernel.decoder cimport Decoder
 
 
+@cython.final
 cdef class Cuts:
     cdef public Decoder d
     cdef public double share, much, little

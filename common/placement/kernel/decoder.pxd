@@ -2,6 +2,7 @@
 cimport cython
 
 
+@cython.final
 cdef class Decoder:
     cdef public Py_ssize_t tasks, nodes, channels, sink, resources
     cdef public double rate, release, deadline, late_rate, late_fixed, at, never

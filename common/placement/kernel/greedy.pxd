@@ -3,6 +3,7 @@ cimport cython
 from common.placement.kernel.decoder cimport Decoder
 
 
+@cython.final
 cdef class Greedy:
     cdef public Decoder d
     cdef public int[::1] usable, only

@@ -7,6 +7,7 @@ from common.placement.kernel.roaming cimport Roaming
 from common.placement.kernel.search cimport Search
 
 
+@cython.final
 cdef class Portfolio:
     cdef public Decoder d
     cdef public Search s

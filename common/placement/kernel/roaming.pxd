@@ -5,6 +5,7 @@ from common.placement.kernel.decoder cimport Decoder
 from common.placement.kernel.search cimport Search
 
 
+@cython.final
 cdef class Roaming:
     cdef public Search s
     cdef public Decoder d

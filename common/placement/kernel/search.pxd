@@ -6,6 +6,7 @@ from common.placement.kernel.decoder cimport Decoder
 ctypedef unsigned long long word
 
 
+@cython.final
 cdef class Search:
     cdef public Decoder d
     cdef public word state
