@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from threading import Lock
 from typing import Any, Final, Protocol
 
@@ -25,6 +26,9 @@ from coordinator.tasks.runner import CloudRunner
 
 PERIOD_S: Final = 3.0
 """Between two statuses: peers take the cloud for gone after three."""
+REST_S: Final = 0.25
+"""At least so long between two: gateways wait for a slot until a status says that it is free."""
+
 WAITING_BYTES: Final = 16 << 20
 
 log = get_logger(__name__)
@@ -100,7 +104,9 @@ class Cloud:
         self._period = period_s
         self._strangers = 0
         self.letters = LetterBox()
+        self._changed = asyncio.Event()
         self.exchange = Exchange(runner, store, self._post, clock, run_name)
+        self.exchange.host.on_change = self._changed.set
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -162,9 +168,13 @@ class Cloud:
 
     async def _tell_load(self) -> None:
         while True:
+            self._changed.clear()
             for site in sorted(set(self._known_sites().values())):
                 self._line.publish(topics.of(site, CLOUD, Channel.STATUS), encode(self._status(site)))
-            await self._clock.sleep(self._period)
+            await self._clock.sleep(min(REST_S, self._period))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._period - REST_S)):
+                    await self._changed.wait()
 
     def _status(self, site: str) -> Status:
         runner = self._runner

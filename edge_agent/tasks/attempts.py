@@ -19,6 +19,7 @@ from common.logs import get_logger
 from common.taskgraph.blob_store import BlobStore
 from common.taskgraph.executor import Executor, MachineLost, Refused, Tier
 from common.taskgraph.wire import TaskLimits, TaskRequest, TaskResult
+from edge_agent.tasks import planning
 from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.job import Job, Tally, Witness
 from edge_agent.tasks.job_store import JobStore
@@ -191,8 +192,11 @@ class Attempts:
         sizes = {name: self._blobs.size(digest) or 0 for name, digest in request.inputs.items()}
         hint = self._find(request.kind).cost(request.parameters, sizes)
         self._costs.learn(request.kind, executor.name, hint, result.wall_s, result.cpu_s)
-        if executor.tier is Tier.LOCAL:
-            self._costs.learn_extra(executor.name, now - standing.began - result.wall_s)
+        took, sent = now - standing.began, 0.0
+        if executor.tier is not Tier.LOCAL:
+            sent = planning.travel_s(executor.load(), sum(sizes.values()), result.output_bytes)
+        self._costs.learn_whole(executor.name, took)
+        self._costs.learn_extra(executor.name, took - result.wall_s - sent)
 
     def _input_gone(self, job: Job, name: str, attempt: int) -> bool:
         """Outputs that were evicted or damaged are made again; an input of the job's own is its end. False

@@ -153,8 +153,7 @@ class Desk:
     async def explain(self, asked: Fields) -> Fields:
         """The plan of a job; with `task`, what each place for it would cost."""
         row = self._row(asked)
-        held, past = self._live(row.id), self._service.runner.past.get(row.id)
-        plans = (held.first_plan, held.plan) if held is not None else past or (None, None)
+        held, plans = self._live(row.id), self._service.runner.plans(row.id)
         task = asked.get("task")
         results = self._service.store.results(row.id)
         if task is None:

@@ -25,6 +25,8 @@ class Job:
     deadline: float | None = None
     plan: Plan | None = None
     first_plan: Plan | None = None
+    first_plan_s: float | None = None
+    """When that was made, in seconds from the submission on."""
     planned_at: float = 0.0
     planning: bool = False
     """A plan is being made in a thread."""
@@ -34,7 +36,7 @@ class Job:
     waits_for: str = ""
     """Why there is no plan, for people."""
     promised_s: float | None = None
-    """When its first plan foretold its end, from `begun` on."""
+    """When its first plan foretold its end, from its submission on."""
     pinned: set[str] = field(default_factory=set)
     running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     changes: int = 0

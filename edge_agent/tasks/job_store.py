@@ -32,6 +32,7 @@ _SCHEMA: Final = (
     " late INTEGER NOT NULL DEFAULT 0, tasks INTEGER NOT NULL, promised REAL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS results (job TEXT NOT NULL, task TEXT NOT NULL, body BLOB NOT NULL,"
     " PRIMARY KEY (job, task)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS plans (job TEXT PRIMARY KEY, body BLOB NOT NULL)",
 )
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -81,7 +82,7 @@ class JobRow:
     late: bool = False
     tasks: int = 0
     promised_s: float | None = None
-    """The finish that its first plan foretold, in seconds from its being taken up."""
+    """The finish that its first plan foretold, in seconds from its submission on."""
 
     @property
     def first_attempt(self) -> int:
@@ -165,8 +166,18 @@ class JobStore:
     def remove(self, job: str) -> None:
         """Forget a job altogether. Raises Unavailable, Corrupt."""
         with _translated(), self._durably():
-            self._database.execute("DELETE FROM results WHERE job = ?", (job,))
-            self._database.execute("DELETE FROM jobs WHERE id = ?", (job,))
+            self._delete(job)
+
+    def keep_plans(self, job: str, packed: bytes) -> None:
+        """Replace what is known of a job's plans. Raises Unavailable, Corrupt."""
+        with _translated():
+            self._database.execute("INSERT OR REPLACE INTO plans VALUES (?, ?)", (job, packed))
+
+    def plans(self, job: str) -> bytes | None:
+        """What `keep_plans` was given last."""
+        with _translated():
+            found = self._database.execute("SELECT body FROM plans WHERE job = ?", (job,)).fetchone()
+        return bytes(found[0]) if found is not None and isinstance(found[0], bytes) else None
 
     def mark_late(self, job: str) -> None:
         """Its deadline has passed."""
@@ -226,12 +237,16 @@ class JobStore:
             self._database.execute(statement)
         self._database.execute(f"SELECT {_COLUMNS}, document FROM jobs LIMIT 1").fetchall()
         self._database.execute("SELECT job, task, body FROM results LIMIT 1").fetchall()
+        self._database.execute("SELECT job, body FROM plans LIMIT 1").fetchall()
 
     def _prune(self) -> None:
         ended = "SELECT id FROM jobs WHERE state != 'live' ORDER BY ended DESC LIMIT -1 OFFSET ?"
         for (job,) in self._database.execute(ended, (ENDED_KEPT,)).fetchall():
-            self._database.execute("DELETE FROM results WHERE job = ?", (job,))
-            self._database.execute("DELETE FROM jobs WHERE id = ?", (job,))
+            self._delete(job)
+
+    def _delete(self, job: str) -> None:
+        for table, key in (("results", "job"), ("plans", "job"), ("jobs", "id")):
+            self._database.execute(f"DELETE FROM {table} WHERE {key} = ?", (job,))
 
     @contextmanager
     def _durably(self) -> Iterator[None]:

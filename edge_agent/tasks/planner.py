@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from common.clock import Clock
@@ -13,7 +14,7 @@ from common.placement import Unplaceable
 from common.taskgraph.blob_store import BlobStore
 from common.taskgraph.executor import Executor
 from common.taskgraph.graph import Task, TaskGraph
-from edge_agent.tasks import planning
+from edge_agent.tasks import line_up, planning
 from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.job import Job, Tally
 from edge_agent.tasks.planning import Machine, Plan
@@ -40,7 +41,12 @@ class Planner:
         blobs: BlobStore,
         clock: Clock,
         tally: Tally,
+        jobs: Callable[[], Iterable[Job]] = tuple,
+        on_first: Callable[[Job], None] = lambda job: None,
     ) -> None:
+        """`jobs` are all live ones; `on_first` is called once a job has its first plan."""
+        self._on_first = on_first
+        self._jobs = jobs
         self._executors = executors
         self._costs = costs
         self._find = find
@@ -57,7 +63,7 @@ class Planner:
         """Make a new plan where one is due. A large one takes a thread of `group`, then `wake` is called;
         meanwhile the old one holds."""
         now = self._clock.monotonic()
-        machines = self._machines()
+        machines = self._machines(job)
         present = frozenset(machine.name for machine in machines)
         retry = job.plan is None and now - job.planned_at >= AGAIN_S
         if job.planning or not (job.replan or retry or job.machines != present):
@@ -98,14 +104,27 @@ class Planner:
             job.plan, job.waits_for = None, found
         else:
             job.plan, job.waits_for = found, ""
-            job.first_plan = job.first_plan or found
             self._tally.plans += 1
-            if job.promised_s is None:
-                job.promised_s = self._clock.monotonic() - job.begun + found.finish_s
+            if job.first_plan is None:
+                job.first_plan, job.first_plan_s = found, self._clock.wall() - job.row.submitted
+                job.promised_s = job.first_plan_s + found.finish_s
+                self._on_first(job)
         job.note()
 
-    def _machines(self) -> list[Machine]:
-        return [Machine(e.name, e.tier, e.load()) for e in self._executors()]
+    def _machines(self, job: Job | None = None) -> list[Machine]:
+        """As they stand; for a job, with what others of this gateway have on them."""
+        if job is None:
+            return [Machine(e.name, e.tier, e.load()) for e in self._executors()]
+        jobs = list(self._jobs())
+        ahead = line_up.ahead_of(job, jobs, self._clock.monotonic())
+        own = Counter(one.machine for other in jobs for one in other.progress.running())
+        machines = []
+        for executor in self._executors():
+            load, name = executor.load(), executor.name
+            mine = ahead.get(name, ([], []))
+            taken = line_up.busy_s(load, mine, own[name], self._costs.whole_s(name))
+            machines.append(Machine(name, executor.tier, load, taken))
+        return machines
 
     def _work(self, job: Job, present: frozenset[str]) -> planning.Work:
         standings = job.progress.standings

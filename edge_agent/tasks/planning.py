@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Final
 
 from common.kinds.kind import Cost, TaskKind
-from common.placement import Budget, Instance, Loads, Schedule, Unplaceable, schedule
+from common.placement import Budget, Instance, Loads, Unplaceable, schedule
 from common.taskgraph.checks import critical_path, output_of
 from common.taskgraph.executor import Load, Tier
 from common.taskgraph.graph import Task, TaskGraph
@@ -46,6 +46,8 @@ class Machine:
     name: str
     tier: Tier
     load: Load
+    busy_s: Sequence[float] = ()
+    """For how long each of its slots is taken by other jobs, as far as is known; missing ones are free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,13 @@ class Plan:
     method: str
     made: float
     """Monotonic."""
-    instance: Instance | None = None
-    schedule: Schedule | None = None
+    document: Mapping[str, Any] | None = None
+    """The instance that was solved, see `common.placement.document`; not kept of large graphs."""
+
+
+def travel_s(load: Load, input_bytes: int, output_bytes: int) -> float:
+    """How long inputs are on their way to another machine, and outputs back."""
+    return 8 * input_bytes / load.up_bps + 8 * output_bytes / load.down_bps + 2 * load.latency_s
 
 
 def work_of(
@@ -144,7 +151,8 @@ def plan(work: Work, machines: Sequence[Machine], learned: Costs, seed: int = 0)
     Raises Unplaceable when a task may run on none of them.
     """
     chosen = [*machines[:1], *(m for m in machines[1:] if m.load.slots)][: MAX_MACHINES + 1]
-    instance = Instance.parse(_document(work, chosen, learned))
+    document = _document(work, chosen, learned)
+    instance = Instance.parse(document)
     made = monotonic()
     found = schedule(instance, budget=Budget(seconds=SEARCH_S), seed=seed, loads=_loads(work, chosen))
     tasks = {}
@@ -159,8 +167,7 @@ def plan(work: Work, machines: Sequence[Machine], learned: Costs, seed: int = 0)
         found.cost,
         found.method,
         made,
-        instance if keep else None,
-        found if keep else None,
+        document if keep else None,
     )
 
 
@@ -173,10 +180,13 @@ def unplanned(work: Work, machines: Sequence[Machine], why: str) -> Plan:
 
 def alternatives(made: Plan, task: str, loads: Loads | None = None) -> list[dict[str, Any]]:
     """Why a task is where it is: for each machine what the whole graph would cost with the task there, the
-    rest placed as well as can be. Nothing for a plan that kept no instance, or a task that it had not."""
-    instance = made.instance
-    if instance is None or task not in made.tasks:
+    rest placed as well as can be. Nothing for a plan that kept no instance, or a task that it had not.
+
+    Raises BadInstance for a record that was changed.
+    """
+    if made.document is None or task not in made.tasks:
         return []
+    instance = Instance.parse(dict(made.document))
     at = next(number for number, one in enumerate(instance.tasks) if one.id == f"/{task}")
     rows = []
     for node, machine in enumerate(instance.nodes):
@@ -311,6 +321,16 @@ def _without(task: Task, left: set[str]) -> Task:
 
 
 def _loads(work: Work, machines: Sequence[Machine]) -> Loads:
-    used = {m.name: min(1.0, (m.load.busy + m.load.queued) / m.load.slots) for m in machines if m.load.slots}
     late = None if work.seconds_left is None else max(1.0, 1000 * work.seconds_left)
-    return Loads(utilisation=used, deadline_ms=late)
+    return Loads(
+        busy_until_ms={m.name: [1000 * left for left in m.busy_s] for m in machines},
+        utilisation={m.name: _used(m.load) for m in machines if m.load.slots},
+        deadline_ms=late,
+    )
+
+
+def _used(load: Load) -> float:
+    """The share of its time that a machine is in use, judged by how many are in its line now: with so many on
+    the average it would be this (a single server with arrivals at random)."""
+    line = (load.busy + load.queued) / load.slots
+    return line / (1.0 + line)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from common.clock import Clock
-from common.errors import Rejected, RejectReason
+from common.errors import Corrupt, Rejected, RejectReason, Unavailable
 from common.kinds.kind import TaskKind
 from common.logs import get_logger
 from common.taskgraph.blob_store import BlobStore
@@ -26,14 +26,13 @@ from edge_agent.tasks.attempts import Attempts
 from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.job import Job, NoWitness, Tally, Witness
 from edge_agent.tasks.job_store import JobRow, JobState, JobStore
+from edge_agent.tasks.plan_record import PlanRecord, unpacked
 from edge_agent.tasks.planner import Planner
-from edge_agent.tasks.planning import Plan
 from edge_agent.tasks.progress import Progress, TaskState
 
 TICK_S: Final = 0.5
 """Between two looks at deadlines, and at machines that come and go."""
 
-PAST_PLANS: Final = 20
 ASIDE_BYTES: Final = 32 << 10
 """A longer document is checked in a thread: ten thousand tasks take the better part of a second."""
 
@@ -64,10 +63,10 @@ class Runner:
         self.witness = witness or NoWitness()
         self._wake = asyncio.Event()
         self.jobs: dict[str, Job] = {}
-        self.past: dict[str, tuple[Plan | None, Plan | None]] = {}
-        """First and last plan of the jobs that ended lately."""
         self.tally = Tally()
-        self._planner = Planner(executors, costs, find, blobs, clock, self.tally)
+        self._planner = Planner(
+            executors, costs, find, blobs, clock, self.tally, lambda: self.jobs.values(), self._remember
+        )
         self._attempts = Attempts(
             store,
             blobs,
@@ -209,6 +208,8 @@ class Runner:
         if row.deadline is not None:
             job.deadline = job.begun + row.deadline - self._clock.wall()
         job.pin(self._blobs, graph.blobs())
+        known = self.plans(row.id)
+        job.first_plan, job.first_plan_s, job.promised_s = known.first, known.first_at_s, known.promised_s
         self._merge(job, results)
         self._attempts.recover_outputs(job, job.progress.order)
         self.jobs[row.id] = job
@@ -256,10 +257,10 @@ class Runner:
         """The one place where a job ends: stored first, then told."""
         took = self._clock.monotonic() - job.begun
         first = self._store.end(job.row.id, state, self._clock.wall(), reason, job.promised_s)
+        self._remember(job)
         del self.jobs[job.row.id]
         self._release(job)
         self._count(state)
-        self._remember(job)
         if first and (row := self._store.row(job.row.id)) is not None:
             self.witness.ended(row)
             self._announce(
@@ -273,11 +274,38 @@ class Runner:
         self._blobs.unpin(job.pinned)
         job.pinned = set()
 
+    def plans(self, job: str) -> PlanRecord:
+        """What was planned for a job, and what came of it; empty where nothing is known any more."""
+        held = self.jobs.get(job)
+        if held is not None and held.first_plan is not None:
+            return self._record(held)
+        packed = self._store.plans(job)
+        if packed is None:
+            return PlanRecord()
+        try:
+            return unpacked(packed)
+        except Corrupt as error:
+            log.warning("plans-lost", job=job, reason=str(error))
+            return PlanRecord()
+
     def _remember(self, job: Job) -> None:
         """Its plans, for whoever asks why."""
-        self.past[job.row.id] = (job.first_plan, job.plan)
-        while len(self.past) > PAST_PLANS:
-            del self.past[next(iter(self.past))]
+        if job.first_plan is None:
+            return
+        try:
+            self._store.keep_plans(job.row.id, self._record(job).packed())
+        except Unavailable as error:
+            # An explanation is worth no job.
+            log.warning("plans-not-kept", job=job.row.id, reason=str(error)[:200])
+
+    def _record(self, job: Job) -> PlanRecord:
+        shift = self._clock.wall() - self._clock.monotonic() - job.row.submitted
+        ran = {
+            name: (one.began + shift, one.ended + shift)
+            for name, one in job.progress.standings.items()
+            if one.state is TaskState.DONE and one.ended > 0
+        }
+        return PlanRecord(job.first_plan, job.plan, job.first_plan_s, ran)
 
     def _count(self, state: JobState) -> None:
         self.tally.jobs_done += state is JobState.DONE

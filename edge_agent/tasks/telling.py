@@ -11,11 +11,11 @@ from common.taskgraph.wire import TaskResult
 from edge_agent.tasks import planning
 from edge_agent.tasks.job import Job
 from edge_agent.tasks.job_store import JobRow, JobState
+from edge_agent.tasks.plan_record import PlanRecord
 from edge_agent.tasks.planning import Plan
 from edge_agent.tasks.progress import Standing, TaskState
 
 Fields = dict[str, Any]
-Plans = tuple[Plan | None, Plan | None]
 
 
 def job(row: JobRow, held: Job | None) -> Fields:
@@ -74,10 +74,10 @@ def whole(
     }
 
 
-def plan(row: JobRow, held: Job | None, plans: Plans, results: Mapping[str, TaskResult]) -> Fields:
+def plan(row: JobRow, held: Job | None, plans: PlanRecord, results: Mapping[str, TaskResult]) -> Fields:
     """Why a job is where it is: its plan now, beside the first one and what has come true."""
-    first, last = plans
-    now = last or first
+    first = plans.first
+    now = plans.last or first
     told: Fields = job(row, held) | {"planned": now is not None}
     if now is None:
         return told
@@ -87,6 +87,7 @@ def plan(row: JobRow, held: Job | None, plans: Plans, results: Mapping[str, Task
         "energy_j": now.energy_j,
         "finish_s": now.finish_s,
         "first_finish_s": first.finish_s if first else None,
+        "first_at_s": plans.first_at_s,
         "machines": dict(Counter(one.machine for one in now.tasks.values())),
         "task_rows": [
             {
@@ -95,20 +96,29 @@ def plan(row: JobRow, held: Job | None, plans: Plans, results: Mapping[str, Task
                 "start_s": one.start_s,
                 "finish_s": one.finish_s,
                 "ran_on": results[name].machine if name in results else None,
+                "ran_s": plans.ran.get(name),
+                "first": _first(first, name),
             }
             for name, one in sorted(now.tasks.items(), key=lambda item: item[1].rank)
         ],
     }
 
 
-def why(row: JobRow, plans: Plans, task: str, results: Mapping[str, TaskResult]) -> Fields:
+def why(row: JobRow, plans: PlanRecord, task: str, results: Mapping[str, TaskResult]) -> Fields:
     """What each machine for a task would cost, by the last plan that had it."""
-    first, last = plans
-    for one in (last, first):
+    for one in (plans.last, plans.first):
         if one is not None and (rows := planning.alternatives(one, task)):
             ran = results[task].machine if task in results else None
             return {"job": row.id, "task": task, "alternatives": rows, "ran_on": ran}
     return {"job": row.id, "task": task, "alternatives": [], "ran_on": None}
+
+
+def _first(first: Plan | None, task: str) -> list[Any] | None:
+    """Where and when the first plan had a task, in seconds from that plan on."""
+    if first is None or task not in first.tasks:
+        return None
+    one = first.tasks[task]
+    return [one.machine, one.start_s, one.finish_s]
 
 
 def _task(

@@ -28,7 +28,7 @@ from tools.stage.task_fleet import GATEWAYS, SHARES, SITE, TaskFleet
 from tools.stage.task_graphs import drawn
 
 PIECE: Final = 48 * 1024
-WARM_UP: Final = 6
+WARM_UP: Final = 18
 """Graphs before the first one that counts: costs are learned from them."""
 
 DOWN_S: Final = (1.0, 6.0)
@@ -56,6 +56,8 @@ class Outcome:
     told: Counter[str] = field(default_factory=Counter)
     """How often each job's end was told in its gateway's stream."""
     kills: Counter[str] = field(default_factory=Counter)
+    plans: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the gateways explain of those that are done."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +66,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--graphs", type=int, default=500, help="graphs of the planned case (500)")
     group.add_argument("--case-graphs", type=int, default=60, help="graphs of each other case (60; 0: none)")
     group.add_argument("--pause", type=float, default=2.0, help="mean seconds between two graphs (2)")
-    group.add_argument("--kill-every", type=float, default=20.0, help="mean seconds between two kills (20)")
+    group.add_argument(
+        "--kill-every", type=float, default=20.0, help="mean seconds between two kills (20; 0: none)"
+    )
+    group.add_argument("--rows", type=Path, help="a file that gets a line of JSON for every graph")
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -77,6 +82,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         if count:
             outcome = await _played(options, count, tiers)
             figures[name] = _figures(outcome)
+            _write_rows(options.rows, name, outcome)
             _say(f"{name}: {json.dumps(figures[name])}")
     return figures
 
@@ -157,7 +163,7 @@ async def _put(fleet: TaskFleet, gateway: str, data: bytes) -> str:
 async def _kill(fleet: TaskFleet, options: argparse.Namespace, outcome: Outcome) -> None:
     """Kill somebody, bring him back, and so on; two are never gone together for long."""
     chance = random.Random(options.seed + 7)
-    while True:
+    while options.kill_every > 0:
         await asyncio.sleep(chance.expovariate(1 / options.kill_every))
         name = chance.choice(sorted(fleet.mortals()))
         victim = fleet.mortals()[name]
@@ -179,9 +185,10 @@ async def _all_ended(fleet: TaskFleet, outcome: Outcome) -> None:
                 jobs = (await fleet.ask_agent(gateway, "tasks-list"))["jobs"]
                 for job in jobs:
                     if job["job"] in missing and job["state"] != "live":
-                        outcome.jobs[job["job"]] = await fleet.ask_agent(
-                            gateway, "tasks-show", job=job["job"]
-                        )
+                        plan = await fleet.ask_agent(gateway, "tasks-explain", job=job["job"])
+                        shown = await fleet.ask_agent(gateway, "tasks-show", job=job["job"])
+                        outcome.plans[job["job"]] = plan
+                        outcome.jobs[job["job"]] = shown
             except MeshtwinError:
                 pass
         if time.monotonic() > deadline:
@@ -232,6 +239,15 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "energy_j_mean_modelled": round(sum(job["energy_j"] for job in done) / max(1, len(done)), 3),
         "tasks_by_machine": dict(machines),
     }
+
+
+def _write_rows(path: Path | None, case: str, outcome: Outcome) -> None:
+    if path is None:
+        return
+    with path.open("a") as file:
+        for name, job in outcome.jobs.items():
+            row = {"case": case, "job": job, "plan": outcome.plans.get(name)}
+            file.write(json.dumps(row) + "\n")
 
 
 def _say(text: str) -> None:
