@@ -238,6 +238,8 @@ class JobStore:
         self._database.execute(f"SELECT {_COLUMNS}, document FROM jobs LIMIT 1").fetchall()
         self._database.execute("SELECT job, task, body FROM results LIMIT 1").fetchall()
         self._database.execute("SELECT job, body FROM plans LIMIT 1").fetchall()
+        # A row that is none is found here, where the file can still be set aside.
+        self.rows()
 
     def _prune(self) -> None:
         ended = "SELECT id FROM jobs WHERE state != 'live' ORDER BY ended DESC LIMIT -1 OFFSET ?"

@@ -34,6 +34,7 @@ from tests.agent.test_journal import ENTRY
 from tests.agent.test_outbox import BOOT, killed
 from tests.bridge.real_site import site_document
 from tests.faults.damage import FINE, MENDED, StateFile
+from tests.faults.task_state import AGENT_TASKS, make_agent_state
 from tests.healing.gateways import KnownPeers, RecordedStream, agent_config
 from tests.healing.test_healing import site
 
@@ -52,6 +53,7 @@ def make_state(state: Path) -> Path:
     store, reference = Store(state / "models"), _reference()
     store.part(reference).write_bytes(BUNDLE)
     store.accept(reference)
+    make_agent_state(state / "tasks")
     with single_instance(state):
         pass
     with closing(Outbox(state / "first" / "outbox.db", ManualClock(), boot=BOOT)) as outbox:
@@ -194,6 +196,7 @@ AGENT_STATE = (
     StateFile(r"agent\.lock", _lock, why="only locked; the number in it is for people"),
     StateFile(r"agent\.sock", why="a socket; anything else in its place is a named error"),
     StateFile(r"models/link-forecast-\d+-[0-9a-f]{64}\.tflite", _bundle, places=60),
+    *AGENT_TASKS,
     StateFile(r"site\.(sealed|key)", why="whole or a named error: tests/nodes/test_vault.py"),
     StateFile(r"identity\.pem", why="see the table of what an agent is given"),
     StateFile(r"models/[0-9a-f]{64}\.part", why="a download: checked as a whole when it is complete"),

@@ -24,6 +24,7 @@ from coordinator.repository.batch import Batch
 from coordinator.repository.store import Repository
 from tests.contracts.repository import START, one_link
 from tests.faults.damage import FINE, MENDED, StateFile
+from tests.faults.task_state import COORDINATOR_TASKS, make_blobs
 from tests.recipes.plans import plan, step
 from tests.release.bundles import trained
 
@@ -44,6 +45,7 @@ def make_state(state: Path) -> Path:
             repository.store(Batch(START, [one_link(n) for n in range(first, first + 20)]))
     Book(state / "plans").begin(plan(step(2, relay=True)), 1000.0)
     ModelStore(state / "models").add(trained(1), 1000.0)
+    make_blobs(state / "tasks")
     return state
 
 
@@ -192,6 +194,7 @@ COORDINATOR_STATE = (
     StateFile(r"models/[0-9a-f]{64}\.tflite", _models, (Corrupt,), places=20),
     StateFile(r"plans/[a-z0-9-]+\.json", _plans, places=40),
     StateFile(r"plans/[a-z0-9-]+\.json\.damaged", why="kept for people to look at"),
+    *COORDINATOR_TASKS,
     StateFile(r"models/models\.json\.damaged", why="kept for people to look at"),
     StateFile(r"(.*/)?\.[^/]+\.\d+", why="half written when its process was killed; replaced as a whole"),
 )
