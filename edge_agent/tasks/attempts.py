@@ -126,8 +126,11 @@ class Attempts:
         for digest in inputs.values():
             self._blobs.touch(digest)
         task, memory = standing.task, standing.task.limits.memory_mib
+        sizes = {name: self._blobs.size(digest) or 0 for name, digest in inputs.items()}
+        expected = self._find(task.kind).cost(task.parameters, sizes).memory_bytes
         limits = TaskLimits(
-            memory_bytes=self._limits.memory_bytes if memory is None else memory * MIB,
+            # A larger machine than this one may have been chosen for what the kind needs.
+            memory_bytes=max(self._limits.memory_bytes, expected) if memory is None else memory * MIB,
             cpu_s=task.limits.cpu_s or self._limits.cpu_s,
             wall_s=self._limits.wall_s,
             output_bytes=self._limits.output_bytes,

@@ -49,7 +49,10 @@ class PlanRecord:
 def unpacked(data: bytes) -> PlanRecord:
     """The record that was packed. Raises Corrupt."""
     try:
-        text = zlib.decompressobj().decompress(data, MAX_BYTES)
+        unpacker = zlib.decompressobj()
+        text = unpacker.decompress(data, MAX_BYTES)
+        if not unpacker.eof:
+            raise ValueError("it is cut, or too long")
         found = json.loads(text)
         at = found["first_at_s"]
         return PlanRecord(

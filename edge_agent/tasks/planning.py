@@ -260,6 +260,7 @@ def _origins(work: Work, task: Task, number: Mapping[str, int]) -> list[tuple[st
 def _task(work: Work, task: Task, machines: Sequence[Machine], learned: Costs) -> dict[str, Any]:
     """Duration and energy on each machine, the way back of the outputs included."""
     hint = work.costs[task.id]
+    able = _able(work, task, machines, hint)
     durations: list[float | None] = []
     energies: list[float] = []
     for machine in machines:
@@ -267,8 +268,8 @@ def _task(work: Work, task: Task, machines: Sequence[Machine], learned: Costs) -
         seconds = learned.predict(task.kind, machine.name, hint, load.speed).expected_s
         bits = 0.0 if machine.tier is Tier.LOCAL else 8.0 * hint.output_bytes
         back = bits / load.down_bps + (load.latency_s if machine.tier is not Tier.LOCAL else 0.0)
-        may = _may(work, task, machine, hint)
-        durations.append(1000 * (seconds + back + learned.extra_s(machine.name)) if may else None)
+        whole = 1000 * (seconds + back + learned.extra_s(machine.name))
+        durations.append(whole if machine.name in able else None)
         cpu_s = learned.predict_cpu_s(task.kind, machine.name, hint, seconds)
         energies.append(cpu_s * load.watts + bits * load.joules_per_bit)
     if all(duration is None for duration in durations):
@@ -276,7 +277,16 @@ def _task(work: Work, task: Task, machines: Sequence[Machine], learned: Costs) -
     return {"id": f"/{task.id}", "pinned": None, "duration_ms": durations, "energy_j": energies}
 
 
-def _may(work: Work, task: Task, machine: Machine, hint: Cost) -> bool:
+def _able(work: Work, task: Task, machines: Sequence[Machine], hint: Cost) -> set[str]:
+    """Where a task may run. What its kind is expected to take keeps it from machines that allow less, unless
+    all do: a hint may be wrong, and what the submitter says goes first."""
+    may = [machine for machine in machines if _may(work, task, machine)]
+    if task.limits.memory_mib is None:
+        may = [machine for machine in may if hint.memory_bytes <= machine.load.memory_bytes] or may
+    return {machine.name for machine in may}
+
+
+def _may(work: Work, task: Task, machine: Machine) -> bool:
     if machine.load.slots < 1 or machine.name in work.barred.get(task.id, ()):
         return False
     if task.local:

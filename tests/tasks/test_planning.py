@@ -99,3 +99,18 @@ def test_the_best_times_are_those_of_the_best_machine_with_good_luck() -> None:
 def test_a_graph_that_cannot_be_planned_runs_here_in_its_order() -> None:
     found = unplanned(work(measured("a"), measured("b")), [HOME, MEC], "why")
     assert [(one.machine, one.rank) for one in found.tasks.values()] == [("gw-1", 0), ("gw-1", 1)]
+
+
+def test_a_kind_that_needs_more_memory_than_a_machine_gives_goes_elsewhere_where_it_can() -> None:
+    small = replace(MEC, load=replace(MEC.load, memory_bytes=128 << 20))
+    wide = measured("a", rounds=ROUNDS) | {"parameters": {"rounds": ROUNDS, "memory_mib": 512}}
+    assert plan(work(wide), [HOME, small], Costs()).tasks["a"].machine == "gw-1"
+    # Where all allow less, the hint may be wrong.
+    assert plan(work(wide, tiers=["mec"]), [HOME, small], Costs()).tasks["a"].machine == "mec"
+
+
+def test_what_waits_in_line_is_in_the_foretold_end() -> None:
+    idle = plan(work(measured("a", rounds=ROUNDS), tiers=["mec"]), [HOME, MEC], Costs())
+    taken = replace(MEC, busy_s=[7.0, 5.0])
+    queued = plan(work(measured("a", rounds=ROUNDS), tiers=["mec"]), [HOME, taken], Costs())
+    assert queued.finish_s == pytest.approx(idle.finish_s + 5.0, abs=0.05)
