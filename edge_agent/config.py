@@ -215,6 +215,9 @@ class TasksSection(Section):
     refuse_cpu_percent: float = Field(default=95.0, gt=0, le=100)
     """Tasks of other gateways are refused while the machine is busier than this with anything but tasks; 100:
     never, for a machine whose processors others use too."""
+    search: bool = True
+    """Whether the best of many plans is looked for. Otherwise each task in turn goes to where it ends first
+    and costs least, which is quicker decided and mostly worse."""
     watts: float = Field(default=1.5, gt=0, le=1000)
     """What a busy core of this machine takes more than an idle one. Energy is modelled from it and from the
     measured CPU seconds."""

@@ -43,8 +43,11 @@ class Planner:
         tally: Tally,
         jobs: Callable[[], Iterable[Job]] = tuple,
         on_first: Callable[[Job], None] = lambda job: None,
+        search: bool = True,
     ) -> None:
-        """`jobs` are all live ones; `on_first` is called once a job has its first plan."""
+        """`jobs` are all live ones; `on_first` is called once a job has its first plan; `search` as in
+        `planning.plan`."""
+        self._search = search
         self._on_first = on_first
         self._jobs = jobs
         self._executors = executors
@@ -92,7 +95,7 @@ class Planner:
     def _planned(self, work: planning.Work, machines: list[Machine]) -> Plan | str:
         """A plan, or why there is none. Looks at nothing that changes: fit for a thread."""
         try:
-            return planning.plan(work, machines, self._costs)
+            return planning.plan(work, machines, self._costs, search=self._search)
         except Unplaceable as error:
             return str(error)
         except Rejected as error:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Final
 
 from common.kinds.kind import Cost, TaskKind
-from common.placement import Budget, Instance, Loads, Unplaceable, schedule
+from common.placement import Budget, Instance, Loads, Unplaceable, schedule, static_case
 from common.taskgraph.checks import critical_path, output_of
 from common.taskgraph.executor import Load, Tier
 from common.taskgraph.graph import Task, TaskGraph
@@ -35,6 +35,9 @@ EXPLAINED_TASKS: Final = 500
 
 SEARCH_S: Final = 0.5
 EXPLAINED_S: Final = 0.1
+EVERYWHERE: Final = "local+mec+cloud"
+"""The static case that forbids nothing: the graph itself names its tiers."""
+
 OPTIMISTIC: Final = -2.0
 """Standard deviations: what counts as a task's best time."""
 
@@ -145,8 +148,9 @@ def best_times(work: Work, machines: Sequence[Machine], learned: Costs) -> dict[
     return found
 
 
-def plan(work: Work, machines: Sequence[Machine], learned: Costs, seed: int = 0) -> Plan:
-    """Where each task goes. The first machine is this gateway.
+def plan(work: Work, machines: Sequence[Machine], learned: Costs, seed: int = 0, search: bool = True) -> Plan:
+    """Where each task goes. The first machine is this gateway. Without `search` by the rule of the static
+    cases, task after task, among all machines that the graph allows.
 
     Raises Unplaceable when a task may run on none of them.
     """
@@ -154,7 +158,11 @@ def plan(work: Work, machines: Sequence[Machine], learned: Costs, seed: int = 0)
     document = _document(work, chosen, learned)
     instance = Instance.parse(document)
     made = monotonic()
-    found = schedule(instance, budget=Budget(seconds=SEARCH_S), seed=seed, loads=_loads(work, chosen))
+    loads = _loads(work, chosen)
+    if search:
+        found = schedule(instance, budget=Budget(seconds=SEARCH_S), seed=seed, loads=loads)
+    else:
+        found = static_case(instance, EVERYWHERE, loads)
     tasks = {}
     for rank, row in enumerate(sorted(found.assignments, key=lambda row: (row.start_ms, row.finish_ms))):
         if row.task not in (SOURCE, SINK):

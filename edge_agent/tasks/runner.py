@@ -53,8 +53,9 @@ class Runner:
         clock: Clock,
         announce: Callable[..., None] = lambda name, **fields: None,
         witness: Witness | None = None,
+        search: bool = True,
     ) -> None:
-        """`limits` are of tasks that name none."""
+        """`limits` are of tasks that name none; `search` as in `planning.plan`."""
         self._store = store
         self._blobs = blobs
         self._find = find
@@ -65,7 +66,15 @@ class Runner:
         self.jobs: dict[str, Job] = {}
         self.tally = Tally()
         self._planner = Planner(
-            executors, costs, find, blobs, clock, self.tally, lambda: self.jobs.values(), self._remember
+            executors,
+            costs,
+            find,
+            blobs,
+            clock,
+            self.tally,
+            lambda: self.jobs.values(),
+            self._remember,
+            search,
         )
         self._attempts = Attempts(
             store,

@@ -80,7 +80,15 @@ class TaskService:
         self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []
         """What else runs for as long as the service does: the exchange with other machines."""
         self.runner = Runner(
-            self.store, self.blobs, self.executors, self.costs, catalogue.find, limits, clock, announce
+            self.store,
+            self.blobs,
+            self.executors,
+            self.costs,
+            catalogue.find,
+            limits,
+            clock,
+            announce,
+            search=section.search,
         )
         self.desk = Desk(self)
         self.told_load: Callable[[], TaskLoad | None] = lambda: None

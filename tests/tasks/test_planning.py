@@ -114,3 +114,11 @@ def test_what_waits_in_line_is_in_the_foretold_end() -> None:
     taken = replace(MEC, busy_s=[7.0, 5.0])
     queued = plan(work(measured("a", rounds=ROUNDS), tiers=["mec"]), [HOME, taken], Costs())
     assert queued.finish_s == pytest.approx(idle.finish_s + 5.0, abs=0.05)
+
+
+def test_without_a_search_tasks_go_one_after_the_other_to_where_they_end_first() -> None:
+    tasks = [measured(f"t{n}", rounds=ROUNDS) for n in range(6)]
+    listed = plan(work(*tasks), [HOME, PEER, MEC], Costs(), search=False)
+    searched = plan(work(*tasks), [HOME, PEER, MEC], Costs())
+    assert listed.method.startswith("static")
+    assert searched.cost <= listed.cost

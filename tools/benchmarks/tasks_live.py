@@ -1,9 +1,10 @@
 """Task graphs of real work on machines that are killed all the time: lost, doubled, and how well foretold.
 
 Three gateways, a MEC server and a coordinator with two Dask workers share one and a half processors. Beside
-the planner's own choice, every case of where tasks may run at all (gateway, MEC, cloud, and combinations) is
-played with the same graphs; within a case the planner still chooses, which is more than a static rule does.
-Energy is modelled from measured CPU seconds.
+the planner's own choice, each of the seven static cases (`common.placement.static_cases`) is played with the
+same graphs, the same gaps between them and the same rule of kills: there tasks go, one after the other, to
+whichever of the case's machines ends them first and costs least. Energy is modelled from measured CPU
+seconds.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from statistics import median
 from typing import Any, Final
 
 from common.errors import MeshtwinError, Unavailable
+from common.placement import static_cases
+from common.taskgraph.graph import Tier
 from tools.stage.quotas import Quotas
 from tools.stage.task_fleet import GATEWAYS, SHARES, SITE, TaskFleet
 from tools.stage.task_graphs import drawn
@@ -33,15 +36,9 @@ WARM_UP: Final = 18
 
 DOWN_S: Final = (1.0, 6.0)
 END_WITHIN_S: Final = 600.0
-CASES: Final = {
-    "planned": ("local", "peer", "mec", "cloud"),
-    "local": ("local",),
-    "mec": ("mec",),
-    "cloud": ("cloud",),
-    "local_mec": ("local", "mec"),
-    "local_cloud": ("local", "cloud"),
-    "mec_cloud": ("mec", "cloud"),
-    "local_mec_cloud": ("local", "mec", "cloud"),
+PLANNED: Final = "planned"
+CASES: Final = {PLANNED: tuple(tier.value for tier in Tier)} | {
+    name.replace("+", "_"): tuple(sorted(tiers)) for name, tiers in static_cases.CASES.items()
 }
 
 
@@ -78,19 +75,19 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     others = 0 if options.quick else options.case_graphs
     figures: dict[str, Any] = {}
     for name, tiers in CASES.items():
-        count = graphs if name == "planned" else others
+        count = graphs if name == PLANNED else others
         if count:
-            outcome = await _played(options, count, tiers)
+            outcome = await _played(options, count, tiers, search=name == PLANNED)
             figures[name] = _figures(outcome)
             _write_rows(options.rows, name, outcome)
             _say(f"{name}: {json.dumps(figures[name])}")
     return figures
 
 
-async def _played(options: argparse.Namespace, count: int, tiers: tuple[str, ...]) -> Outcome:
+async def _played(options: argparse.Namespace, count: int, tiers: tuple[str, ...], search: bool) -> Outcome:
     outcome = Outcome()
     with tempfile.TemporaryDirectory(prefix="tl-") as folder, Quotas(SHARES) as quotas:
-        async with TaskFleet(Path(folder), quotas) as fleet:
+        async with TaskFleet(Path(folder), quotas, search) as fleet:
             await fleet.open()
             await _warmed_up(fleet, options.seed, tiers)
             async with asyncio.TaskGroup() as group:
@@ -218,11 +215,9 @@ async def _stream_read(fleet: TaskFleet, outcome: Outcome) -> None:
 def _figures(outcome: Outcome) -> dict[str, Any]:
     done = [job for job in outcome.jobs.values() if job["state"] == "done"]
     spans = [job["ended"] - job["submitted"] for job in done]
-    errors = [
-        abs(job["promised_s"] - span) / span
-        for job, span in zip(done, spans, strict=True)
-        if job["promised_s"] is not None and span > 0
-    ]
+    promised = [(job, span) for job, span in zip(done, spans, strict=True) if job["promised_s"] is not None]
+    errors = [abs(job["promised_s"] - span) / max(1e-3, span) for job, span in promised]
+    left = [_error_of_the_rest(job, span, outcome.plans.get(job["job"]) or {}) for job, span in promised]
     machines: Counter[str] = Counter()
     for job in done:
         machines.update(job["machines"])
@@ -235,10 +230,18 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "kills": dict(outcome.kills),
         "finish_s_median": round(median(spans), 3) if spans else None,
         "finish_s_mean": round(sum(spans) / len(spans), 3) if spans else None,
+        "promised": len(errors),
         "prediction_error_median": round(median(errors), 3) if errors else None,
+        "prediction_error_of_the_rest_median": round(median(left), 3) if left else None,
         "energy_j_mean_modelled": round(sum(job["energy_j"] for job in done) / max(1, len(done)), 3),
         "tasks_by_machine": dict(machines),
     }
+
+
+def _error_of_the_rest(job: dict[str, Any], span: float, plan: dict[str, Any]) -> float:
+    """The error as a share of the time that was still to come when it was foretold: the harder measure."""
+    rest = span - (plan.get("first_at_s") or 0.0)
+    return float(abs(job["promised_s"] - span) / max(1e-3, rest))
 
 
 def _write_rows(path: Path | None, case: str, outcome: Outcome) -> None:

@@ -37,16 +37,19 @@ SHARES: Final = {
 A_WEEK: Final = 7 * 86_400.0
 
 
-def _tasks(watts: float) -> dict[str, Any]:
+def _tasks(watts: float, search: bool) -> dict[str, Any]:
     """That the host is busy says nothing here: it is all these machines together, each with its quota."""
-    return {"slots": 1, "watts": watts, "memory_mib": 256, "refuse_cpu_percent": 100.0}
+    given = {"slots": 1, "watts": watts, "memory_mib": 256, "refuse_cpu_percent": 100.0}
+    return given | {"search": search}
 
 
 class TaskFleet(Fleet):
     """`async with TaskFleet(folder, quotas) as fleet`, then `await fleet.open()`."""
 
-    def __init__(self, folder: Path, quotas: Quotas) -> None:
+    def __init__(self, folder: Path, quotas: Quotas, search: bool = True) -> None:
+        """`search` is how gateways plan, see `tasks.search` of their configuration."""
         super().__init__(folder)
+        self._search = search
         self._quotas = quotas
         self._scheduler_port = free_port()
         self.workers: dict[str, Daemon] = {}
@@ -67,7 +70,7 @@ class TaskFleet(Fleet):
         no_mesh: dict[str, dict[str, Any]] = {
             "mesh": {"link": "none"},
             "status": {"period_s": 1.0},
-            "tasks": _tasks(watts=4.0),
+            "tasks": _tasks(4.0, self._search),
         }
         await self.add_agent(SITE, MEC, 9, no_mesh)
         for name in GATEWAYS:
@@ -114,7 +117,7 @@ class TaskFleet(Fleet):
         return {
             "mesh": {"link": "virtual", "recording": str(recording)},
             "status": {"period_s": 1.0},
-            "tasks": _tasks(watts=1.5),
+            "tasks": _tasks(1.5, self._search),
         }
 
     async def _sees_all(self, gateway: str) -> None:
