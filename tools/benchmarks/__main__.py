@@ -27,6 +27,9 @@ BENCHMARKS: Final = (
     "mesh-stack",
     "outbox",
     "placement",
+    "placement-online",
+    "placement-proposal",
+    "task-costs",
     "tasks-live",
     "twin-accuracy",
     "twin-fleet",
@@ -66,7 +69,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         print("interrupted: everything that it started is stopped", file=sys.stderr)
-        return ending.STOPPED
+        return ending.leave()
     return 0 if len(modules) == len(names) else 1
 
 

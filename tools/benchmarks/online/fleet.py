@@ -37,7 +37,6 @@ MACHINES: Final = (
 """Three gateways of the 2.4 to 1.2 GHz class, two servers at the edge, and a cloud without a limit."""
 
 GATEWAYS: Final = 3
-NODES: Final = tuple(Node(machine.id, machine.tier, machine.slots) for machine in MACHINES)
 
 CHANNELS: Final = ("lan", "wan_up", "wan_down", BACKBONE)
 LAN, WAN_UP, WAN_DOWN, FREE = range(len(CHANNELS))
@@ -52,6 +51,17 @@ DOWN_S: Final = (5.0, 15.0)
 FADES_EVERY_S: Final = 30.0
 FADED_S: Final = (3.0, 10.0)
 FADED_TO: Final = (0.1, 0.4)
+
+
+def nodes_seen_from(gateway: int) -> tuple[Node, ...]:
+    """The machines as nodes: a gateway is local to itself, and a peer to the others."""
+    return tuple(
+        Node(machine.id, "peer" if index < GATEWAYS and index != gateway else machine.tier, machine.slots)
+        for index, machine in enumerate(MACHINES)
+    )
+
+
+NODES: Final = tuple(nodes_seen_from(gateway) for gateway in range(GATEWAYS))
 
 
 def channel_between(source: int, target: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from math import inf
 from random import Random
@@ -26,9 +27,10 @@ TASKS: Final = (8, 24)
 WEIGHTS: Final = (0.1, 0.5, 0.9, 1.0)
 """Of delay against energy, by service class; each as often as the others."""
 
-GIGACYCLES: Final = (0.72, 0.8)
-MEGABITS: Final = (0.6, 0.9)
-"""Mean, and the sigma of the logarithm: of a task's work, of an edge's data."""
+GIGACYCLES: Final = (0.15, 0.8)
+MEGABITS: Final = (0.8, 0.9)
+"""Mean, and the sigma of the logarithm: of a task's work, of an edge's data. A graph takes about a second on
+the first gateway; two a second are too many for all gateways together, and for the WAN where it fades."""
 
 DEADLINE: Final = 2.0
 LOST: Final = 3.0
@@ -91,7 +93,8 @@ class Graph:
         return self.weight * elapsed_ms / time_ms + (1.0 - self.weight) * energy_j / joule
 
 
-def arrivals(seed: int, rate: float, duration_s: float) -> list[Graph]:
+@cache
+def arrivals(seed: int, rate: float, duration_s: float) -> tuple[Graph, ...]:
     """Poisson arrivals of random graphs at the gateways, `rate` a second in all."""
     random = Random(f"graphs {seed} {rate}")
     graphs: list[Graph] = []
@@ -99,7 +102,7 @@ def arrivals(seed: int, rate: float, duration_s: float) -> list[Graph]:
     while now < duration_s:
         graphs.append(_with_deadline(_graph(random, len(graphs), now * 1000.0)))
         now += random.expovariate(rate)
-    return graphs
+    return tuple(graphs)
 
 
 def _graph(random: Random, number: int, arrival_ms: float) -> Graph:
@@ -156,7 +159,7 @@ def instance(graph: Graph, wan_share: float, tasks: Sequence[Task] | None = None
         weight=graph.weight,
         local_time_ms=local_ms,
         local_energy_j=local_ms / 1000.0 * MACHINES[graph.gateway].power_w,
-        nodes=NODES,
+        nodes=NODES[graph.gateway],
         tasks=tuple(tasks or whole(graph)),
         edges=tuple(Edge(a, b, bits, tuple(bits / rate for rate in rates)) for a, b, bits in graph.edges),
         channels=CHANNELS,

@@ -45,7 +45,10 @@ class Transfer:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """`node` and `start_ms` per task: the plan. `at` per edge: which machines hold its data."""
+    """`node` and `start_ms` per task: the plan. `at` per edge: which machines hold its data.
+
+    The lowest `rank` is first on machines and channels; where there is none, the plan says who.
+    """
 
     graph: Graph
     node: list[int] = field(default_factory=list)
@@ -57,6 +60,7 @@ class Job:
     energy_j: float = 0.0
     finished_ms: float | None = None
     lost: bool = False
+    rank: float | None = None
 
     def __post_init__(self) -> None:
         count = len(self.graph.gigacycles)

@@ -7,8 +7,7 @@ disk keeps what had been made, out of reach until it is back.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final
@@ -24,29 +23,28 @@ from tools.benchmarks.online.fleet import (
 )
 from tools.benchmarks.online.graphs import Graph
 from tools.benchmarks.online.job import Job, Run, Transfer
+from tools.benchmarks.online.strategies import Strategy
 from tools.benchmarks.online.view import HEARTBEAT_MS, View
 
 SEEN_AFTER_MS: Final = 300.0
 NOISE: Final = 0.15
 
-Decide = Callable[[Job, View, float], None]
-
 
 class Play:
-    """One scheduler through one fate. `decide` sets a job's `node` and `start_ms`."""
+    """One strategy through one fate."""
 
-    def __init__(self, graphs: list[Graph], fate: Fate, decide: Decide, seed: int) -> None:
+    def __init__(self, graphs: Sequence[Graph], fate: Fate, strategy: Strategy, seed: int) -> None:
         self.now_ms = 0.0
         self.jobs: list[Job] = []
         self.up = [True] * len(MACHINES)
         self.seen_up = [True] * len(MACHINES)
         self.running: list[list[Run]] = [[] for _ in MACHINES]
         self.waiting: list[list[tuple[float, int, Run]]] = [[] for _ in MACHINES]
-        self.queues: list[deque[Transfer]] = [deque() for _ in CHANNELS]
+        self.queues: list[list[tuple[float, int, Transfer]]] = [[] for _ in CHANNELS]
         self.sending: list[Transfer | None] = [None] * len(CHANNELS)
         self.view = View()
         self._fate = fate
-        self._decide = decide
+        self._strategy = strategy
         self._seed = seed
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
@@ -71,22 +69,35 @@ class Play:
         self._count += 1
         heappush(self._events, (at_ms, self._count, happen, given))
 
+    def promised_ms(self) -> list[list[float]]:
+        """Per machine, what tasks will take that are planned there and still wait for their inputs."""
+        promised: list[list[float]] = [[] for _ in MACHINES]
+        for job in self._open:
+            for task in range(1, job.graph.sink):
+                if not job.done[task] and task not in job.runs:
+                    promised[job.node[task]].append(job.graph.duration_ms(task, job.node[task]))
+        return promised
+
     # ---- what comes from outside
 
     def _beat(self) -> None:
+        before = self.view.wan_share
         self.view.refresh(self, self._fate.share(self.now_ms))
         self._later(self.now_ms + HEARTBEAT_MS, self._beat)
+        if self._strategy.reconsiders and self.view.wan_share < before:
+            for job in list(self._open):
+                self._replan(job)
 
     def _arrive(self, graph: Graph) -> None:
         self._left -= 1
         if not self.up[graph.gateway]:
             # Whoever asks a dead gateway gets no answer, and asks the next: the first never fails.
             graph = graph.asked_at(0)
-        job = Job(graph)
+        job = Job(graph, rank=graph.lost_ms if self._strategy.by_urgency else None)
         self.jobs.append(job)
         self._open[job] = None
         self._later(graph.lost_ms, self._give_up, job)
-        self._decide(job, self.view, self.now_ms)
+        self._strategy.decide(job, self.view, self.now_ms)
         self._finish_task(job, 0)
 
     def _give_up(self, job: Job) -> None:
@@ -132,7 +143,7 @@ class Play:
     def _replan(self, job: Job) -> None:
         job.undo(frozenset(machine for machine, up in enumerate(self.seen_up) if up))
         before = list(job.node)
-        self._decide(job, self.view, self.now_ms)
+        self._strategy.decide(job, self.view, self.now_ms)
         for task, run in list(job.runs.items()):
             if run.begun_ms is None and job.node[task] != before[task]:
                 self._stop(run)
@@ -189,7 +200,8 @@ class Play:
         noise = Random(f"{self._seed} {job.graph.number} {task}").uniform(1.0 - NOISE, 1.0 + NOISE)
         run = job.runs[task] = Run(job, task, machine, noise)
         self._count += 1
-        heappush(self.waiting[machine], (job.start_ms[task], self._count, run))
+        rank = job.start_ms[task] if job.rank is None else job.rank
+        heappush(self.waiting[machine], (rank, self._count, run))
         self._fill(machine)
 
     def _fill(self, machine: int) -> None:
@@ -225,13 +237,15 @@ class Play:
         if channel == FREE:
             self._begin(transfer)
         else:
-            self.queues[channel].append(transfer)
+            self._count += 1
+            rank = self.now_ms if job.rank is None else job.rank
+            heappush(self.queues[channel], (rank, self._count, transfer))
             self._next(channel)
 
     def _next(self, channel: int) -> None:
         queue = self.queues[channel]
         while self.sending[channel] is None and queue:
-            transfer = queue.popleft()
+            transfer = heappop(queue)[2]
             if transfer.live:
                 self.sending[channel] = transfer
                 self._begin(transfer)

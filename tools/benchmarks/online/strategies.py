@@ -3,16 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
 from math import inf
+from typing import Final
 
-from common.placement import Instance, Loads, Schedule, Task
+from common.placement import CASES, Instance, Loads, Schedule, Task, heft, heft_j, schedule, static_case
 from tools.benchmarks.online.fleet import CHANNELS, FREE, MACHINES
 from tools.benchmarks.online.graphs import Graph, free, instance, standing
 from tools.benchmarks.online.job import Job
-from tools.benchmarks.online.play import Decide
 from tools.benchmarks.online.view import View
 
 Method = Callable[[Instance, Loads], Schedule]
+Decide = Callable[[Job, View, float], None]
+"""Sets a job's `node` and `start_ms`, from what is known at a time in ms."""
+
+CONGESTION: Final = 3.0
+"""How much the price of what is busy counts for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """Who decides, and whether plans are made again when the WAN fades.
+
+    `by_urgency`: machines and channels take first whose job is lost first; otherwise the plans' order holds.
+    """
+
+    decide: Decide
+    reconsiders: bool = False
+    by_urgency: bool = False
+
+
+def selfish(loads: Loads) -> Loads:
+    """Who is busy and dead, but neither a price for it nor a deadline."""
+    return replace(loads, utilisation={}, deadline_ms=None)
+
+
+def ours() -> Strategy:
+    """The search, with congestion prices and a penalty for lateness."""
+
+    def decide(instance: Instance, loads: Loads) -> Schedule:
+        return schedule(instance, loads=replace(loads, congestion=CONGESTION))
+
+    return Strategy(deciding(decide), reconsiders=True, by_urgency=True)
+
+
+def rivals() -> dict[str, Strategy]:
+    """HEFT, HEFT with J in the place of time, and the seven static cases."""
+    found = {
+        "heft": Strategy(deciding(lambda instance, loads: heft(instance, selfish(loads)))),
+        "heft-j": Strategy(deciding(lambda instance, loads: heft_j(instance, selfish(loads)))),
+    }
+    return found | {case: Strategy(deciding(_static(case))) for case in CASES}
+
+
+def _static(case: str) -> Method:
+    return lambda instance, loads: static_case(instance, case, selfish(loads))
 
 
 def deciding(method: Method) -> Decide:
@@ -55,7 +100,7 @@ def _task(job: Job, task: int, dead: Container[int], now_ms: float) -> Task:
 
 
 def _holder(job: Job, task: int, dead: Container[int]) -> int:
-    """A machine that has what a task made; that which made it if it can be, the asking one for want of any."""
+    """A machine that has what a task made: that which made it if it can be, else any, else the asking one."""
     if job.node[task] not in dead:
         return job.node[task]
     holders = {machine for edge in job.outputs(task) for machine in job.at[edge] if machine not in dead}

@@ -33,9 +33,10 @@ class View:
     def refresh(self, play: Play, wan_share: float) -> None:
         """A heartbeat of everybody who lives."""
         self.wan_share = wan_share
+        promised = play.promised_ms()
         for machine, (slots, busy) in enumerate(zip((m.slots for m in MACHINES), play.running, strict=True)):
             if slots is not None and play.up[machine]:
-                self.free_at[machine] = _free_at(play, machine, slots)
+                self.free_at[machine] = _free_at(play, machine, slots, promised[machine])
                 self.used[machine] += (1.0 - _FORGET) * (len(busy) / slots - self.used[machine])
         for channel in range(FREE):
             self.channel_free_at[channel] = self._drained(play, channel)
@@ -57,7 +58,7 @@ class View:
 
     def _drained(self, play: Play, channel: int) -> float:
         share = self.wan_share if channel in FADING else 1.0
-        transfers = [transfer for transfer in play.queues[channel] if transfer.live]
+        transfers = [entry[2] for entry in play.queues[channel] if entry[2].live]
         bits = sum(transfer.job.graph.edges[transfer.edge][2] for transfer in transfers)
         sending = play.sending[channel]
         if sending is not None:
@@ -65,11 +66,12 @@ class View:
         return play.now_ms + bits / (MBIT_S[channel] * 1000.0 * share)
 
 
-def _free_at(play: Play, machine: int, slots: int) -> list[float]:
-    """When each slot is through with what runs and waits on the machine, as far as can be foretold."""
+def _free_at(play: Play, machine: int, slots: int, promised_ms: list[float]) -> list[float]:
+    """When each slot is through with what runs, waits and is to come, as far as can be foretold."""
     ends = [play.now_ms + run.left_ms(play.now_ms) for run in play.running[machine]]
     ends += [play.now_ms] * (slots - len(ends))
     heapify(ends)
-    for _, _, run in sorted(play.waiting[machine], key=lambda entry: entry[:2]):
-        heapreplace(ends, ends[0] + run.expected_ms)
+    waiting = [run.expected_ms for _, _, run in sorted(play.waiting[machine], key=lambda entry: entry[:2])]
+    for expected_ms in (*waiting, *promised_ms):
+        heapreplace(ends, ends[0] + expected_ms)
     return ends
