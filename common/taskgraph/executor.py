@@ -63,6 +63,8 @@ class Load:
     """From this gateway to it."""
     down_bps: float = float("inf")
     latency_s: float = 0.0
+    start_s: float = 0.0
+    """What the next task waits for a worker to be started; 0 while one is warm, or where nothing is known."""
     watts: float = 1.5
     """Active power of one busy slot: what energy is modelled from."""
     joules_per_bit: float = 0.0

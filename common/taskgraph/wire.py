@@ -48,6 +48,8 @@ class FailureReason(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"
     """Every machine that was tried went away or refused."""
+    DISK = "disk"
+    """For long there was no room for its inputs or outputs."""
 
     @property
     def final(self) -> bool:
@@ -61,6 +63,7 @@ _FINAL: Final = frozenset(
         FailureReason.DEADLINE,
         FailureReason.CANCELLED,
         FailureReason.LOST,
+        FailureReason.DISK,
         FailureReason.OUTPUT_SIZE,
         FailureReason.PROCESSES,
     }

@@ -17,7 +17,7 @@ from common.errors import Corrupt, Rejected, Unavailable
 from common.kinds.kind import MIB, TaskKind
 from common.logs import get_logger
 from common.taskgraph.blob_store import BlobStore
-from common.taskgraph.executor import Executor, MachineLost, Refused, Tier
+from common.taskgraph.executor import Executor, MachineLost, Refusal, Refused, Tier
 from common.taskgraph.wire import TaskLimits, TaskRequest, TaskResult
 from edge_agent.tasks import planning
 from edge_agent.tasks.costs import Costs
@@ -150,10 +150,14 @@ class Attempts:
     async def _carry_out(self, job: Job, executor: Executor, request: TaskRequest) -> None:
         """One attempt on one machine, to its end."""
         now, progress, name = self._clock.monotonic, job.progress, request.task
+        start_s = executor.load().start_s
         try:
-            self._take(job, executor, request, await executor.run(request))
+            self._take(job, executor, request, await executor.run(request), start_s)
         except Refused as error:
-            progress.refused(name, request.attempt, str(error), now() + REFUSED_S)
+            if error.reason is Refusal.DISK:
+                progress.no_room(name, request.attempt, str(error), now(), now() + REFUSED_S)
+            else:
+                progress.refused(name, request.attempt, str(error), now() + REFUSED_S)
             job.replan = True
         except MachineLost as error:
             log.info("task-machine-lost", job=job.row.id, task=name, machine=executor.name)
@@ -173,7 +177,9 @@ class Attempts:
             job.note()
             self._wake()
 
-    def _take(self, job: Job, executor: Executor, request: TaskRequest, result: TaskResult) -> None:
+    def _take(
+        self, job: Job, executor: Executor, request: TaskRequest, result: TaskResult, start_s: float
+    ) -> None:
         standing, now = job.progress.standings[request.task], self._clock.monotonic()
         if not self._live(job) or standing.attempt != request.attempt or standing.result is not None:
             self._tally.stale_results += 1
@@ -181,7 +187,7 @@ class Attempts:
         if input_gone(result) and self._input_gone(job, request.task, request.attempt):
             return
         if result.failure is None:
-            self._learn(standing, executor, request, result, now)
+            self._learn(standing, executor, request, result, now - start_s)
             job.pin(self._blobs, result.outputs.values())
             self._store.record(result)
             self._witness().result(result)

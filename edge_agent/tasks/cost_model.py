@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite, log, sqrt
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from common.errors import MeshtwinError, Rejected, RejectReason
 from common.kinds.kind import Cost, Parameters, TaskKind
@@ -34,19 +34,25 @@ CLEAR: Final = 2.0
 """Standard errors of the mean gain. The model is used for a kind once it was better by more than that, until
 it is worse by more than that."""
 
+MAX_KNOWN: Final = 512
+"""Factors that are kept: a kilobyte each."""
+
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Corrected(Cost):
-    """A kind's hint, and the factor by which a model would correct its seconds."""
+    """A kind's hint, what it was made of, and the factor by which a model would correct its seconds; None
+    without a model."""
 
-    factor: float = 1.0
+    factor: float | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    sizes: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     @property
     def plain(self) -> Cost:
         """The cost as the model has it."""
-        return Cost(self.cpu_s * self.factor, self.output_bytes, self.memory_bytes)
+        return Cost(self.cpu_s * (self.factor or 1.0), self.output_bytes, self.memory_bytes)
 
 
 class Duel:
@@ -90,7 +96,7 @@ class Duel:
 class ModelledCosts(Costs):
     """Costs that also follow a model where hints are `Corrected`. Without such hints, what `Costs` are.
 
-    The corrected hints have ratios of their own, and so their own spread: what the model explains makes a
+    Corrected hints have ratios of their own, and so their own spread: what the model explains makes a
     prediction more certain. They are not kept over a restart, nor is the duel: a model proves itself anew.
     """
 
@@ -98,6 +104,8 @@ class ModelledCosts(Costs):
         super().__init__()
         self._by_model = Costs()
         self.duels: dict[str, Duel] = {}
+        self.note: Callable[[str, str, Corrected, float, float], None] = lambda *_: None
+        """Called with kind, machine, hint, wall and CPU seconds of every run: models learn from them."""
 
     def forget_model(self) -> None:
         """Another model comes, or none."""
@@ -106,7 +114,9 @@ class ModelledCosts(Costs):
 
     def learn(self, kind: str, machine: str, hint: Cost, seconds: float, cpu_s: float | None = None) -> None:
         """As `Costs.learn`; with a model, both are scored first."""
-        if isinstance(hint, Corrected) and isfinite(seconds):
+        if isinstance(hint, Corrected):
+            self.note(kind, machine, hint, seconds, seconds if cpu_s is None else cpu_s)
+        if _has_factor(hint) and isfinite(seconds):
             if self._by_model.has_run(kind, machine):
                 self._score(kind, machine, hint, seconds)
             self._by_model.learn(kind, machine, hint.plain, seconds, cpu_s)
@@ -116,22 +126,19 @@ class ModelledCosts(Costs):
         self, kind: str, machine: str, hint: Cost, told: Mapping[str, float] | None = None
     ) -> Prediction:
         """As `Costs.predict`, by the model where it won and the machine has run the kind since it came."""
-        if self._follows(kind, machine, hint):
-            assert isinstance(hint, Corrected)
+        if _has_factor(hint) and self._follows(kind, machine):
             return self._by_model.predict(kind, machine, hint.plain, told)
         return super().predict(kind, machine, hint, told)
 
     def predict_cpu_s(self, kind: str, machine: str, hint: Cost, seconds: float) -> float:
         """As `Costs.predict_cpu_s`."""
-        if self._follows(kind, machine, hint):
-            assert isinstance(hint, Corrected)
+        if _has_factor(hint) and self._follows(kind, machine):
             return self._by_model.predict_cpu_s(kind, machine, hint.plain, seconds)
         return super().predict_cpu_s(kind, machine, hint, seconds)
 
-    def _follows(self, kind: str, machine: str, hint: Cost) -> bool:
+    def _follows(self, kind: str, machine: str) -> bool:
         duel = self.duels.get(kind)
-        won = duel is not None and duel.used and isinstance(hint, Corrected)
-        return won and self._by_model.has_run(kind, machine)
+        return duel is not None and duel.used and self._by_model.has_run(kind, machine)
 
     def _score(self, kind: str, machine: str, hint: Corrected, seconds: float) -> None:
         taken = log(max(seconds, 1e-6) + OVERHEAD_S)
@@ -167,25 +174,33 @@ class CostModel:
         return self._correct is not None
 
     def find(self, name: str) -> TaskKind:
-        """The kind, its hint corrected where there is a model. Raises as the catalogue does."""
+        """The kind, its hints with what they were made of, corrected where there is a model. Raises as the
+        catalogue does."""
         kind = self._find(name)
-        if self._content is None:
-            return kind
         return replace(kind, hint=partial(self._hinted, kind))
 
     def _hinted(self, kind: TaskKind, given: Parameters, sizes: Mapping[str, int]) -> Cost:
-        hint = kind.hint(given, sizes)
+        hint, parameters = kind.hint(given, sizes), given.model_dump()
+        factor = self._factor(kind.name, parameters, sizes, hint)
+        return Corrected(hint.cpu_s, hint.output_bytes, hint.memory_bytes, factor, parameters, dict(sizes))
+
+    def _factor(
+        self, kind: str, parameters: Mapping[str, Any], sizes: Mapping[str, int], hint: Cost
+    ) -> float | None:
         if self._content is None:
-            return hint
+            return None
         try:
             self._correct = self._correct or corrector(prepare(self._content))
-            factor = self._correct(kind.name, given.model_dump(), sizes, hint)
+            return self._correct(kind, parameters, sizes, hint)
         except MeshtwinError as error:
             self.use(None)
             self.failure = str(error)[:200]
             _log.warning("cost-model-dropped", reason=self.failure)
-            return hint
-        return Corrected(hint.cpu_s, hint.output_bytes, hint.memory_bytes, factor)
+            return None
+
+
+def _has_factor(hint: Cost) -> TypeGuard[Corrected]:
+    return isinstance(hint, Corrected) and hint.factor is not None
 
 
 def prepare(bundle: bytes) -> Interpreter:
@@ -217,7 +232,3 @@ def corrector(model: Interpreter) -> Corrector:
         return known[key]
 
     return correct
-
-
-MAX_KNOWN: Final = 512
-"""Factors that are kept: a kilobyte each."""

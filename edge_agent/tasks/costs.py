@@ -99,9 +99,9 @@ class Costs:
         return median(known) if known else 0.0
 
     def extra_s(self, machine: str) -> float:
-        """What to expect besides run and transfers."""
+        """What to expect besides run and transfers; of a machine that is not known, as of those that are."""
         known = self._extra.get(machine)
-        return median(known) if known else 0.0
+        return median(known) if known else median([median(one) for one in self._extra.values()] or [0.0])
 
     def predict(
         self, kind: str, machine: str, hint: Cost, told: Mapping[str, float] | None = None

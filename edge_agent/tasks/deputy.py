@@ -104,7 +104,7 @@ class Deputy:
         """Watch over owners until cancelled."""
         async with asyncio.TaskGroup() as self._group:
             while True:
-                self._turn()
+                await self._turn()
                 await self._clock.sleep(TURN_S)
 
     def keep(self, party: Party, keep: Keep) -> None:
@@ -183,60 +183,80 @@ class Deputy:
         if entry.handing:
             self._exchange.server.share(self._owner(entry), blobs)
 
-    def _turn(self) -> None:
+    async def _turn(self) -> None:
         live, now = set(self._live()), self._clock.monotonic()
         hears = (self._attached_s() or 0.0) >= ATTACHED_S
         for held in list(self._held.values()):
             is_live = held.entry.owner in live
             if is_live or not hears:
                 held.owner_seen = now
+            if not self._is_still(held, held.entry):
+                # Forgotten while another one was packed.
+                continue
             try:
-                self._step(held, is_live, hears, now)
+                await self._step(held, is_live, hears, now)
             except MeshtwinError as error:
                 if now - held.complained_at > STILL_KEPT_S:
                     held.complained_at = now
                     log.warning("kept-job-stuck", job=held.entry.job, reason=str(error)[:200])
 
-    def _step(self, held: _Held, is_live: bool, hears: bool, now: float) -> None:
+    async def _step(self, held: _Held, is_live: bool, hears: bool, now: float) -> None:
         entry = held.entry
         if self._clock.wall() - entry.since > KEPT_FOR_S and not is_live:
             log.warning("kept-job-given-up", job=entry.job, owner=entry.owner)
             self._jobs.withdraw(entry.job)
             self._drop(held)
         elif entry.stage == "kept" and not is_live and hears and now - held.owner_seen > GONE_S:
-            self._adopt(held)
+            await self._adopt(held)
         elif entry.stage == "kept" and is_live and now - held.told_at > STILL_KEPT_S:
             held.told_at = now
             self._exchange.send(self._owner(entry), Kept(job=entry.job, state=entry.state))
         elif entry.stage == "adopted":
-            self._look_at_adopted(held, is_live)
+            await self._look_at_adopted(held, is_live)
         elif entry.stage == "handing" and is_live and now - held.told_at > HAND_OVER_AGAIN_S:
             held.told_at = now
             self._exchange.send(
                 self._owner(entry), HandOver(job=entry.job, state=entry.handing, size=entry.size)
             )
 
-    def _adopt(self, held: _Held) -> None:
-        replica = unpack(self._store.get(held.entry.state))
+    async def _adopt(self, held: _Held) -> None:
+        replica = await self._unpacked(held)
+        if replica is None:
+            return
         # On disk first: after a crash in between the job is run again, and never forgotten.
         self._change(held, replace(held.entry, stage="adopted"))
         self._jobs.adopt(replica, held.entry.owner)
         self.adopted += 1
         log.warning("job-adopted", job=held.entry.job, owner=held.entry.owner, done=len(replica.results))
 
-    def _look_at_adopted(self, held: _Held, owner_is_live: bool) -> None:
+    async def _look_at_adopted(self, held: _Held, owner_is_live: bool) -> None:
         state = self._jobs.state(held.entry.job)
         if state is None:
             # A crash between two files: begin again.
-            self._jobs.adopt(unpack(self._store.get(held.entry.state)), held.entry.owner)
+            if (kept := await self._unpacked(held)) is not None:
+                self._jobs.adopt(kept, held.entry.owner)
         elif owner_is_live or state != "live":
             replica = self._jobs.replica(held.entry.job)
             assert replica is not None
-            self._offer_back(held, replica)
+            await self._offer_back(held, replica)
 
-    def _offer_back(self, held: _Held, replica: Replica) -> None:
+    async def _unpacked(self, held: _Held) -> Replica | None:
+        """The job as it is kept, unpacked in a thread: thousands of tasks take longer than the mesh's events
+        should wait. None when it was forgotten or replaced meanwhile."""
+        entry = held.entry
+        replica = await asyncio.to_thread(lambda: unpack(self._store.get(entry.state)))
+        return replica if self._is_still(held, entry) else None
+
+    def _is_still(self, held: _Held, entry: Entry) -> bool:
+        return self._held.get(entry.job) is held and held.entry is entry
+
+    async def _offer_back(self, held: _Held, replica: Replica) -> None:
         """The owner is back, or the job is over: what there is goes back as it is."""
-        state = self._store.put(replica.packed())
+        entry = held.entry
+        packed = await asyncio.to_thread(replica.packed)
+        if not self._is_still(held, entry):
+            return
+        state = self._store.put(packed)
         size = self._store.size(state) or 0
         blobs = (state, held.entry.state, *replica.blobs)
         self._store.pin(blobs)

@@ -43,7 +43,8 @@ def busy_s(load: Load, own: tuple[list[float], list[float]], own_running: int, w
     others = max(0, load.busy + load.queued - own_running)
     at_once = min(others, max(0, load.slots - own_running))
     slots = sorted([*running, *[whole_s / 2] * at_once], reverse=True)[: load.slots]
-    slots += [0.0] * (load.slots - len(slots))
+    # The idle ones: free as soon as their worker is there.
+    slots += [load.start_s] * (load.slots - len(slots))
     heapify(slots)
     for takes in [*[whole_s] * (others - at_once), *coming] if slots else ():
         heapreplace(slots, slots[0] + takes)

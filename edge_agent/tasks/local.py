@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from common.clock import Clock
@@ -31,6 +33,9 @@ RECYCLED_AFTER: Final = 200
 
 IDLE_S: Final = 30.0
 """An idle worker keeps some tens of mebibytes; starting one takes a tenth of a second and more."""
+
+START_S: Final = 0.3
+"""What the first start of a worker is taken to take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class LocalExecutor:
         self._vacant = asyncio.Semaphore(allowance.slots)
         self._waiting = 0
         self._closed = False
+        self._starts: deque[float] = deque([START_S], maxlen=9)
 
     def load(self) -> Load:
         """See `Executor`."""
@@ -94,6 +100,7 @@ class LocalExecutor:
             busy=busy,
             queued=self._waiting,
             speed=self.speed,
+            start_s=median(self._starts) if self._is_cold() else 0.0,
             watts=allowance.watts,
             memory_bytes=allowance.limits.memory_bytes,
         )
@@ -162,10 +169,12 @@ class LocalExecutor:
             worker = slot.worker or await self._started(folder)
         except Unavailable as error:
             raise Refused(Refusal.MEMORY, str(error)) from error
-        slot.worker = worker
+        is_fresh, slot.worker, began = slot.worker is None, worker, self._clock.monotonic()
         inputs = {name: (self._store.path(digest), digest) for name, digest in request.inputs.items()}
         try:
             outcome = await worker.ask(request.kind, request.parameters, inputs, self._cut(request.limits))
+            if is_fresh and outcome.failure is None:
+                self._starts.append(max(0.0, self._clock.monotonic() - began - outcome.wall_s))
             result = await self._result(request, outcome)
         finally:
             if worker.spent or worker.served >= RECYCLED_AFTER:
@@ -175,6 +184,9 @@ class LocalExecutor:
             else:
                 _emptied(folder)
         return result
+
+    def _is_cold(self) -> bool:
+        return bool(self._free) and not any(slot.worker for slot in self._free)
 
     async def _started(self, folder: Path) -> WorkerProcess:
         shutil.rmtree(folder, ignore_errors=True)

@@ -125,11 +125,12 @@ def work_of(
                 sizes[name], origin = costs[source.task].output_bytes // outputs, source.task
             origins[origin] = origins.get(origin, 0) + sizes[name]
         hint = find(task.kind).cost(task.parameters, sizes)
-        costs[task.id] = Cost(
-            hint.cpu_s if task.size.cpu_s is None else task.size.cpu_s,
-            hint.output_bytes if task.size.output_bytes is None else task.size.output_bytes,
-            hint.memory_bytes,
-        )
+        if task.size.output_bytes is not None:
+            hint = replace(hint, output_bytes=task.size.output_bytes)
+        if task.size.cpu_s is not None:
+            # Whoever wrote the job knows better than any model.
+            hint = Cost(task.size.cpu_s, hint.output_bytes, hint.memory_bytes)
+        costs[task.id] = hint
         inputs[task.id] = origins
     return Work(graph, order, costs, inputs, barred, seconds_left)
 

@@ -24,6 +24,10 @@ FAILED_S: Final = 3.0
 MAX_LOSSES: Final = 50
 """Of one task's machines: they are nobody's fault, but somewhere it has to end."""
 
+NO_ROOM_S: Final = 300.0
+"""For so long a task is tried again although nowhere was room for its blobs: other jobs may end and leave
+some, and operators may make some."""
+
 FindKind = Callable[[str], Kind]
 _INPUT_GONE: Final = (FailureReason.CORRUPT_INPUT, FailureReason.MISSING_INPUT)
 
@@ -54,6 +58,8 @@ class Standing:
     ended: float = 0.0
     failures: int = 0
     losses: int = 0
+    no_room_since: float | None = None
+    """Monotonic, of the first refusal for want of room since its last run."""
     barred: dict[str, float] = field(default_factory=dict)
     """Machines that it shall not go to, until when (monotonic)."""
     result: TaskResult | None = None
@@ -140,7 +146,7 @@ class Progress:
         standing = self.standings.get(result.task)
         if standing is None or standing.state is not TaskState.RUNNING or standing.attempt != result.attempt:
             return False
-        standing.ended = now
+        standing.ended, standing.no_room_since = now, None
         if result.failure is None:
             self._complete(standing, result)
         else:
@@ -154,6 +160,17 @@ class Progress:
             standing.barred[standing.machine] = until
             standing.trouble = f"{standing.machine}: {text}"[:300]
             self._make_ready(name)
+
+    def no_room(self, name: str, attempt: int, text: str, now: float, until: float) -> None:
+        """As `refused`, for want of room for its blobs: after some time that is the end of the job."""
+        standing = self.standings[name]
+        if standing.state is not TaskState.RUNNING or standing.attempt != attempt:
+            return
+        if standing.no_room_since is None:
+            standing.no_room_since = now
+        self.refused(name, attempt, text, until)
+        if now - standing.no_room_since >= NO_ROOM_S:
+            self._give_up(standing, Failure(reason=FailureReason.DISK.value, text=text[:300]))
 
     def lost(self, name: str, attempt: int, text: str, until: float) -> None:
         """The machine went away with it; it runs elsewhere."""

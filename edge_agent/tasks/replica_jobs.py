@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 from common.errors import Rejected, Unavailable
 from common.taskgraph.blob_store import BlobStore
-from common.taskgraph.graph import parse
+from common.taskgraph.graph import TaskGraph, parse
+from common.taskgraph.wire import TaskResult
 from edge_agent.tasks.job_store import JobState, JobStore
 from edge_agent.tasks.replica import Replica, owner_of
 from edge_agent.tasks.runner import Runner
@@ -35,9 +36,10 @@ class DeskJobs:
         row = self._store.row(job)
         if row is None:
             return None
-        document, results = self._store.document(job), self._store.results(job)
+        document = self._store.document(job)
+        graph, results = self._known(job, document)
         digests = {digest for result in results.values() for digest in result.outputs.values()}
-        sizes = {d: self._blobs.size(d) for d in parse(document).blobs() | digests}
+        sizes = {d: self._blobs.size(d) for d in graph.blobs() | digests}
         return Replica(
             job,
             document,
@@ -48,6 +50,14 @@ class DeskJobs:
             row.state.value,
             row.reason,
         )
+
+    def _known(self, job: str, document: bytes) -> tuple[TaskGraph, dict[str, TaskResult]]:
+        """Its graph and results: of a live job as the runner holds them, for reading thousands takes long."""
+        held = self._runner().jobs.get(job)
+        if held is None:
+            return parse(document), self._store.results(job)
+        standings = held.progress.standings.items()
+        return held.progress.graph, {name: one.result for name, one in standings if one.result is not None}
 
     def adopt(self, replica: Replica, owner: str) -> None:
         """Store another gateway's job and run what is left of it."""

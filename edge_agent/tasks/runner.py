@@ -31,7 +31,9 @@ from edge_agent.tasks.planner import Planner
 from edge_agent.tasks.progress import Progress, TaskState
 
 TICK_S: Final = 0.5
-"""Between two looks at deadlines, and at machines that come and go."""
+BUSY_TICK_S: Final = 0.2
+"""Between two looks at deadlines, and at machines that come and go; the second while there are jobs, whose
+tasks may wait for a machine to tell that it is free."""
 
 ASIDE_BYTES: Final = 32 << 10
 """A longer document is checked in a thread: ten thousand tasks take the better part of a second."""
@@ -99,7 +101,7 @@ class Runner:
                     self._wake.clear()
                     self._turn(group)
                     try:
-                        async with asyncio.timeout(TICK_S):
+                        async with asyncio.timeout(BUSY_TICK_S if self.jobs else TICK_S):
                             await self._wake.wait()
                     except TimeoutError:
                         pass

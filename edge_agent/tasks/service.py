@@ -32,8 +32,9 @@ from edge_agent.tasks.local import Allowance, LocalExecutor
 from edge_agent.tasks.reception import JOBS_FILE
 from edge_agent.tasks.runner import Runner
 
-SAVE_S: Final = 30.0
-"""Between two looks whether what was learned of costs should be written down."""
+SAVE_S: Final = 5.0
+"""Between two looks whether what was learned of costs should be written down: an agent that was killed
+foretells badly until it has learned them again."""
 
 log = get_logger(__name__)
 

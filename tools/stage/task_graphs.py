@@ -10,6 +10,8 @@ from typing import Any
 
 LOG_BYTES = (60_000, 400_000)
 SAMPLES = (60_000, 300_000)
+ROUNDS = (200_000, 1_200_000)
+"""A third of a second for the longest, with a whole processor: over a second on a gateway with its quota."""
 
 
 def drawn(seed: int) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -26,11 +28,11 @@ def drawn(seed: int) -> tuple[dict[str, Any], dict[str, bytes]]:
         else:
             files[f"{name}.f32"] = _vibration(chance, chance.randint(*SAMPLES))
             tasks.append(_task(name, "spectrum", {"format": "f32"}, {"block": {"file": f"{name}.f32"}}))
-    rounds = chance.randint(20_000, 120_000)
+    rounds = chance.randint(*ROUNDS)
     first = [task["id"] for task in tasks]
     tasks.append(_task("model", "measure", {"rounds": rounds}, {}) | {"after": first})
     for number in range(chance.randint(0, 2)):
-        rounds = chance.randint(10_000, 60_000)
+        rounds = chance.randint(*ROUNDS) // 2
         tasks.append(_task(f"case{number}", "measure", {"rounds": rounds}, {}) | {"after": ["model"]})
     service = chance.choice(("urgent", "standard", "thrifty"))
     return {"name": f"graph {seed}", "service": service, "tasks": tasks}, files
