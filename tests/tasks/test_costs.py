@@ -78,3 +78,12 @@ def test_what_was_learned_survives_a_restart() -> None:
 )
 def test_a_foreign_document_is_nothing_learned(document: dict[str, object]) -> None:
     assert Costs.of(document).table() == []
+
+
+def test_a_machine_that_is_not_known_takes_beside_the_run_what_others_take() -> None:
+    costs = Costs()
+    assert costs.extra_s("mec") == 0.0
+    for machine, seconds in (("gw-1", 0.1), ("gw-2", 0.2), ("gw-3", 0.9)):
+        costs.learn_extra(machine, seconds)
+    assert costs.extra_s("mec") == 0.2
+    assert costs.extra_s("gw-3") == 0.9

@@ -52,3 +52,7 @@ def test_own_tasks_are_not_counted_twice() -> None:
 
 def test_a_machine_without_slots_has_no_line() -> None:
     assert line_up.busy_s(Load(0, busy=3), ([1.0], [1.0]), 0, 4.0) == []
+
+
+def test_an_idle_slot_is_free_once_its_worker_is_there() -> None:
+    assert line_up.busy_s(Load(1, start_s=0.3), ([], [1.0]), 0, 4.0) == [1.3]

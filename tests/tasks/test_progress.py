@@ -9,7 +9,7 @@ from common.kinds import catalogue
 from common.taskgraph.checks import check
 from common.taskgraph.graph import parse
 from common.taskgraph.wire import Failure, FailureReason, TaskResult
-from edge_agent.tasks.progress import MAX_FAILURES, MAX_LOSSES, Progress, TaskState, barred
+from edge_agent.tasks.progress import MAX_FAILURES, MAX_LOSSES, NO_ROOM_S, Progress, TaskState, barred
 
 DIGEST = "ab" * 32
 
@@ -134,3 +134,21 @@ def test_a_new_life_takes_over_results_and_counts_attempts_from_its_own_number()
     assert set(job.ready()) == {"b", "d"}
     assert job.start("b", "m", 0.0) == 1001
     assert job.counts() == {"waiting": 1, "ready": 1, "running": 1, "done": 1, "failed": 0}
+
+
+def test_no_room_for_long_is_the_end_of_a_job_by_name() -> None:
+    job = chain()
+    for now in (0.0, NO_ROOM_S / 2, NO_ROOM_S - 1.0):
+        job.no_room("a", job.start("a", "m", now), "the store is full", now, now)
+        assert not job.failure
+    assert job.ready() == ["a"]
+    job.no_room("a", job.start("a", "m", NO_ROOM_S), "the store is full", NO_ROOM_S, NO_ROOM_S)
+    assert "task a failed on m: disk: the store is full" in job.failure
+
+
+def test_a_run_in_between_ends_the_want_of_room() -> None:
+    job = chain()
+    job.no_room("a", job.start("a", "m", 0.0), "the store is full", 0.0, 0.0)
+    job.take(outcome("a", job.start("a", "m", 1.0), FailureReason.CRASHED), 1.0)
+    job.no_room("a", job.start("a", "m", 900.0), "the store is full", 900.0, 900.0)
+    assert not job.failure

@@ -265,3 +265,25 @@ async def test_ten_thousand_tasks_are_taken_worked_on_and_cancelled(tmp_path: Pa
         site.runner.cancel(row.id)
         await site.submit("few", measured("a"), tiers=["mec"])
         assert (await site.ended("few")).state is JobState.DONE
+
+
+async def test_plans_and_promises_outlive_the_agent_and_the_job(tmp_path: Path) -> None:
+    forever = asyncio.Event()
+    site = Site(tmp_path)
+    site.others = [Told("mec", Tier.MEC, site.blobs, lambda request: forever.wait())]
+    async with started(site):
+        row = await site.submit("planned", measured("a"), tiers=["mec"])
+        async with asyncio.timeout(10):
+            while not site.runner.jobs[row.id].running:
+                await site.runner.jobs[row.id].changed.wait()
+        first = site.runner.plans(row.id)
+    again = Site(tmp_path)
+    again.others = [Told("mec", Tier.MEC, again.blobs, lambda request: None)]
+    async with started(again):
+        assert (await again.ended("planned")).promised_s == pytest.approx(first.promised_s)
+        kept = again.runner.plans(row.id)
+    assert first.first is not None
+    assert kept.first is not None
+    assert kept.first.tasks["a"].machine == "mec"
+    assert kept.first_at_s == first.first_at_s
+    assert kept.ran["a"][1] >= kept.ran["a"][0]
