@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
 from math import exp, isfinite, log1p
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from common.kinds.kind import Cost
+if TYPE_CHECKING:
+    from common.kinds.kind import Cost
 
 NAME: Final = "task-cost"
 BUCKETS: Final = 256

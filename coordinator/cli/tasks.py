@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -129,3 +130,27 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+@tasks.command(
+    "learn-costs",
+    epilog="Example: edge-agent tasks costs --runs > runs.jsonl; "
+    "coordinator tasks learn-costs runs.jsonl --output task-costs.tflite",
+)
+def tasks_learn_costs(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Of gateways, one JSON a line.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The model.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Learn what tasks cost from runs of gateways, as a model for `edge-agent tasks costs --use`.
+
+    Here and now, without the coordinator's service; it takes some seconds.
+    """
+    from coordinator.training import task_costs  # JAX: for this command alone.
+
+    told = task_costs.learn(runs, output, time.time(), seed)
+    if as_json:
+        print(json.dumps(told))
+    else:
+        print(f"{output}: learned from {told['runs']} runs; {told['bad_lines']} lines were none")

@@ -14,8 +14,10 @@ from typing import IO, Any, Final
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from common.errors import Corrupt, Misconfigured
+from common.models.metadata import MAX_BUNDLE_BYTES
 from common.taskgraph.graph import MAX_BLOB_BYTES, MAX_GRAPH_BYTES, parse
 from edge_agent.client import ask
+from edge_agent.tasks.cost_model import prepare
 from edge_agent.tasks.desk import PIECE_BYTES
 
 ASK_S: Final = 30.0
@@ -114,6 +116,14 @@ def _fetched(socket: Path, digest: str, path: Path, progress: Progress) -> None:
         raise Misconfigured(f"{path} cannot be written: {error.strerror}", "name another folder") from error
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def use_costs(socket: Path, file: Path) -> dict[str, Any]:
+    """Have the agent follow the cost model in `file`. It is tried here first: a broken one could crash
+    whoever loads it. Raises Misconfigured, Rejected, NotSupported."""
+    bundle = _read(file, MAX_BUNDLE_BYTES)
+    prepare(bundle)
+    return dict(ask(socket, "tasks-use-costs", ASK_S, digest=_sent_bytes(socket, bundle)))
 
 
 def _read(file: Path, most: int) -> bytes:

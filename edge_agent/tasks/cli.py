@@ -165,14 +165,40 @@ def kinds(
         Console().print(pages.kinds(told))
 
 
-@tasks.command(epilog="Example: edge-agent tasks costs")
-def costs(config: ConfigOption = _DEFAULT, socket: SocketOption = None, as_json: JsonOption = False) -> None:
-    """Show what was learned of the machines: how long their runs take beside the kinds' hints."""
-    told = ask(_socket(config, socket), "tasks-costs", ASK_S)["costs"]
+@tasks.command(
+    epilog="Examples: edge-agent tasks costs; edge-agent tasks costs --runs > runs.jsonl; "
+    "edge-agent tasks costs --use task-costs.tflite"
+)
+def costs(
+    runs: Annotated[
+        bool, typer.Option("--runs", help="The last runs, one JSON object a line, to learn a model from.")
+    ] = False,
+    use: Annotated[Path | None, typer.Option(metavar="FILE", help="Follow this cost model.")] = None,
+    no_model: Annotated[bool, typer.Option("--no-model", help="Follow no cost model.")] = False,
+    config: ConfigOption = _DEFAULT,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was learned of the machines: how long their runs take beside the kinds' hints.
+
+    A cost model, learned by `coordinator tasks learn-costs`, corrects the hints; it is used for the kinds
+    where it was clearly better than that on runs which it had not seen.
+    """
+    path = _socket(config, socket)
+    if runs:
+        print(*ask(path, "tasks-runs", ASK_S)["runs"], sep="\n")
+        return
+    if no_model:
+        ask(path, "tasks-use-costs", ASK_S)
+    elif use is not None:
+        carrying.use_costs(path, use)
+    told = ask(path, "tasks-costs", ASK_S)
     if as_json:
-        print(json.dumps(told))
-    else:
-        Console().print(pages.costs(told) if told else "nothing was run yet")
+        print(json.dumps(told["costs"]))
+        return
+    Console().print(pages.costs(told["costs"]) if told["costs"] else "nothing was run yet")
+    if told["model"]["present"] or told["model"]["failure"]:
+        Console().print(pages.cost_model(told["model"]))
 
 
 def _waited(path: Path, job: str, quiet: bool) -> dict[str, Any]:

@@ -169,6 +169,11 @@ class CostModel:
         self._changed()
 
     @property
+    def present(self) -> bool:
+        """Whether there is one that was not let go."""
+        return self._content is not None
+
+    @property
     def loaded(self) -> bool:
         """Whether a runtime was loaded for it."""
         return self._correct is not None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from math import exp, isfinite, log
 from statistics import median
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from common.kinds.kind import Cost
 from edge_agent.tasks.cost_line import Line, drawn
@@ -166,7 +166,7 @@ class Costs:
         }
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Costs:
+    def of(cls, document: Mapping[str, Any]) -> Self:
         """What was learned before. Whatever is no such thing is left out."""
         costs = cls()
         _restore(costs._ratios, document.get("ratios"))

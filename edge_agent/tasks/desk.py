@@ -16,6 +16,7 @@ from common.errors import Rejected, RejectReason, Unavailable
 from common.kinds import catalogue
 from edge_agent.api import Question
 from edge_agent.tasks import admission, telling
+from edge_agent.tasks.cost_model import prepare
 from edge_agent.tasks.job import Job
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Desk:
             "tasks-get": self.get,
             "tasks-kinds": self.kinds,
             "tasks-costs": self.costs,
+            "tasks-runs": self.runs,
+            "tasks-use-costs": self.use_costs,
         }
 
     async def run(self) -> None:
@@ -178,8 +181,21 @@ class Desk:
         return {"kinds": [kind.described() for kind in found.values()]}
 
     async def costs(self, asked: Fields) -> Fields:
-        """What was learned of the machines."""
-        return {"costs": self._service.costs.table()}
+        """What was learned of the machines, and how the cost model fares."""
+        return {"costs": self._service.costs.table(), "model": self._service.cost_model_told()}
+
+    async def runs(self, asked: Fields) -> Fields:
+        """The runs that a cost model may learn from."""
+        return {"runs": await asyncio.to_thread(self._service.runs.lines)}
+
+    async def use_costs(self, asked: Fields) -> Fields:
+        """Follow the cost model that is the blob `digest` from now on; without it, none. Raises Rejected,
+        NotSupported, Misconfigured."""
+        bundle = None if asked.get("digest") is None else self._service.blobs.get(_text(asked, "digest"))
+        if bundle is not None:
+            await asyncio.to_thread(prepare, bundle)
+        self._service.use_cost_model(bundle)
+        return {"model": self._service.cost_model_told()}
 
     def _live(self, job: str) -> Job | None:
         return self._service.runner.jobs.get(job)

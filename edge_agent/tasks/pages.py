@@ -133,6 +133,18 @@ def costs(found: Iterable[Answer]) -> Table:
     return table
 
 
+def cost_model(told: Answer) -> Table | str:
+    """Which of model and estimate is used for each kind, and why."""
+    if told["failure"]:
+        return f"the cost model was dropped: {told['failure']}"
+    if not told["kinds"]:
+        return "there is a cost model; no run was compared with it yet"
+    table = _table("kind", "runs", "used", "why")
+    for kind, row in told["kinds"].items():
+        table.add_row(_text(kind), str(row["runs"]), _text(row["used"]), _text(row["why"]))
+    return table
+
+
 def followed(look: Callable[[int], dict[str, Any]], quiet: bool) -> dict[str, Any]:
     """Show a bar until the job is over; what it is then. `look` waits for a change beyond the number seen."""
     columns = (

@@ -33,6 +33,8 @@ QUESTIONS: Final = (
     "tasks-get",
     "tasks-kinds",
     "tasks-costs",
+    "tasks-runs",
+    "tasks-use-costs",
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from common.clock import Clock
 from common.errors import Corrupt, Misconfigured
-from common.files import make_folder
+from common.files import make_folder, write_file
 from common.kinds import catalogue
 from common.kinds.kind import MIB
 from common.logs import get_logger
@@ -25,7 +25,8 @@ from common.tasks import together
 from edge_agent import state_file
 from edge_agent.config import TasksSection
 from edge_agent.tasks.admission import Ceilings, Machine
-from edge_agent.tasks.costs import Costs
+from edge_agent.tasks.cost_model import CostModel, ModelledCosts
+from edge_agent.tasks.cost_model_runs import RunRecords
 from edge_agent.tasks.desk import Desk
 from edge_agent.tasks.job_store import open_store
 from edge_agent.tasks.local import Allowance, LocalExecutor
@@ -68,6 +69,11 @@ class TaskService:
         )
         self.gateway = gateway
         self.costs = self._costs_read()
+        self.runs = RunRecords(folder / "runs.jsonl")
+        self.costs.note = self.runs.note
+        self._model_file = folder / "cost-model.tflite"
+        self.cost_model = CostModel(catalogue.find, self.costs.forget_model)
+        self.cost_model.use(self._model_read())
         self.blobs = BlobStore(folder / "blobs", section.store_mib * MIB)
         self.store, damaged = open_store(folder / JOBS_FILE)
         if damaged:
@@ -164,12 +170,36 @@ class TaskService:
     def _share_speeds(self) -> None:
         self.local.speed = self.costs.speeds(self.gateway)
 
-    def _costs_read(self) -> Costs:
+    def use_cost_model(self, bundle: bytes | None) -> None:
+        """Follow a cost model from now on, over restarts; None: none. It was tried (`cost_model.prepare`).
+        Raises Misconfigured when the disk refuses."""
+        if bundle is None:
+            self._model_file.unlink(missing_ok=True)
+        else:
+            write_file(self._model_file, bundle)
+        self.cost_model.use(bundle)
+
+    def cost_model_told(self) -> dict[str, Any]:
+        """For people: whether there is a cost model, and by kind which is used, it or the estimate, and
+        why."""
+        kinds = {kind: duel.told() for kind, duel in sorted(self.costs.duels.items())}
+        return {"present": self.cost_model.present, "failure": self.cost_model.failure, "kinds": kinds}
+
+    def _model_read(self) -> bytes | None:
         try:
-            return Costs.of(state_file.load(self._costs_file) or {})
+            return self._model_file.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._warn("cost-model-lost", reason=str(error.strerror))
+            return None
+
+    def _costs_read(self) -> ModelledCosts:
+        try:
+            return ModelledCosts.of(state_file.load(self._costs_file) or {})
         except Corrupt as error:
             self._warn("costs-lost", reason=str(error))
-            return Costs()
+            return ModelledCosts()
 
     def _save_costs(self) -> None:
         if not self.costs.learned:
@@ -177,6 +207,7 @@ class TaskService:
         self._share_speeds()
         try:
             state_file.save(self._costs_file, self.costs.document())
+            self.runs.save()
             self.costs.learned = 0
         except Misconfigured as error:
             log.warning("costs-not-saved", reason=error.problem)
