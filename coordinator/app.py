@@ -48,6 +48,7 @@ from coordinator.installation import refresh
 from coordinator.losses import tell_losses
 from coordinator.recipes.application import Book
 from coordinator.recipes.applications import Applications
+from coordinator.recipes.applying import PATIENCE
 from coordinator.recipes.commanding import CommandDesk
 from coordinator.recipes.desk import TwinDesk
 from coordinator.recipes.shelf import Shelf
@@ -117,7 +118,7 @@ async def run(
     engine = open_engine(config.engine, config.log.style)
     models = _models(paths, config, repository, ingest, clock)
     app.include_router(release_api.make_router(models.releases, models.announcer), prefix="/v1")
-    twins = _twins(paths, repository, ingest, clock, engine)
+    twins = _twins(paths, config, repository, ingest, clock, engine)
     app.include_router(twin_api.make_router(twins.desk, twins.applications), prefix="/v1")
     fleet_router = fleet_api.make_router(twins.mirror, twins.applications, engine, clock)
     app.include_router(fleet_router, prefix="/v1")
@@ -199,7 +200,14 @@ class _Twins:
     applications: Applications
 
 
-def _twins(paths: StatePaths, repository: Repository, ingest: Ingest, clock: Clock, engine: Engine) -> _Twins:
+def _twins(
+    paths: StatePaths,
+    config: CoordinatorConfig,
+    repository: Repository,
+    ingest: Ingest,
+    clock: Clock,
+    engine: Engine,
+) -> _Twins:
     fleet = FleetView(paths.fleet)
     # One worker is left for questions; a cluster, which counts none, has plenty.
     workers = engine.describe().workers or JUDGED_ON_CLUSTER
@@ -212,6 +220,7 @@ def _twins(paths: StatePaths, repository: Repository, ingest: Ingest, clock: Clo
         lambda site, since: SiteHands(commands, site, since, clock),
         desk.watched,
         clock,
+        PATIENCE[config.plans.patience],
     )
     return _Twins(mirror, desk, applications)
 

@@ -159,6 +159,15 @@ class Tasks(Section):
     """Active power of a busy processor, from which the energy of tasks is modelled."""
 
 
+class Plans(Section):
+    """How plans are applied at sites."""
+
+    patience: Literal["thorough", "short"] = "thorough"
+    """How long round trips are counted before a plan stays. `thorough`: 400 of each node before and up to 600
+    after, which puts back what costs a node 0.02 of its delivery; an hour at a site of 50 nodes, and more at
+    weak ones. `short`: 30 and up to 60, which finds losses of 0.1."""
+
+
 class Log(Section):
     """What the coordinator writes to its standard error, and so to the journal."""
 
@@ -179,6 +188,7 @@ class CoordinatorConfig(Section):
     api: Api = Api()
     engine: EngineSettings = EngineSettings()
     tasks: Tasks = Tasks()
+    plans: Plans = Plans()
     log: Log = Log()
 
 

@@ -16,7 +16,7 @@ from common.mesh.addresses import show
 from common.mesh.configuration import NodeConfiguration, Transmit
 from common.messages import NodeRecord
 from coordinator.recipes.application import Application, Book
-from coordinator.recipes.applying import Applier, Hands, Patience
+from coordinator.recipes.applying import THOROUGH, Applier, Hands, Patience
 from coordinator.recipes.judgement import Key
 from coordinator.recipes.plan import Plan
 
@@ -41,7 +41,7 @@ class Applications:
         hands: Callable[[str, float], Hands],
         watched: Callable[[str], Collection[Key]],
         clock: Clock,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        patience: Patience = THOROUGH,
     ) -> None:
         self._book = book
         self._hands = hands

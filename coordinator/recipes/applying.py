@@ -79,9 +79,13 @@ class Patience:
         return self.final_rounds or self.rounds, self.final_at_last or self.at_last
 
 
+SHORT: Final = Patience()
 THOROUGH: Final = Patience(times=40, baseline_rounds=10, rounds=3, final_rounds=15, final_at_last=0.5)
 """400 questions of each node before and 600 after: a loss of 0.02 more than is put up with is found 9 times
 in 10 at a delivery of 0.95, and whatever looks like one is put back."""
+
+PATIENCE: Final = {"short": SHORT, "thorough": THOROUGH}
+"""As operators name it."""
 
 
 class Applier:
@@ -93,7 +97,7 @@ class Applier:
         keys: Collection[Key],
         clock: Clock,
         keep: Callable[[Application], None],
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        patience: Patience = THOROUGH,
     ) -> None:
         self._hands = hands
         self._keys = tuple(keys)

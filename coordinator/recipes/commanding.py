@@ -100,6 +100,8 @@ class CommandDesk:
             status = record.status
             if status is None or not status.online or status.site != site or self._site_of(name) != site:
                 continue
+            if status.tier != "gateway":
+                continue  # It only runs tasks: no mesh is at its hands.
             if now - record.last_seen <= PERIODS * status.period_s:
                 live.append((not status.acting, name))
         if not live:

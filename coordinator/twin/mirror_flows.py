@@ -68,6 +68,7 @@ class FlowRecord:
 
     since: float
     seen_at: float
+    rows: int = 0
     messages: float = 0.0
     bytes: float = 0.0
     requests: float = 0.0
@@ -78,8 +79,9 @@ class FlowRecord:
     def rate(self, count: float, t: float) -> float:
         """Events per second behind a faded count."""
         life = HALF_LIFE_S / log(2.0)
-        # A flow's first row tells of the time before it, too.
-        watched = max(5.0, t - self.since + 5.0)
+        # A flow's first row tells of the time before it, too: as long as it is between two rows.
+        before = (self.seen_at - self.since) / (self.rows - 1) if self.rows > 1 else 5.0
+        watched = max(5.0, t - self.since + before)
         kept = count * 2.0 ** (-max(0.0, t - self.seen_at) / HALF_LIFE_S)
         return float(kept / (life * (1.0 - 2.0 ** (-watched / HALF_LIFE_S))))
 
@@ -87,6 +89,7 @@ class FlowRecord:
         """Count one row of a flows table."""
         fade = 2.0 ** (-max(0.0, t - self.seen_at) / HALF_LIFE_S)
         self.seen_at = max(t, self.seen_at)
+        self.rows += 1
         self.messages = self.messages * fade + row["messages"]
         self.bytes = self.bytes * fade + row["bytes"]
         self.requests = self.requests * fade + row["requests"]

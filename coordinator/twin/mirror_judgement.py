@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import hypot, sqrt
 from statistics import fmean
 from typing import Final
 
 from common.mesh.graph import LinkKey
 from coordinator.twin import calibration as fitting
-from coordinator.twin.calibration import Calibration, Outcomes
+from coordinator.twin.calibration import Calibration, Fitted, Outcomes
 from coordinator.twin.mirror_state import ObservedFlow
 from coordinator.twin.score import FlowScore, Score, score
 from coordinator.twin.score_prediction import Foretold, foretell, foretell_times, with_times
@@ -29,6 +29,7 @@ USUAL_REACH: Final = 0.95
 """Share of the messages that a relay gets, where no flow tells: of all flows, the root of what arrives, as
 half of the way is behind it on average."""
 
+UNKNOWN: Final = 0.25
 LEAST_CERTAINTY: Final = 4.0
 """Messages counted, below which a flow's count is left out."""
 
@@ -104,7 +105,15 @@ def _calibrate(
     delivered = _delivered(observed)
     reach = sqrt(fmean(one.share for one in delivered.values())) if delivered else USUAL_REACH
     air = air_of(material.model, reach)
+    if air is not None and interference is not None:
+        interference = _less_collisions(interference, air.spoilt)
     return Calibration(offset, interference, sensitivity, air=air, delivered=delivered)
+
+
+def _less_collisions(lost: Fitted, spoilt: float) -> Fitted:
+    """Others' doing, out of all that strong links lose; probes count as such. The rest is collisions, which
+    are known to a quarter."""
+    return Fitted(spoilt, hypot(lost.error, UNKNOWN * (lost.value - spoilt)), lost.evidence)
 
 
 def _delivered(observed: Sequence[ObservedFlow]) -> dict[tuple[int, int, bool], Delivered]:
@@ -115,10 +124,10 @@ def _delivered(observed: Sequence[ObservedFlow]) -> dict[tuple[int, int, bool], 
             # The plain share: a prior would pull many flows of few messages down together.
             share = min(1.0, flow.successes / flow.trials)
             likely = (flow.successes + 0.5) / (flow.trials + 1.0)
-            error = sqrt(likely * (1.0 - likely) / flow.trials + flow.systematic**2)
+            told = Delivered(share, sqrt(likely * (1.0 - likely) / flow.trials), flow.systematic)
             key = (flow.source, flow.destination, flow.both_ways)
-            if key not in found or error < found[key].error:
-                found[key] = Delivered(share, error)
+            if key not in found or told.doubt < found[key].doubt:
+                found[key] = told
     return found
 
 

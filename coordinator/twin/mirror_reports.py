@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import isnan, log
+from math import inf, isnan, log
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -68,6 +68,8 @@ class ReportLedger:
     """What gateways were told of, since `since`. Begin a new one when the configuration changed."""
 
     since: float
+    first: float = inf
+    """When the first of them was told: a site that is younger than what is read of it was silent before."""
     _told: dict[tuple[str, int], dict[int, _Count]] = field(default_factory=dict)
 
     def take(self, gateway: str, table: Mapping[str, NDArray[Any]]) -> None:
@@ -80,6 +82,7 @@ class ReportLedger:
             *(table[n].tolist() for n in names), rssi, strict=True
         ):
             if t >= self.since and 0 < expected <= 0xFFFF and 0 <= heard <= expected:
+                self.first = min(self.first, t)
                 counts = self._told.setdefault((gateway, receiver), {})
                 messages = 1.0 / ENTRIES_PER_MESSAGE if isnan(strength) else 1.0
                 counts.setdefault(transmitter, _Count(t)).add(t, heard, expected, messages)
@@ -94,7 +97,7 @@ class ReportLedger:
 
     def rates(self, gateway: str, t: float) -> dict[int, float]:
         """Messages with reports that came from each node, a second. Empty while it is too early to tell."""
-        watched = t - self.since
+        watched = t - max(self.since, self.first)
         if watched < LEAST_TIME_S:
             return {}
         life = HALF_LIFE_S / log(2.0) * (1.0 - 2.0 ** (-watched / HALF_LIFE_S))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 from statistics import median_low
 from typing import Any, Final
 
@@ -20,23 +19,17 @@ from common.mesh.configuration import Transmit
 from common.mesh.graph import LinkKey
 from common.messages import FLOW_CLASSES, Kind, NodeRecord
 from coordinator.repository.history import Snapshot
-from coordinator.twin.mirror_flows import FlowLedger, FlowRecord
+from coordinator.twin.mirror_flows import FlowLedger
 from coordinator.twin.mirror_links import LinkLedger, LinkRow
 from coordinator.twin.mirror_reports import SYSTEMATIC, ReportLedger
-from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow, SiteModel, Stack
+from coordinator.twin.mirror_traffic import REPORTING, payload, traffic
+from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteModel, Stack
 
 Table = dict[str, NDArray[Any]]
 
-REPORTING: Final = FLOW_CLASSES.index("monitoring")
 STACK: Final = Stack(relay_sets=4, message_cache=256)
 """What nodes are taken for, as nobody can ask them: several relay advertising sets, and a cache that outlasts
 queues, as current stacks for relays have."""
-
-REPORT_BYTES: Final = 11
-"""Of a report that fits one packet, as most do."""
-
-LONGEST_PERIOD_S: Final = 3_600.0
-"""A flow that is seen less often is taken for one that is seen so often."""
 
 UNKNOWN_RELAY: Final = 255
 BACK_S: Final = 30.0
@@ -154,7 +147,7 @@ class SiteState:
         rows = {key: row for key, row in self.links.rows(t).items() if dead.isdisjoint(key)}
         known = {a for a in self._nodes if a not in dead} | {a for key in rows for a in key}
         addresses = tuple(sorted(known))
-        flows, groups = self._flows(t, known)
+        flows, groups = traffic(self.flows, self.reports, self.gateways, known, t)
         return SiteModel(
             addresses=addresses,
             gateways=tuple(sorted({a for a in self.gateways.values() if a in known})),
@@ -223,44 +216,6 @@ class SiteState:
         state = self._nodes.get(address)
         return state is None or state.relay is not None
 
-    def _flows(self, t: float, known: set[int]) -> tuple[tuple[SiteFlow, ...], dict[int, tuple[int, ...]]]:
-        """The traffic, from what arrives; a group's members are the gateways that get it."""
-        flows: dict[tuple[int, int, int, bool], SiteFlow] = {}
-        groups: dict[int, set[int]] = {}
-        for gateway, (source, destination, class_index), record in self.flows.items(t):
-            listener = self.gateways.get(gateway)
-            if is_unicast(destination):
-                members = {destination}
-            else:
-                members = groups.setdefault(destination, set())
-                members |= {listener} if listener in known else set()
-            if source not in known or not members & known:
-                continue
-            name = FLOW_CLASSES[class_index] if class_index < len(FLOW_CLASSES) else "other"
-            for flow in _as_flows(source, destination, name, record, t):
-                key = (source, destination, class_index, flow.acknowledged)
-                if key not in flows or flow.period_s < flows[key].period_s:
-                    flows[key] = flow
-        for flow in self._monitoring(t, known):
-            flows.setdefault((flow.source, flow.destination, REPORTING, False), flow)
-        used = {flow.destination for flow in flows.values()}
-        kept = {group: tuple(sorted(m)) for group, m in groups.items() if group in used}
-        return tuple(flows[key] for key in sorted(flows)), kept
-
-    def _monitoring(self, t: float, known: set[int]) -> Iterable[SiteFlow]:
-        """The reports of link monitors: no flow tells of them, and they load the air as others do."""
-        for gateway, address in sorted(self.gateways.items()):
-            rates = self.reports.rates(gateway, t)
-            if address not in known or not rates:
-                continue
-            shares = self.reports.shares(gateway, address, t)
-            name = FLOW_CLASSES[REPORTING]
-            for node, rate in rates.items():
-                sent = rate / max(0.05, shares[node].share if node in shares else 1.0)
-                if node != address and node in known and sent > 1.0 / LONGEST_PERIOD_S:
-                    yield SiteFlow(node, address, max(0.01, 1.0 / sent), REPORT_BYTES, flow_class=name)
-            return
-
     def _answered(self, t: float) -> Iterable[ObservedFlow]:
         """Questions of gateways, and what arrived at them with a number of hops."""
         for gateway, (source, destination, class_index), record in self.flows.items(t):
@@ -278,7 +233,7 @@ class SiteState:
                 hops_error=record.hops.standard_error if record.hops else 0.0,
                 round_trip_ms=record.round_trip_ms.mean if record.round_trip_ms else None,
                 round_trip_error_ms=record.round_trip_ms.standard_error if record.round_trip_ms else 0.0,
-                payload_bytes=_payload(record),
+                payload_bytes=payload(record),
             )
 
     def _reported(self, t: float) -> Iterable[ObservedFlow]:
@@ -294,20 +249,6 @@ class SiteState:
                     arrived,
                     systematic=SYSTEMATIC,
                 )
-
-
-def _as_flows(source: int, destination: int, name: str, record: FlowRecord, t: float) -> Iterable[SiteFlow]:
-    """What arrived on its own, and what was asked, as flows of the model."""
-    for count, acknowledged in ((record.messages, False), (record.requests, True)):
-        rate = record.rate(count, t)
-        if isfinite(rate) and rate > 1.0 / (4.0 * LONGEST_PERIOD_S):
-            period = min(LONGEST_PERIOD_S, max(0.01, 1.0 / rate))
-            size = _payload(record) if not acknowledged else 2
-            yield SiteFlow(source, destination, period, size, acknowledged, flow_class=name)
-
-
-def _payload(record: FlowRecord) -> int:
-    return int(min(380.0, max(1.0, record.bytes / record.messages))) if record.messages > 0.5 else 8
 
 
 def _site_configuration(nodes: Iterable[NodeRecord], relays: Iterable[int]) -> SiteConfiguration:

@@ -61,6 +61,7 @@ class LinkBelief:
 
 
 _CERTAIN: Final = 1e9
+_SETTLED: Final = 10
 """Counts behind a PDR that is not in doubt."""
 
 
@@ -108,10 +109,26 @@ class SiteFlow:
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """The share of a flow's messages that really arrived lately (there and back where acknowledged), and its
-    standard error."""
+    standard error by chance. Beyond that, all flows that have it may be off alike, by about `systematic`."""
 
     share: float
     error: float
+    systematic: float = 0.0
+
+    @property
+    def doubt(self) -> float:
+        """Standard error of whatever kind."""
+        return float((self.error**2 + self.systematic**2) ** 0.5)
+
+    @property
+    def trials(self) -> float:
+        """Messages that leave so much doubt, where half a message more or less than counted is likely."""
+        error = max(1e-4, self.error)
+        found = 1.0 / error
+        for _ in range(_SETTLED):
+            likely = (self.share * found + 0.5) / (found + 1.0)
+            found = (found * likely * (1.0 - likely)) ** 0.5 / error
+        return max(1.0, found)
 
 
 @dataclass(frozen=True)

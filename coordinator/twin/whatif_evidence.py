@@ -24,7 +24,9 @@ known: what hidden sites showed."""
 CHANGED_SPREAD: Final = 0.25
 """How much of the simulator's error a change makes anew: a flow that goes other ways meets other walls."""
 
-LEAST_ODDS: Final = 0.002
+LEAST_ODDS: Final = 0.001
+ROUNDS: Final = 12
+STEP: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,16 @@ class Shift:
 
     value: float
     variance: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Residual:
+    """The shift that a count speaks of, its variance by chance, and how far a systematic error of one
+    deviation moves it."""
+
+    value: float
+    variance: float
+    pull: float
 
 
 def corrected(answer: WhatIf, delivered: Mapping[tuple[int, int, bool], Delivered]) -> WhatIf:
@@ -48,30 +60,62 @@ def corrected(answer: WhatIf, delivered: Mapping[tuple[int, int, bool], Delivere
 
 
 def shifts_of(flows: Sequence[tuple[tuple[float, float], Delivered | None]]) -> list[Shift]:
-    """For each flow, from ((predicted, its standard error), what was counted), by the posterior of a normal
-    model: each flow's error is the site's and its own."""
-    residuals = [None if told is None else _residual(*said, told) for said, told in flows]
+    """For each flow, from ((predicted, its standard error), what was counted), the likeliest shift and its
+    doubt: each flow's error is the site's and its own, both normal; counts are binomial, and those with
+    something systematic are off by one amount, which is normal, too.
+
+    By Fisher scoring, as for any generalised linear model with random effects: what is linear around the
+    present shifts is solved, and that some times over."""
+    shifts = [Shift(0.0, 0.0)] * len(flows)
+    for _ in range(ROUNDS):
+        solved = _solved(
+            [
+                None if told is None else _residual(*said, told, at.value)
+                for (said, told), at in zip(flows, shifts, strict=True)
+            ]
+        )
+        shifts = [_towards(at, to) for at, to in zip(shifts, solved, strict=True)]
+    return shifts
+
+
+def _solved(residuals: Sequence[_Residual | None]) -> list[Shift]:
+    """The posterior of a normal model: of the site's shift and the systematic error together first."""
     known = [found for found in residuals if found is not None]
     weights = [1.0 / (found.variance + FLOW_SPREAD**2) for found in known]
-    precision = sum(weights) + 1.0 / SITE_SPREAD**2
-    site = sum(w * found.value for w, found in zip(weights, known, strict=True)) / precision
-    return [_shift(found, site, 1.0 / precision) for found in residuals]
+    pairs = list(zip(weights, known, strict=True))
+    here = sum(weights) + 1.0 / SITE_SPREAD**2
+    both = sum(w * found.pull for w, found in pairs)
+    told = sum(w * found.pull**2 for w, found in pairs) + 1.0
+    speaks = sum(w * found.value for w, found in pairs)
+    speaks_off = sum(w * found.pull * found.value for w, found in pairs)
+    scale = here * told - both * both
+    site, off = (told * speaks - both * speaks_off) / scale, (here * speaks_off - both * speaks) / scale
+    return [_shift(found, site, off, told / scale) for found in residuals]
 
 
-def _shift(found: Shift | None, site: float, doubt: float) -> Shift:
+def _shift(found: _Residual | None, site: float, off: float, doubt: float) -> Shift:
     own = FLOW_SPREAD**2
     if found is None:
         return Shift(site, doubt + own)
     kept = own / (own + found.variance)
-    return Shift(site + kept * (found.value - site), (1.0 - kept) ** 2 * doubt + kept * found.variance)
+    value = site + kept * (found.value - off * found.pull - site)
+    return Shift(value, (1.0 - kept) ** 2 * doubt + kept * found.variance)
 
 
-def _residual(predicted: float, error: float, told: Delivered) -> Shift:
-    """Log odds of what was counted over what was predicted, in a straight line with the slope between both
-    shares: so few messages, of which all arrived, are neither odd without bound nor surer than they are."""
-    between = 0.5 * (_bounded(predicted) + _bounded(told.share))
-    slope = max(between * (1.0 - between), 0.01)
-    return Shift((told.share - predicted) / slope, (told.error**2 + error**2) / slope**2)
+def _towards(at: Shift, to: Shift) -> Shift:
+    """Not too far at once: where nearly everything arrives, the line around a shift soon leaves the curve."""
+    step = min(STEP, max(-STEP, to.value - at.value))
+    return Shift(at.value + step, to.variance)
+
+
+def _residual(predicted: float, error: float, told: Delivered, at: float) -> _Residual:
+    """The shift that a count speaks of, seen from the shift `at`."""
+    said = _bounded(predicted)
+    now = _bounded(_share(_odds(said) + at))
+    slope = now * (1.0 - now)
+    blurred = error / max(said * (1.0 - said), 0.01)
+    value, variance = at + (told.share - now) / slope, 1.0 / (told.trials * slope) + blurred**2
+    return _Residual(value, variance, told.systematic / max(slope, 0.01))
 
 
 def _moved(flow: FlowEffect, shift: Shift, tolerance: float) -> FlowEffect:
@@ -85,11 +129,12 @@ def _moved(flow: FlowEffect, shift: Shift, tolerance: float) -> FlowEffect:
 
 
 def _shifted(said: Estimate, shift: Shift, anew: float) -> Estimate:
-    mean = _share(_odds(said.mean) + shift.value) if said.mean > 0.0 else 0.0
-    slope = mean * (1.0 - mean)
-    more = SURE * slope * sqrt(shift.variance + anew**2)
-    low = mean - sqrt((said.mean - said.low) ** 2 + more**2)
-    high = mean + sqrt((said.high - said.mean) ** 2 + more**2)
+    if said.mean <= 0.0:
+        return said
+    odds = _odds(said.mean) + shift.value
+    mean, more = _share(odds), SURE * sqrt(shift.variance + anew**2)
+    low = mean - sqrt((said.mean - said.low) ** 2 + (mean - _share(odds - more)) ** 2)
+    high = mean + sqrt((said.high - said.mean) ** 2 + (_share(odds + more) - mean) ** 2)
     return Estimate(mean, max(0.0, low), min(1.0, high))
 
 

@@ -48,6 +48,8 @@ async def hall() -> AsyncIterator[tuple[Fleet, Path]]:
     """A fleet whose agent knows its site; short paths, for the sockets."""
     with tempfile.TemporaryDirectory(prefix="mt-") as name:
         async with Fleet(Path(name) / "f") as fleet:
+            with (fleet.state / "coordinator.toml").open("a") as config:
+                config.write('\n[plans]\npatience = "short"\n')
             await fleet.start()
             await fleet.add_agent(SITE, GATEWAY, 1, TABLES)
             await until(lambda: acts(fleet), "the agent's first decisions")

@@ -71,7 +71,7 @@ def test_the_configuration_and_the_traffic_are_known(repository: Repository) -> 
     assert model.relays == {a for a, node in site.site.nodes.items() if node.relay}
     assert (model.gateways, model.configuration.ttl) == ((1, 2), 7)
     assert model.configuration.network_transmit == site.site.nodes[3].network_transmit
-    sending = {flow.source: flow.period_s for flow in model.flows if not flow.acknowledged}
+    sending = {flow.source: flow.period_s for flow in model.flows if flow.flow_class == "sensing"}
     assert len(sending) == 18
     assert sum(sending.values()) / len(sending) == pytest.approx(20.0, rel=0.25)
 
@@ -141,7 +141,8 @@ async def test_a_running_mirror_keeps_up_and_judges_itself(repository: Repositor
     assert judged.score.verdict is Verdict.TRUSTED, judged.score.reason
     assert judged.score.delivery_error is not None
     assert judged.calibration.interference is not None
-    assert judged.calibration.interference.value == pytest.approx(0.1, abs=0.03)
+    # A tenth, and what the probes of nodes, one a second, spoil.
+    assert judged.calibration.interference.value == pytest.approx(0.15, abs=0.05)
 
 
 async def test_a_mirror_that_lagged_reads_again(repository: Repository) -> None:

