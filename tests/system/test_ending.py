@@ -35,6 +35,38 @@ def short_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+BUSY = """
+import asyncio, sys, time
+from tools.stage import ending
+
+def compute():
+    print("computing", flush=True)
+    time.sleep(600.0)
+
+async def work():
+    try:
+        await asyncio.to_thread(compute)
+    finally:
+        print("given back", flush=True)
+
+try:
+    ending.run(work())
+except KeyboardInterrupt:
+    sys.exit(ending.leave())
+"""
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_nobody_waits_for_a_thread_that_computes(told: signal.Signals) -> None:
+    stage = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
+    assert stage.stdout is not None
+    with stage.stdout:
+        assert stage.stdout.readline() == "computing\n"
+        stage.send_signal(told)
+        assert stage.stdout.read() == "given back\n"
+    assert stage.wait(ENDED_WITHIN_S) == 130
+
+
 @pytest.mark.broker
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_demo_that_is_told_to_end_leaves_no_process(told: signal.Signals, short_folder: Path) -> None:

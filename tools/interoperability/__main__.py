@@ -32,7 +32,7 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         console.print("interrupted: everything that it started is stopped")
-        return ending.STOPPED
+        return ending.leave()
     failed = sum("failed" in result for result in results.values())
     print(json.dumps(report("interop", results, quick=bool(options.only))), flush=True)
     console.print(f"{len(results) - failed} passed, {failed} failed")

@@ -280,7 +280,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         print("stopped; nothing is left running", file=sys.stderr)
-        return ending.STOPPED
+        return ending.leave()
     return 0
 
 
