@@ -27,13 +27,8 @@ class PlanRecord:
     """When the first plan was made."""
     ran: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """By task, the begin and the end of the run that gave its result, as far as this life saw them."""
-
-    @property
-    def promised_s(self) -> float | None:
-        """When the first plan foretold the end."""
-        if self.first is None or self.first_at_s is None:
-            return None
-        return self.first_at_s + self.first.finish_s
+    promised_s: float | None = None
+    """When the end was foretold with the first plan."""
 
     def packed(self) -> bytes:
         """For `unpacked`."""
@@ -41,6 +36,7 @@ class PlanRecord:
             "first": _written(self.first),
             "last": _written(self.last),
             "first_at_s": self.first_at_s,
+            "promised_s": self.promised_s,
             "ran": {task: [round(at, 4) for at in span] for task, span in self.ran.items()},
         }
         return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 1)
@@ -54,12 +50,13 @@ def unpacked(data: bytes) -> PlanRecord:
         if not unpacker.eof:
             raise ValueError("it is cut, or too long")
         found = json.loads(text)
-        at = found["first_at_s"]
+        at, promised = found["first_at_s"], found["promised_s"]
         return PlanRecord(
             _read(found["first"]),
             _read(found["last"]),
             None if at is None else float(at),
             {str(task): (float(began), float(ended)) for task, (began, ended) in found["ran"].items()},
+            None if promised is None else float(promised),
         )
     except (zlib.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Corrupt(f"no record of plans: {error}"[:200]) from error

@@ -62,6 +62,7 @@ class Runner:
         self._blobs = blobs
         self._find = find
         self._clock = clock
+        self._costs = costs
         self._announce = announce
         self.witness = witness or NoWitness()
         self._wake = asyncio.Event()
@@ -269,6 +270,9 @@ class Runner:
         took = self._clock.monotonic() - job.begun
         first = self._store.end(job.row.id, state, self._clock.wall(), reason, job.promised_s)
         self._remember(job)
+        if state is JobState.DONE and job.first_plan is not None and job.first_plan_s is not None:
+            since_plan_s = self._clock.wall() - job.row.submitted - job.first_plan_s
+            self._costs.learn_end(job.first_plan.finish_s, since_plan_s)
         del self.jobs[job.row.id]
         self._release(job)
         self._count(state)
@@ -316,7 +320,7 @@ class Runner:
             for name, one in job.progress.standings.items()
             if one.state is TaskState.DONE and one.ended > 0
         }
-        return PlanRecord(job.first_plan, job.plan, job.first_plan_s, ran)
+        return PlanRecord(job.first_plan, job.plan, job.first_plan_s, ran, job.promised_s)
 
     def _count(self, state: JobState) -> None:
         self.tally.jobs_done += state is JobState.DONE

@@ -31,7 +31,7 @@ from tools.stage.task_fleet import GATEWAYS, SHARES, SITE, TaskFleet
 from tools.stage.task_graphs import drawn
 
 PIECE: Final = 48 * 1024
-WARM_UP: Final = 18
+WARM_UP: Final = 12
 """Graphs before the first one that counts: costs are learned from them."""
 
 DOWN_S: Final = (1.0, 6.0)
@@ -62,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tasks-live")
     group.add_argument("--graphs", type=int, default=500, help="graphs of the planned case (500)")
     group.add_argument("--case-graphs", type=int, default=60, help="graphs of each other case (60; 0: none)")
-    group.add_argument("--pause", type=float, default=2.0, help="mean seconds between two graphs (2)")
+    group.add_argument("--pause", type=float, default=3.0, help="mean seconds between two graphs (3)")
     group.add_argument(
         "--kill-every", type=float, default=20.0, help="mean seconds between two kills (20; 0: none)"
     )
@@ -235,6 +235,33 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "prediction_error_of_the_rest_median": round(median(left), 3) if left else None,
         "energy_j_mean_modelled": round(sum(job["energy_j"] for job in done) / max(1, len(done)), 3),
         "tasks_by_machine": dict(machines),
+        **_parts(outcome),
+    }
+
+
+def _parts(outcome: Outcome) -> dict[str, Any]:
+    """Where the error comes from: of tasks that ran where their first plan had them, how far the time that
+    they took and the time at which they began are from that plan; and how many ran elsewhere."""
+    runs: list[float] = []
+    begins: list[float] = []
+    moved = 0
+    for plan in outcome.plans.values():
+        for row in plan.get("task_rows", ()):
+            if row["first"] is None or row["ran_s"] is None:
+                continue
+            machine, start_s, finish_s = row["first"]
+            began_s, ended_s = (at - plan["first_at_s"] for at in row["ran_s"])
+            if machine != row["ran_on"]:
+                moved += 1
+                continue
+            took = max(1e-3, ended_s - began_s)
+            runs.append(abs(finish_s - start_s - took) / took)
+            begins.append(abs(began_s - start_s))
+    return {
+        "run_error_median": round(median(runs), 3) if runs else None,
+        "begin_error_s_median": round(median(begins), 3) if begins else None,
+        "tasks_as_planned": len(runs),
+        "tasks_moved": moved,
     }
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 LOG_BYTES = (60_000, 400_000)
 SAMPLES = (60_000, 300_000)
-ROUNDS = (200_000, 1_200_000)
-"""A third of a second for the longest, with a whole processor: over a second on a gateway with its quota."""
+ROUNDS = (100_000, 600_000)
+"""A fifth of a second for the longest, with a whole processor: about a second on a gateway with its quota."""
 
 
 def drawn(seed: int) -> tuple[dict[str, Any], dict[str, bytes]]:
