@@ -19,10 +19,10 @@ from common.logs import get_logger
 from common.taskgraph.blob_store import BlobStore
 from common.taskgraph.executor import Executor, MachineLost, Refusal, Refused, Tier
 from common.taskgraph.wire import TaskLimits, TaskRequest, TaskResult
-from edge_agent.tasks import planning
 from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.job import Job, Tally, Witness
 from edge_agent.tasks.job_store import JobStore
+from edge_agent.tasks.problem import travel_s
 from edge_agent.tasks.progress import Standing, TaskState, barred, input_gone
 
 REFUSED_S: Final = 2.0
@@ -203,7 +203,7 @@ class Attempts:
         self._costs.learn(request.kind, executor.name, hint, result.wall_s, result.cpu_s)
         took, sent = now - standing.began, 0.0
         if executor.tier is not Tier.LOCAL:
-            sent = planning.travel_s(executor.load(), sum(sizes.values()), result.output_bytes)
+            sent = travel_s(executor.load(), sum(sizes.values()), result.output_bytes)
         self._costs.learn_whole(executor.name, took)
         self._costs.learn_extra(executor.name, took - result.wall_s - sent)
 

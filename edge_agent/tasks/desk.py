@@ -156,7 +156,7 @@ class Desk:
     async def explain(self, asked: Fields) -> Fields:
         """The plan of a job; with `task`, what each place for it would cost."""
         row = self._row(asked)
-        held, plans = self._live(row.id), self._service.runner.plans(row.id)
+        held, plans = self._live(row.id), self._service.runner.book.of(row.id)
         task = asked.get("task")
         results = self._service.store.results(row.id)
         if task is None:

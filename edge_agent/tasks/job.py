@@ -27,6 +27,8 @@ class Job:
     first_plan: Plan | None = None
     first_plan_s: float | None = None
     """When that was made, in seconds from the submission on."""
+    ran: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Of a former life: begins and ends of runs, in seconds from the submission on."""
     planned_at: float = 0.0
     planning: bool = False
     """A plan is being made in a thread."""

@@ -17,7 +17,8 @@ from common.taskgraph.graph import Task, TaskGraph
 from edge_agent.tasks import line_up, planning
 from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.job import Job, Tally
-from edge_agent.tasks.planning import Machine, Plan
+from edge_agent.tasks.planning import Plan
+from edge_agent.tasks.problem import Machine, Work, work_of
 from edge_agent.tasks.progress import Standing, TaskState
 
 THREAD_FROM: Final = 12
@@ -59,7 +60,7 @@ class Planner:
 
     def best_times(self, graph: TaskGraph, order: Sequence[Task]) -> dict[str, float]:
         """The least seconds of each task of a graph that is not begun."""
-        work = planning.work_of(graph, order, self._find, self._blobs.size, {}, {}, graph.deadline_s)
+        work = work_of(graph, order, self._find, self._blobs.size, {}, {}, graph.deadline_s)
         return planning.best_times(work, self._machines(), self._costs)
 
     def refresh(self, job: Job, group: asyncio.TaskGroup, wake: Callable[[], None]) -> None:
@@ -84,7 +85,7 @@ class Planner:
         return self._clock.monotonic() - job.planned_at >= STALE_S
 
     async def _plan_aside(
-        self, job: Job, work: planning.Work, machines: list[Machine], wake: Callable[[], None]
+        self, job: Job, work: Work, machines: list[Machine], wake: Callable[[], None]
     ) -> None:
         try:
             self._use(job, await asyncio.to_thread(self._planned, work, machines))
@@ -92,7 +93,7 @@ class Planner:
             job.planning = False
             wake()
 
-    def _planned(self, work: planning.Work, machines: list[Machine]) -> Plan | str:
+    def _planned(self, work: Work, machines: list[Machine]) -> Plan | str:
         """A plan, or why there is none. Looks at nothing that changes: fit for a thread."""
         try:
             return planning.plan(work, machines, self._costs, search=self._search)
@@ -129,7 +130,7 @@ class Planner:
             machines.append(Machine(name, executor.tier, load, taken))
         return machines
 
-    def _work(self, job: Job, present: frozenset[str]) -> planning.Work:
+    def _work(self, job: Job, present: frozenset[str]) -> Work:
         standings = job.progress.standings
         left = [standings[name].task for name in job.progress.order if _open(standings[name])][
             : planning.WINDOW
@@ -145,7 +146,7 @@ class Planner:
                 barred[name] = present - {standing.machine}
             elif held := {m for m, until in standing.barred.items() if until > now}:
                 barred[name] = frozenset(held)
-        return planning.work_of(
+        return work_of(
             job.progress.graph,
             left,
             self._find,

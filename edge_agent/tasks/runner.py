@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from common.clock import Clock
-from common.errors import Corrupt, Rejected, RejectReason, Unavailable
+from common.errors import Rejected, RejectReason
 from common.kinds.kind import TaskKind
 from common.logs import get_logger
 from common.taskgraph.blob_store import BlobStore
@@ -26,7 +26,7 @@ from edge_agent.tasks.attempts import Attempts
 from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.job import Job, NoWitness, Tally, Witness
 from edge_agent.tasks.job_store import JobRow, JobState, JobStore
-from edge_agent.tasks.plan_record import PlanRecord, unpacked
+from edge_agent.tasks.plan_book import PlanBook
 from edge_agent.tasks.planner import Planner
 from edge_agent.tasks.progress import Progress, TaskState
 
@@ -62,12 +62,12 @@ class Runner:
         self._blobs = blobs
         self._find = find
         self._clock = clock
-        self._costs = costs
         self._announce = announce
         self.witness = witness or NoWitness()
         self._wake = asyncio.Event()
         self.jobs: dict[str, Job] = {}
         self.tally = Tally()
+        self.book = PlanBook(store, costs, self.jobs.get, clock)
         self._planner = Planner(
             executors,
             costs,
@@ -76,7 +76,7 @@ class Runner:
             clock,
             self.tally,
             lambda: self.jobs.values(),
-            self._remember,
+            self.book.keep,
             search,
         )
         self._attempts = Attempts(
@@ -220,8 +220,7 @@ class Runner:
         if row.deadline is not None:
             job.deadline = job.begun + row.deadline - self._clock.wall()
         job.pin(self._blobs, graph.blobs())
-        known = self.plans(row.id)
-        job.first_plan, job.first_plan_s, job.promised_s = known.first, known.first_at_s, known.promised_s
+        self.book.take_up(job)
         self._merge(job, results)
         self._attempts.recover_outputs(job, job.progress.order)
         self.jobs[row.id] = job
@@ -269,10 +268,9 @@ class Runner:
         """The one place where a job ends: stored first, then told."""
         took = self._clock.monotonic() - job.begun
         first = self._store.end(job.row.id, state, self._clock.wall(), reason, job.promised_s)
-        self._remember(job)
-        if state is JobState.DONE and job.first_plan is not None and job.first_plan_s is not None:
-            since_plan_s = self._clock.wall() - job.row.submitted - job.first_plan_s
-            self._costs.learn_end(job.first_plan.finish_s, since_plan_s)
+        self.book.keep(job)
+        if state is JobState.DONE:
+            self.book.learn(job)
         del self.jobs[job.row.id]
         self._release(job)
         self._count(state)
@@ -288,39 +286,6 @@ class Runner:
             task.cancel()
         self._blobs.unpin(job.pinned)
         job.pinned = set()
-
-    def plans(self, job: str) -> PlanRecord:
-        """What was planned for a job, and what came of it; empty where nothing is known any more."""
-        held = self.jobs.get(job)
-        if held is not None and held.first_plan is not None:
-            return self._record(held)
-        packed = self._store.plans(job)
-        if packed is None:
-            return PlanRecord()
-        try:
-            return unpacked(packed)
-        except Corrupt as error:
-            log.warning("plans-lost", job=job, reason=str(error))
-            return PlanRecord()
-
-    def _remember(self, job: Job) -> None:
-        """Its plans, for whoever asks why."""
-        if job.first_plan is None:
-            return
-        try:
-            self._store.keep_plans(job.row.id, self._record(job).packed())
-        except Unavailable as error:
-            # An explanation is worth no job.
-            log.warning("plans-not-kept", job=job.row.id, reason=str(error)[:200])
-
-    def _record(self, job: Job) -> PlanRecord:
-        shift = self._clock.wall() - self._clock.monotonic() - job.row.submitted
-        ran = {
-            name: (one.began + shift, one.ended + shift)
-            for name, one in job.progress.standings.items()
-            if one.state is TaskState.DONE and one.ended > 0
-        }
-        return PlanRecord(job.first_plan, job.plan, job.first_plan_s, ran, job.promised_s)
 
     def _count(self, state: JobState) -> None:
         self.tally.jobs_done += state is JobState.DONE

@@ -75,7 +75,7 @@ def _service(state: Path) -> str:
         for row in service.store.rows():
             service.store.document(row.id)
             service.store.results(row.id)
-            service.runner.plans(row.id)
+            service.runner.book.of(row.id)
     finally:
         logging.disable(logging.NOTSET)
         service.store.close()

@@ -14,7 +14,8 @@ from common.taskgraph.checks import check
 from common.taskgraph.executor import Load, Tier
 from common.taskgraph.graph import parse
 from edge_agent.tasks.costs import Costs
-from edge_agent.tasks.planning import Machine, Work, alternatives, best_times, plan, unplanned, work_of
+from edge_agent.tasks.planning import alternatives, best_times, plan, unplanned
+from edge_agent.tasks.problem import Machine, Work, work_of
 from tests.tasks.running import measured
 
 HOME = Machine("gw-1", Tier.LOCAL, Load(1))

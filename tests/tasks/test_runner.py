@@ -276,12 +276,12 @@ async def test_plans_and_promises_outlive_the_agent_and_the_job(tmp_path: Path) 
         async with asyncio.timeout(10):
             while not site.runner.jobs[row.id].running:
                 await site.runner.jobs[row.id].changed.wait()
-        first = site.runner.plans(row.id)
+        first = site.runner.book.of(row.id)
     again = Site(tmp_path)
     again.others = [Told("mec", Tier.MEC, again.blobs, lambda request: None)]
     async with started(again):
         assert (await again.ended("planned")).promised_s == pytest.approx(first.promised_s)
-        kept = again.runner.plans(row.id)
+        kept = again.runner.book.of(row.id)
     assert first.first is not None
     assert kept.first is not None
     assert kept.first.tasks["a"].machine == "mec"
