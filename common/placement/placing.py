@@ -6,7 +6,7 @@ plan.node_of("t3"), plan.cost
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
@@ -28,9 +28,13 @@ _STARTS: Final = 4
 """Candidates that are improved at first, and how far apart they have to be, as a share of the tasks."""
 _APART: Final = 0.2
 
+_FROM_HOME: Final = ((0.0, 3), (0.8, 3))
+_FROM_LIST: Final = ((0.0, 2), (0.8, 2))
+"""List schedules made again: the share of the last finish that is early enough, and how often."""
+
 _FIRST: Final = 3
-_ROUND: Final = 4
-_SWEEP: Final = 1.2
+_ROUND: Final = 2
+_SWEEP: Final = 4
 """Evaluations per task: of each candidate at first, of a round on the best, of the sweep that ends it."""
 
 _STALE: Final = 2
@@ -115,12 +119,19 @@ class _Run:
         """As many as half of the budget pays; everything at home is always one."""
         p = self.portfolio
         p.try_home()
+        self._try_again(_FROM_HOME)
         for share in (0.1, 0.5):
             if self._has_half():
                 p.try_cuts(share)
         for mask, price, ahead in _lists(self.instance):
             if self._has_half():
                 p.try_list(mask, price, ahead)
+                self._try_again(_FROM_LIST)
+
+    def _try_again(self, passes: Sequence[tuple[float, int]]) -> None:
+        for share, times in passes:
+            if self._has_half():
+                self.portfolio.try_again(share, times)
 
     def _has_half(self) -> bool:
         return 2 * self.portfolio.s.evaluations < self.most and self.left() > 0
@@ -136,7 +147,7 @@ class _Run:
             chosen.sort(key=lambda x: p.costs[x])
             x = chosen[stale % min(2, len(chosen))]
             self._roam(x, _ROUND * self.tasks, _WARM)
-            self._sweep(x, int(_SWEEP * self.tasks))
+            self._sweep(x, _SWEEP * self.tasks)
             found = min(p.costs[x] for x in chosen)
             stale = 0 if found < best * (1.0 - _GAIN) else stale + 1
             best = min(best, found)

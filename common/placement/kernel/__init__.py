@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-MODULES: Final = ("decoder", "search", "cuts", "greedy", "roaming", "portfolio")
+MODULES: Final = ("decoder", "choosing", "search", "cuts", "greedy", "roaming", "portfolio")
 """Each after those it imports."""
 
 

@@ -1,5 +1,6 @@
 # C types for portfolio.py: declarations alone, no behaviour.
 cimport cython
+from common.placement.kernel.choosing cimport Choice
 from common.placement.kernel.cuts cimport Cuts
 from common.placement.kernel.decoder cimport Decoder
 from common.placement.kernel.greedy cimport Greedy
@@ -14,7 +15,8 @@ cdef class Portfolio:
     cdef public Cuts cuts
     cdef public Greedy greedy
     cdef public Roaming roaming
-    cdef public int[::1] home_order, home_node, orders, nodes
+    cdef public Choice choice
+    cdef public int[::1] home_order, home_node, last_order, last_node, orders, nodes
     cdef public double[::1] costs
     cdef public Py_ssize_t room, size
 
@@ -26,6 +28,10 @@ cdef class Portfolio:
     cpdef void try_cuts(self, double share) noexcept
     @cython.locals(g=Greedy, j=Py_ssize_t)
     cpdef void try_list(self, long long mask, double price, double ahead) noexcept
+    @cython.locals(x=Py_ssize_t)
+    cdef void remember(self) noexcept
+    @cython.locals(s=Search, d=Decoder, x=Py_ssize_t, before=double, last=double, _=Py_ssize_t)
+    cpdef void try_again(self, double share, Py_ssize_t times) noexcept
     @cython.locals(cost=double, place=Py_ssize_t, x=Py_ssize_t)
     cpdef void offer(self) noexcept
     @cython.locals(i=Py_ssize_t)

@@ -1,13 +1,15 @@
 """The portfolio: schedules made in several ways, the best of them improved by search.
 
-What is made: everything at home, minimum cuts, and list schedules over several sets of nodes. Where it goes
-on from depends on costs alone, so equal budgets give equal schedules, compiled or not.
+What is made: everything at home, minimum cuts, list schedules over several sets of nodes, and each of these
+made again with what it left after every task known. Where it goes on from depends on costs alone, so equal
+budgets give equal schedules, compiled or not.
 """
 
 from __future__ import annotations
 
 from array import array
 
+from common.placement.kernel.choosing import Choice
 from common.placement.kernel.cuts import Cuts
 from common.placement.kernel.decoder import Decoder
 from common.placement.kernel.greedy import Greedy
@@ -28,8 +30,11 @@ class Portfolio:
         self.cuts = Cuts(decoder)
         self.greedy = Greedy(decoder)
         self.roaming = Roaming(self.s)
+        self.choice = Choice(decoder)
         self.home_order = array("i", decoder.order)
         self.home_node = array("i", decoder.node)
+        self.last_order = array("i", decoder.order)
+        self.last_node = array("i", decoder.node)
         self.room = kept
         self.size = 0
         self.costs = array("d", bytes(8 * kept))
@@ -51,6 +56,7 @@ class Portfolio:
             self.home_order[x] = self.d.order[x]
         self.s.weigh()
         self.offer()
+        self.remember()
 
     def try_cuts(self, share: float) -> None:
         """Minimum cuts from home to each node in turn, with a share of all time in the price."""
@@ -80,6 +86,38 @@ class Portfolio:
         self.s.follow_tails()
         self.s.weigh()
         self.offer()
+        self.remember()
+
+    def remember(self) -> None:
+        """What is in the decoder is what list schedules are made again from."""
+        for x in range(self.d.tasks):
+            self.last_order[x] = self.d.order[x]
+            self.last_node[x] = self.d.node[x]
+
+    def try_again(self, share: float, times: int) -> None:
+        """List schedules from the last, each from the one before: what comes after a task is where it was.
+
+        Tasks that let the graph finish within `share` of its time before are placed where it is cheap.
+        """
+        s = self.s
+        d = self.d
+        for x in range(d.tasks):
+            d.order[x] = self.last_order[x]
+            d.node[x] = self.last_node[x]
+        s.weigh()
+        before = s.cost
+        for _ in range(times):
+            last = s.cost
+            self.choice.enough = share * d.finish[d.sink]
+            self.choice.go_through()
+            s.evaluations += d.nodes
+            s.follow_tails()
+            s.weigh()
+            self.offer()
+            # They often go round in circles of two.
+            if s.cost == before or s.cost == last:
+                return
+            before = last
 
     def offer(self) -> None:
         """Keep what is in the decoder among the best; of equal costs the first."""

@@ -112,7 +112,7 @@ class Roaming:
         self.changes = 0
         self.biased = -1
         self.cut = False
-        if s.draw(256) < 8:
+        if s.draw(64) < 1:
             self.cut_out()
             return
         i = s.draw(d.tasks)

@@ -1,0 +1,98 @@
+"""Choosing a node for a task in the middle of a schedule, as a list scheduler would.
+
+What is placed before it is known, what comes after is where it was. Nothing is booked: two inputs over one
+channel may count on the same gap, which decoding then sets right.
+"""
+
+from __future__ import annotations
+
+from common.placement.kernel.decoder import Decoder
+
+
+class Choice:
+    """For a decoder that has placed all tasks before the one to choose for.
+
+    To finish before `enough` is worth nothing, but `haste` of it: what nobody waits for had better be cheap.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.d = decoder
+        self.enough = 0.0
+        self.haste = 0.05
+
+    def arrival(self, i: int, j: int) -> float:
+        """When the inputs of task i could be on node j; ms."""
+        d = self.d
+        ready = d.release
+        for k in range(d.inputs[i], d.inputs[i + 1]):
+            made = d.finish[d.source[k]]
+            a = d.node[d.source[k]]
+            if a != j:
+                c = d.channel[a * d.nodes + j]
+                length = d.transfer[k * d.channels + c]
+                if d.channel_resource[c] >= 0 and length > 0.0:
+                    d.gap(d.channel_resource[c], made, length)
+                    made = d.at
+                made += length + d.latency[a * d.nodes + j]
+            if made > ready:
+                ready = made
+        return ready
+
+    def begin(self, i: int, j: int) -> float:
+        """When task i could start on node j."""
+        d = self.d
+        ready = self.arrival(i, j)
+        length = d.duration[i * d.nodes + j]
+        if length <= 0.0 or d.slot_count[j] == 0:
+            return ready
+        earliest = d.never
+        for r in range(d.slot_first[j], d.slot_first[j] + d.slot_count[j]):
+            d.gap(r, ready, length)
+            if d.at < earliest:
+                earliest = d.at
+            if earliest <= ready:
+                break
+        return earliest
+
+    def rest(self, i: int, j: int) -> float:
+        """What is to come after task i on node j, were nothing busy and its users where they are."""
+        d = self.d
+        longest = 0.0
+        for y in range(d.outputs[i], d.outputs[i + 1]):
+            k = d.output[y]
+            t = d.target[k]
+            b = d.node[t]
+            later = d.duration[t * d.nodes + b] + d.tail[t]
+            if b != j:
+                c = d.channel[j * d.nodes + b]
+                later += d.transfer[k * d.channels + c] + d.latency[j * d.nodes + b]
+            if later > longest:
+                longest = later
+        return longest
+
+    def best(self, i: int) -> int:
+        """The node where task i seems to cost least; its own where it may run nowhere."""
+        d = self.d
+        best = d.node[i]
+        least = d.never
+        for j in range(d.nodes):
+            if d.price[i * d.nodes + j] >= d.never:
+                continue
+            end = self.begin(i, j) + d.duration[i * d.nodes + j] + self.rest(i, j)
+            score = self.haste * d.rate * end + d.task_cost(i, j)
+            if score >= least:
+                continue
+            score += d.time_cost(end if end > self.enough else self.enough)
+            if score < least:
+                best = j
+                least = score
+        return best
+
+    def go_through(self) -> None:
+        """Choose for every task in the decoder's order, from what was decoded last."""
+        d = self.d
+        d.clear()
+        for p in range(d.tasks):
+            i = d.order[p]
+            d.node[i] = self.best(i)
+            d.place(i)
