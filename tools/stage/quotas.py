@@ -28,6 +28,7 @@ class Quotas:
             self._root.mkdir()
             if self._is_v2:
                 (self._root / "cgroup.subtree_control").write_text("+cpu")
+            self._weigh(len(self._shares))
             for name, share in self._shares.items():
                 self._make(self._root / name, int(share * PERIOD_US))
         except OSError as error:
@@ -48,6 +49,14 @@ class Quotas:
             return command
         procs = shlex.quote(str(self._root / name / "cgroup.procs"))
         return ["/bin/sh", "-c", f'echo $$ > {procs} && exec "$@"', "sh", *command]
+
+    def _weigh(self, groups: int) -> None:
+        """As many processes as there are groups, beside others of the machine: by itself the whole has the
+        weight of one, and on a busy machine nobody in it would get near its quota."""
+        if self._is_v2:
+            (self._root / "cpu.weight").write_text(str(min(10_000, 100 * groups)))
+        else:
+            (self._root / "cpu.shares").write_text(str(1024 * groups))
 
     def _make(self, group: Path, quota_us: int) -> None:
         group.mkdir()
