@@ -102,10 +102,6 @@ class LivingSite:
         """One transaction's worth of what was sent."""
         return Batch(self.now, list(sent), self.statuses())
 
-    def truth(self, source: int, destination: int, tries: int = 400) -> float:
-        """The share of messages that arrive now."""
-        return self.site.delivery(source, destination, tries)
-
     def pdr(self) -> Mapping[tuple[int, int], float]:
         """The true links of now."""
         return {(a, b): pdr for a, b, pdr in self.site.links}
