@@ -90,8 +90,8 @@ def test_interference_that_nobody_told_of_is_found(sites: dict[int, Learned]) ->
 
 
 def test_what_was_predicted_of_a_change_comes_true(sites: dict[int, Learned]) -> None:
-    """Mean absolute error of delivery over all nodes of all sites at most 0.03, and what chance adds: the luck
-    of some 400 messages of each."""
+    """Mean absolute error of delivery over all nodes of all sites at most 0.03, and what chance adds:
+    the luck of some 400 messages of each."""
     errors = []
     for seed, learned in sites.items():
         random = Random(seed)
