@@ -38,9 +38,6 @@ UNKNOWN_SPREAD: Final = 0.7
 LEAST_SPREAD: Final = 0.05
 _MAD_TO_SIGMA: Final = 1.4826
 _LIMIT: Final = log(1e4)
-MOST_STRETCH: Final = log(4.0)
-"""Of one job: one whose machine died says nothing of the next."""
-
 _LONGEST_S: Final = 600.0
 Run = tuple[float, float]
 """A hint's seconds, and those that the run took."""
@@ -73,7 +70,6 @@ class Costs:
         self._lines: dict[tuple[str, str], Line | None] = {}
         self._extra: dict[str, deque[float]] = {}
         self._whole: dict[str, deque[float]] = {}
-        self._ends: deque[float] = deque(maxlen=KEPT)
         self.learned = 0
 
     def learn(self, kind: str, machine: str, hint: Cost, seconds: float, cpu_s: float | None = None) -> None:
@@ -101,18 +97,6 @@ class Costs:
         """How long a task of which nothing is known keeps a slot there; 0 while none has."""
         known = self._whole.get(machine)
         return median(known) if known else 0.0
-
-    def learn_end(self, planned_s: float, took_s: float) -> None:
-        """A job that its first plan took to end after `planned_s` took `took_s` from that plan on."""
-        ratio = log(max(1e-3, took_s)) - log(max(1e-3, planned_s))
-        self._ends.append(max(-MOST_STRETCH, min(MOST_STRETCH, ratio)))
-        self.learned += 1
-
-    def stretch(self) -> float:
-        """By how much jobs take longer than their first plans say: what comes in between, such as tasks of
-        others that are not known yet. 1 while little is known."""
-        count = len(self._ends)
-        return exp(median(self._ends) * count / (count + PRIOR_RUNS)) if count else 1.0
 
     def extra_s(self, machine: str) -> float:
         """What to expect besides run and transfers; of a machine that is not known, as of those that are."""
@@ -178,7 +162,6 @@ class Costs:
                 for (machine, kind), runs in self._runs.items()
             ],
             "extra": {name: [round(v, 4) for v in values] for name, values in self._extra.items()},
-            "ends": [round(ratio, 4) for ratio in self._ends],
             "whole": {name: [round(v, 4) for v in values] for name, values in self._whole.items()},
         }
 
@@ -190,9 +173,6 @@ class Costs:
         _restore(costs._cpu, document.get("cpu"))
         _restore_seconds(costs._extra, document.get("extra"), 60.0)
         _restore_seconds(costs._whole, document.get("whole"), _LONGEST_S)
-        ends = document.get("ends")
-        good = [float(r) for r in ends if _is_ratio(r)] if isinstance(ends, list) else []
-        costs._ends.extend(good)
         _restore_runs(costs._runs, document.get("runs"))
         costs._lines = {key: drawn(list(runs), OVERHEAD_S) for key, runs in costs._runs.items()}
         return costs
@@ -235,10 +215,6 @@ def _restore_runs(where: dict[tuple[str, str], deque[Run]], rows: Any) -> None:
             runs = [(float(pair[0]), max(1e-6, float(pair[1]))) for pair in row[2] if _is_run(pair)]
             if runs:
                 _kept(where, (str(row[0])[:64], str(row[1])[:64])).extend(runs)
-
-
-def _is_ratio(value: Any) -> bool:
-    return isinstance(value, int | float) and abs(value) <= MOST_STRETCH + 1e-3
 
 
 def _is_run(pair: Any) -> bool:

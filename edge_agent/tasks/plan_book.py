@@ -1,4 +1,4 @@
-"""Keeps the plans of jobs on disk, and learns from how they came out."""
+"""Keeps the plans of jobs on disk, and tells them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from common.clock import Clock
 from common.errors import Corrupt, Unavailable
 from common.logs import get_logger
-from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.job import Job
 from edge_agent.tasks.job_store import JobStore
 from edge_agent.tasks.plan_record import PlanRecord, unpacked
@@ -19,11 +18,8 @@ log = get_logger(__name__)
 class PlanBook:
     """`held` finds a live job."""
 
-    def __init__(
-        self, store: JobStore, costs: Costs, held: Callable[[str], Job | None], clock: Clock
-    ) -> None:
+    def __init__(self, store: JobStore, held: Callable[[str], Job | None], clock: Clock) -> None:
         self._store = store
-        self._costs = costs
         self._held = held
         self._clock = clock
 
@@ -57,12 +53,6 @@ class PlanBook:
         except Unavailable as error:
             # An explanation is worth no job.
             log.warning("plans-not-kept", job=job.row.id, reason=str(error)[:200])
-
-    def learn(self, job: Job) -> None:
-        """A job is done: how far was its first plan from that?"""
-        if job.first_plan is not None and job.first_plan_s is not None:
-            since_plan_s = self._clock.wall() - job.row.submitted - job.first_plan_s
-            self._costs.learn_end(job.first_plan.finish_s, since_plan_s)
 
     def _record(self, job: Job) -> PlanRecord:
         shift = self._clock.wall() - self._clock.monotonic() - job.row.submitted

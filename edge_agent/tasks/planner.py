@@ -111,7 +111,7 @@ class Planner:
             self._tally.plans += 1
             if job.first_plan is None:
                 job.first_plan, job.first_plan_s = found, self._clock.wall() - job.row.submitted
-                job.promised_s = job.first_plan_s + found.finish_s * self._costs.stretch()
+                job.promised_s = job.first_plan_s + found.finish_s
                 self._on_first(job)
         job.note()
 

@@ -67,7 +67,7 @@ class Runner:
         self._wake = asyncio.Event()
         self.jobs: dict[str, Job] = {}
         self.tally = Tally()
-        self.book = PlanBook(store, costs, self.jobs.get, clock)
+        self.book = PlanBook(store, self.jobs.get, clock)
         self._planner = Planner(
             executors,
             costs,
@@ -269,8 +269,6 @@ class Runner:
         took = self._clock.monotonic() - job.begun
         first = self._store.end(job.row.id, state, self._clock.wall(), reason, job.promised_s)
         self.book.keep(job)
-        if state is JobState.DONE:
-            self.book.learn(job)
         del self.jobs[job.row.id]
         self._release(job)
         self._count(state)

@@ -87,13 +87,3 @@ def test_a_machine_that_is_not_known_takes_beside_the_run_what_others_take() -> 
         costs.learn_extra(machine, seconds)
     assert costs.extra_s("mec") == 0.2
     assert costs.extra_s("gw-3") == 0.9
-
-
-def test_what_jobs_take_beyond_their_plans_is_learned_and_one_that_met_a_death_changes_little() -> None:
-    costs = Costs()
-    assert costs.stretch() == 1.0
-    for _ in range(12):
-        costs.learn_end(2.0, 3.0)
-    costs.learn_end(2.0, 500.0)
-    assert costs.stretch() == pytest.approx(1.5, rel=0.1)
-    assert Costs.of(costs.document()).stretch() == pytest.approx(costs.stretch(), rel=0.001)

@@ -34,6 +34,7 @@ PIECE: Final = 48 * 1024
 WARM_UP: Final = 12
 """Graphs before the first one that counts: costs are learned from them."""
 
+WARM_UP_PAUSE_S: Final = 2.0
 DOWN_S: Final = (1.0, 6.0)
 END_WITHIN_S: Final = 600.0
 PLANNED: Final = "planned"
@@ -105,6 +106,8 @@ async def _warmed_up(fleet: TaskFleet, seed: int, tiers: tuple[str, ...]) -> Non
         gateway = GATEWAYS[number % len(GATEWAYS)]
         job = await _submit(fleet, gateway, seed * 1_000_003 - 1 - number, tiers, f"warm{number}")
         outcome.accepted[job] = gateway
+        # At the pace of the play: what a burst teaches of waiting holds for bursts.
+        await asyncio.sleep(WARM_UP_PAUSE_S)
     await _all_ended(fleet, outcome)
 
 
