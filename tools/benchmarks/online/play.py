@@ -84,7 +84,7 @@ class Play:
         before = self.view.wan_share
         self.view.refresh(self, self._fate.share(self.now_ms))
         self._later(self.now_ms + HEARTBEAT_MS, self._beat)
-        if self._strategy.reconsiders and self.view.wan_share < before:
+        if self._strategy.reconsiders and self.view.wan_share != before:
             for job in list(self._open):
                 self._replan(job)
 

@@ -23,7 +23,7 @@ CONGESTION: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """Who decides, and whether plans are made again when the WAN fades.
+    """Who decides, and whether plans are made again when the WAN fades or recovers.
 
     `by_urgency`: machines and channels take first whose job is lost first; otherwise the plans' order holds.
     """
