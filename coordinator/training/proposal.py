@@ -36,6 +36,7 @@ MAX_TASKS, MAX_NODES, MAX_EDGES = 64, 6, 200
 
 BATCH: Final = 24
 RATE: Final = 4e-3
+REPORTED: Final = 20
 _FAR: Final = 1e9
 
 Array = NDArray[np.float32]
@@ -187,7 +188,7 @@ def fit(
     for number in range(steps):
         at = random.integers(0, len(rows), BATCH)
         weights, state, loss = step(weights, state, [column[at] for column in columns])
-        if number % 100 == 99:
+        if number % REPORTED == REPORTED - 1:
             report(number + 1, float(loss))
     return {name: np.asarray(values) for name, values in weights.items()}
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite, log, sqrt
 from statistics import median
+from threading import Lock
 from typing import Any, Final, TypeGuard
 
 from common.errors import MeshtwinError, Rejected, RejectReason
@@ -224,16 +225,21 @@ def prepare(bundle: bytes) -> Interpreter:
 
 
 def corrector(model: Interpreter) -> Corrector:
-    """The factor on a hint, by a model. The same task is planned again and again: the last ones are kept."""
+    """The factor on a hint, by a model. The same task is planned again and again: the last ones are kept.
+
+    For any thread: large jobs are checked aside, and an interpreter is for one at a time.
+    """
     known: dict[bytes, float] = {}
+    turn = Lock()
 
     def correct(kind: str, parameters: Mapping[str, Any], sizes: Mapping[str, int], hint: Cost) -> float:
         row = task_cost.encode(kind, parameters, sizes, hint)
         key = row.tobytes()
-        if key not in known:
-            if len(known) >= MAX_KNOWN:
-                known.clear()
-            known[key] = task_cost.decode(model.run([row])[0][0])
-        return known[key]
+        with turn:
+            if key not in known:
+                if len(known) >= MAX_KNOWN:
+                    known.clear()
+                known[key] = task_cost.decode(model.run([row])[0][0])
+            return known[key]
 
     return correct

@@ -91,7 +91,7 @@ class TaskService:
             self.blobs,
             self.executors,
             self.costs,
-            catalogue.find,
+            self.cost_model.find,
             limits,
             clock,
             announce,
