@@ -31,9 +31,6 @@ from tools.stage.task_fleet import GATEWAYS, SHARES, SITE, TaskFleet
 from tools.stage.task_graphs import drawn
 
 PIECE: Final = 48 * 1024
-WARM_UP: Final = 12
-"""Graphs before the first one that counts: costs are learned from them."""
-
 WARM_UP_PAUSE_S: Final = 2.0
 DOWN_S: Final = (1.0, 6.0)
 END_WITHIN_S: Final = 600.0
@@ -67,6 +64,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kill-every", type=float, default=20.0, help="mean seconds between two kills (20; 0: none)"
     )
+    group.add_argument(
+        "--warm-up", type=int, default=12, help="graphs before the first that counts: costs are learned (12)"
+    )
     group.add_argument("--rows", type=Path, help="a file that gets a line of JSON for every graph")
 
 
@@ -90,7 +90,7 @@ async def _played(options: argparse.Namespace, count: int, tiers: tuple[str, ...
     with tempfile.TemporaryDirectory(prefix="tl-") as folder, Quotas(SHARES) as quotas:
         async with TaskFleet(Path(folder), quotas, search) as fleet:
             await fleet.open()
-            await _warmed_up(fleet, options.seed, tiers)
+            await _warmed_up(fleet, options.warm_up, options.seed, tiers)
             async with asyncio.TaskGroup() as group:
                 killer = group.create_task(_kill(fleet, options, outcome))
                 await _submit_all(fleet, options, count, tiers, outcome)
@@ -100,9 +100,9 @@ async def _played(options: argparse.Namespace, count: int, tiers: tuple[str, ...
     return outcome
 
 
-async def _warmed_up(fleet: TaskFleet, seed: int, tiers: tuple[str, ...]) -> None:
+async def _warmed_up(fleet: TaskFleet, graphs: int, seed: int, tiers: tuple[str, ...]) -> None:
     outcome = Outcome()
-    for number in range(WARM_UP):
+    for number in range(graphs):
         gateway = GATEWAYS[number % len(GATEWAYS)]
         job = await _submit(fleet, gateway, seed * 1_000_003 - 1 - number, tiers, f"warm{number}")
         outcome.accepted[job] = gateway
