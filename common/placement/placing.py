@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from common.placement.hasty import hasty
 from common.placement.instance import Instance
 from common.placement.kernel import is_compiled
 from common.placement.kernel.portfolio import Portfolio
+from common.placement.large import place_large
 from common.placement.loads import Loads
 from common.placement.problem import decoder
 from common.placement.reading import read_out
@@ -23,16 +23,19 @@ from common.placement.timetable import Schedule
 MAX_SEARCHED: Final = 1_000
 """Larger graphs get a list schedule: their decision is bounded by their size alone."""
 
+_MAX_INTERPRETED: Final = 150
+"""The same for the interpreted kernel when nobody gives a budget: what it had time for is no search."""
+
 _KEPT: Final = 14
 _STARTS: Final = 4
 """Candidates that are improved at first, and how far apart they have to be, as a share of the tasks."""
 _APART: Final = 0.2
 
-_FROM_HOME: Final = ((0.0, 3), (0.8, 3))
+_FROM_HOME: Final = ((0.0, 3),)
 _FROM_LIST: Final = ((0.0, 2), (0.8, 2))
 """List schedules made again: the share of the last finish that is early enough, and how often."""
 
-_FIRST: Final = 3
+_FIRST: Final = 2
 _ROUND: Final = 2
 _SWEEP: Final = 4
 """Evaluations per task: of each candidate at first, of a round on the best, of the sweep that ends it."""
@@ -72,11 +75,12 @@ def schedule(
     """The best schedule found: the portfolio's candidates, the most promising of them searched on.
 
     Equal arguments give equal schedules, compiled or not, unless the clock stops the search or the budget is
-    left to the size. Graphs of more than MAX_SEARCHED tasks are list-scheduled. Raises Unplaceable when a
-    task has no living node that may run it.
+    left to the size. Graphs of more than MAX_SEARCHED tasks are list-scheduled, compiled with more passes.
+    Raises Unplaceable when a task has no living node that may run it.
     """
-    if len(instance.tasks) > MAX_SEARCHED:
-        return hasty(instance, loads)
+    unasked = budget.evaluations is None and not is_compiled()
+    if len(instance.tasks) > (_MAX_INTERPRETED if unasked else MAX_SEARCHED):
+        return place_large(instance, loads)
     run = _Run(instance, budget, seed, loads, clock)
     run.make_candidates()
     run.improve()
