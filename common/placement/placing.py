@@ -91,7 +91,7 @@ def most_evaluations(tasks: int, compiled: bool) -> int:
     """What a graph of that size deserves at most when nobody says: less where each is dear."""
     if compiled:
         return max(20, min(150 * tasks, 1_000_000 // tasks))
-    return max(4, min(150, 4_500 // tasks))
+    return max(4, min(240, 6_500 // tasks))
 
 
 class _Run:
@@ -120,25 +120,25 @@ class _Run:
         return self.most - self.portfolio.s.evaluations
 
     def make_candidates(self) -> None:
-        """As many as half of the budget pays; everything at home is always one."""
+        """As many as two thirds of the budget pay; everything at home is always one."""
         p = self.portfolio
         p.try_home()
         self._try_again(_FROM_HOME)
         for share in (0.1, 0.5):
-            if self._has_half():
+            if self._may_try():
                 p.try_cuts(share)
         for mask, price, ahead in _lists(self.instance):
-            if self._has_half():
+            if self._may_try():
                 p.try_list(mask, price, ahead)
                 self._try_again(_FROM_LIST)
 
     def _try_again(self, passes: Sequence[tuple[float, int]]) -> None:
         for share, times in passes:
-            if self._has_half():
+            if self._may_try():
                 self.portfolio.try_again(share, times)
 
-    def _has_half(self) -> bool:
-        return 2 * self.portfolio.s.evaluations < self.most and self.left() > 0
+    def _may_try(self) -> bool:
+        return 3 * self.portfolio.s.evaluations < 2 * self.most and self.left() > 0
 
     def improve(self) -> None:
         """Search on from the best candidates that differ, then from the best two in turn."""
@@ -190,11 +190,12 @@ def _lists(instance: Instance) -> list[tuple[int, float, float]]:
         return sum(1 << j for j, tier in enumerate(tiers) if tier in chosen)
 
     everything = (1 << len(tiers)) - 1
+    # Those first that differ most: a small budget pays for two or three.
     return [
-        (everything, 0.0, 1.0),
-        (everything, 1.0, 0.5),
-        (mask("local", "peer"), 1.0, 0.5),
         (mask("local", "cloud"), 1.0, 1.0),
+        (mask("local", "peer"), 1.0, 0.5),
         (mask("local", "peer", "mec"), 1.0, 1.0),
+        (everything, 1.0, 0.5),
+        (everything, 0.0, 1.0),
         (everything, 1.0, 1.0),
     ]
