@@ -194,21 +194,21 @@ class Mirror:
     async def _try_to_judge(self, held: _Site) -> None:
         try:
             if self._engine is None:
-                found = await asyncio.to_thread(lambda: judge(self._gather(held)))
+                found = await asyncio.to_thread(lambda: judge(self._gather(held), held.judged))
             else:
                 # Not waited for in a thread, which could not be left when the process ends.
-                found = await asyncio.wrap_future(await asyncio.to_thread(self._hand_over, held))
+                found = await asyncio.wrap_future(await asyncio.to_thread(self._hand_over, held, held.judged))
             self._keep(held, found)
         except BrokenExecutor as error:
             log.warning("twin-not-judged", site=held.state.site, reason=f"its worker died: {error}")
         except MeshtwinError as error:
             log.warning("twin-not-judged", site=held.state.site, reason=error)
 
-    def _hand_over(self, held: _Site) -> Future[Judgement]:
+    def _hand_over(self, held: _Site, last: Judgement | None = None) -> Future[Judgement]:
         """Have a worker judge a copy of the state, which costs this process a fifth of what material does."""
         assert self._engine is not None
         with held.lock:
-            return self._engine.submit(judge_state, held.state, self._mark(held))
+            return self._engine.submit(judge_state, held.state, self._mark(held), last)
 
     async def _wait(self) -> None:
         """Until there is news. What came meanwhile is waiting already."""
@@ -277,9 +277,9 @@ def _result(future: Future[Judgement]) -> Judgement:
         raise Unavailable(f"a worker died while it judged a twin: {error}") from error
 
 
-def judge_state(state: SiteState, t: float) -> Judgement:
-    """Judge the site of a state at Unix time `t`, in any process."""
-    return judge(_material(state, t))
+def judge_state(state: SiteState, t: float, last: Judgement | None = None) -> Judgement:
+    """Judge the site of a state at Unix time `t`, in any process; `last` is how it was judged before."""
+    return judge(_material(state, t), last)
 
 
 def _material(state: SiteState, t: float) -> Material:

@@ -1,5 +1,8 @@
 """Judging a twin: fit it to what its flows did, then score what it would have said of them. Pure.
 
+Fitting takes most of the time, and tells little that is new of a site that is as it was: there the last fit
+is scored again, and a new one made when it is old, or no longer good enough.
+
 Runs in whatever process has the simulator loaded; everything that goes in and comes out can be pickled.
 """
 
@@ -15,10 +18,10 @@ from common.mesh.graph import LinkKey
 from coordinator.twin import calibration as fitting
 from coordinator.twin.calibration import Calibration, Fitted, Outcomes
 from coordinator.twin.mirror_state import ObservedFlow
-from coordinator.twin.score import FlowScore, Score, score
+from coordinator.twin.score import FlowScore, Score, Verdict, score
 from coordinator.twin.score_prediction import Foretold, foretell, foretell_times, with_times
 from coordinator.twin.site_air import air_of
-from coordinator.twin.site_model import Delivered, LinkBelief, SiteFlow, SiteModel
+from coordinator.twin.site_model import Delivered, LinkBelief, SiteConfiguration, SiteFlow, SiteModel
 
 MOST_TIMED: Final = 300
 """Flows whose hops and round trips are simulated: those that were observed most."""
@@ -30,6 +33,12 @@ USUAL_REACH: Final = 0.95
 half of the way is behind it on average."""
 
 UNKNOWN: Final = 0.25
+FITTED_S: Final = 300.0
+"""A fit is not used for longer."""
+
+MORE: Final = 1.25
+"""So many times the messages counted, and a young site is fitted anew."""
+
 LEAST_CERTAINTY: Final = 4.0
 """Messages counted, below which a flow's count is left out."""
 
@@ -48,19 +57,59 @@ class Material:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """What a calibration was fitted to, and when (Unix time): `trials` messages that were counted."""
+
+    t: float
+    trials: float
+    addresses: tuple[int, ...]
+    configuration: SiteConfiguration
+
+
+@dataclass(frozen=True)
 class Judgement:
-    """A twin's score at Unix time `t`, with the calibration that it was given before."""
+    """A twin's score at Unix time `t`, with the calibration that it was given before. `fit` is None where
+    nobody may use that calibration again."""
 
     t: float
     score: Score
     calibration: Calibration
+    fit: Fit | None = None
 
 
-def judge(material: Material) -> Judgement:
-    """Calibrate and score."""
+def judge(material: Material, last: Judgement | None = None) -> Judgement:
+    """Calibrate and score; with the calibration of the `last` judgement where the site is as it was then, and
+    the twin is trusted no less with it."""
     observed = _comparable(material)
     flows = [_as_flow(flow) for flow in observed]
-    calibration = _calibrate(material, observed, flows)
+    now = Fit(
+        material.t,
+        sum(flow.trials for flow in observed),
+        material.model.addresses,
+        material.model.configuration,
+    )
+    if last is not None and last.fit is not None and still_holds(last.fit, now):
+        known = replace(last.calibration, delivered=_delivered(observed))
+        found = _scored(material, observed, flows, known, last.fit)
+        # One that was not trusted before either would be fitted in vain: it has little new to be fitted to.
+        if found.score.verdict is Verdict.TRUSTED or last.score.verdict is not Verdict.TRUSTED:
+            return found
+    return _scored(material, observed, flows, _calibrate(material, observed, flows), now)
+
+
+def still_holds(fit: Fit, now: Fit) -> bool:
+    """Whether there is so little news since a fit that another one would come to the same."""
+    same = (fit.addresses, fit.configuration) == (now.addresses, now.configuration)
+    return same and 0.0 <= now.t - fit.t < FITTED_S and now.trials < MORE * fit.trials
+
+
+def _scored(
+    material: Material,
+    observed: Sequence[ObservedFlow],
+    flows: Sequence[SiteFlow],
+    calibration: Calibration,
+    fit: Fit,
+) -> Judgement:
     model = calibration.applied(material.model)
     foretold = foretell(model, flows)
     foretold = _with_times(model, observed, flows, foretold)
@@ -72,7 +121,7 @@ def judge(material: Material) -> Judgement:
     calibration = replace(calibration, response_delay_ms=fitting.fit_delay(trips))
     delay = calibration.response_delay_ms.value if calibration.response_delay_ms else 0.0
     scored = [FlowScore(flow, _later(said, delay)) for flow, said in zip(observed, foretold, strict=True)]
-    return Judgement(material.t, score(scored), calibration)
+    return Judgement(material.t, score(scored), calibration, fit)
 
 
 def _comparable(material: Material) -> list[ObservedFlow]:

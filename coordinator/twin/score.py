@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
-from random import Random
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from common.errors import Unavailable
 from coordinator.twin.mirror_state import ObservedFlow
@@ -159,7 +161,26 @@ def _interval(flows: Sequence[FlowScore]) -> tuple[float, float]:
     """Resampled over flows, from a fixed seed: the same flows have the same interval."""
     if not flows:
         return 0.0, 1.0
-    random = Random(1)
-    values = sorted(_value(_errors(random.choices(flows, k=len(flows)))) for _ in range(RESAMPLES))
-    low, high = (values[round(share * (RESAMPLES - 1))] for share in INTERVAL)
+    picked = np.random.default_rng(1).integers(0, len(flows), (RESAMPLES, len(flows)))
+    weight = np.array([flow.weight for flow in flows])
+    squares = weight * [flow.delivery_square for flow in flows]
+    total = weight[picked].sum(axis=1)
+    mean = squares[picked].sum(axis=1) / np.where(total > 0.0, total, np.nan)
+    ratios = [
+        np.sqrt(np.maximum(0.0, mean)) / DELIVERY_TOLERANCE,
+        _resampled([flow.hops_error for flow in flows], picked) / HOPS_TOLERANCE,
+        _resampled([flow.round_trip_error for flow in flows], picked) / ROUND_TRIP_TOLERANCE,
+    ]
+    worst = np.max([np.nan_to_num(ratio, nan=0.0) for ratio in ratios], axis=0)
+    unknown = np.all(np.isnan(ratios), axis=0)
+    values = np.sort(np.maximum(0.0, 1.0 - 0.5 * np.where(unknown, 2.0, worst)))
+    low, high = (float(values[round(share * (RESAMPLES - 1))]) for share in INTERVAL)
     return low, high
+
+
+def _resampled(errors: Sequence[float | None], picked: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean of the errors that are known, in each sample; NaN where none is."""
+    values = np.array([np.nan if error is None else error for error in errors])[picked]
+    known = ~np.isnan(values)
+    count = known.sum(axis=1)
+    return np.asarray(np.where(known, values, 0.0).sum(axis=1) / np.where(count > 0, count, np.nan))

@@ -19,9 +19,9 @@ def shares(site: VirtualSite, flows: Sequence[SiteFlow], seconds: float) -> dict
     sending = [(1.0, node, ALL_NODES, 1, SINGLE_HOP) for node in site.nodes]
     sending += [(flow.period_s, flow.source, flow.destination, flow.payload_bytes, FAR) for flow in flows]
     begun = radio.now_s
-    due = [
-        (begun + random.uniform(0.0, seconds), *what)
-        for period, *what in sending
+    due: list[tuple[float, int, int, int, int]] = [
+        (begun + random.uniform(0.0, seconds), source, destination, size, ttl)
+        for period, source, destination, size, ttl in sending
         for _ in range(round(seconds / period))
     ]
     asked, came = Counter[int](), Counter[int]()

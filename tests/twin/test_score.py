@@ -10,7 +10,7 @@ from common.errors import Unavailable
 from common.mesh.configuration import Transmit
 from coordinator.twin import calibration
 from coordinator.twin.calibration import Calibration, Fitted, Outcomes
-from coordinator.twin.mirror_judgement import Material, judge
+from coordinator.twin.mirror_judgement import Fit, Material, judge, still_holds
 from coordinator.twin.mirror_state import ObservedFlow
 from coordinator.twin.score import FlowScore, NotVouched, Verdict, score, vouch
 from coordinator.twin.score_prediction import Foretold, chosen_states, foretell
@@ -151,3 +151,24 @@ def test_chosen_states_tell_more_than_as_many_random_ones() -> None:
 def test_a_judgement_of_nothing_is_unproven() -> None:
     empty = replace(chain(), links={}, addresses=(), gateways=())
     assert judge(Material(0.0, empty, (), {})).score.verdict is Verdict.UNPROVEN
+
+
+def test_a_site_that_is_as_it_was_is_not_fitted_anew() -> None:
+    fit = Fit(100.0, 1000.0, (1, 2), SiteConfiguration(frozenset({1})))
+    assert still_holds(fit, replace(fit, t=130.0, trials=1100.0))
+    assert not still_holds(fit, replace(fit, t=500.0))
+    assert not still_holds(fit, replace(fit, t=130.0, trials=1500.0))
+    assert not still_holds(fit, replace(fit, t=130.0, addresses=(1, 2, 3)))
+    assert not still_holds(fit, replace(fit, t=130.0, configuration=SiteConfiguration(frozenset())))
+
+
+def test_an_old_fit_that_no_longer_serves_is_made_anew() -> None:
+    flows = tuple(observed(node, p) for node, p in deliveries(chain()).items())
+    first = judge(Material(0.0, chain(), flows, {}))
+    again = judge(Material(30.0, chain(), flows, {}), first)
+    assert first.fit is not None
+    assert again.fit == first.fit
+    spoilt = tuple(replace(flow, successes=0.3 * flow.successes) for flow in flows)
+    worse = judge(Material(60.0, chain(), spoilt, {}), again)
+    assert worse.fit is not None
+    assert worse.fit.t == 60.0
