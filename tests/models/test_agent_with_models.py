@@ -84,9 +84,8 @@ async def test_a_random_model_is_released_loaded_found_worse_reported_kept_and_r
         await fleet.start()
         await fleet.add_agent(SITE, GATEWAY, 1, TABLES)
         assert await asked(fleet, lambda models: True) == []
-        libraries = loaded_libraries(fleet)
-        assert "numpy" not in libraries
-        assert "litert" not in libraries.lower()
+        # The simulator of this site needs numpy; what a model needs comes with the model.
+        assert "litert" not in loaded_libraries(fleet).lower()
 
         where = ("--state", str(fleet.state))
         await command("coordinator", "models", "release", "1", *where)
