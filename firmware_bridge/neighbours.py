@@ -35,6 +35,8 @@ class Detection:
     repeat_s: tuple[float, float] = (0.2, 0.4)
     forget_after: int = 30
     limit: int = 64
+    losses_at_once: float = 4.0
+    loss_each_s: float = 10.0
 
     def questions(self, share: float) -> int:
         """How many questions have to stay without an answer before a missed probe becomes a loss.
@@ -66,6 +68,27 @@ class Loss:
     transmitter: int
     missed: int
     share_before: float
+
+
+class Telling:
+    """How many losses a node may tell: a few at once, and then one from time to time.
+
+    Every loss told is repeated by every relay. Relays that fall behind send their probes late, which looks
+    like a loss to all who hear them: without a limit, that never ends.
+    """
+
+    def __init__(self, detection: Detection, now: float) -> None:
+        self._detection = detection
+        self._left, self._at = detection.losses_at_once, now
+
+    def allows(self, now: float) -> bool:
+        """Whether one may be told now; if so, it is taken for told."""
+        more = (now - self._at) / self._detection.loss_each_s
+        self._left, self._at = min(self._detection.losses_at_once, self._left + more), now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
 
 
 @dataclass(slots=True)

@@ -31,6 +31,10 @@ one that comes from too far away to be understood."""
 RELAY_SHARE: Final = 0.6
 """Of what the slowest relay can pass on, monitoring gets so much: the rest is for what lamps say."""
 
+REPORTS_DISTURB: Final = 0.08
+"""Reports whose pace is fixed may take this share of everybody's transmissions, as far as they can be rarer:
+each is repeated by every relay, and sixty nodes that tell all they hear in ten seconds take a fifth."""
+
 MEMORY_S: Final = 2_800.0
 """However steady a link is, the twin forgets: its longest memory weighs like so many seconds of probes."""
 
@@ -150,7 +154,8 @@ def best(site: Surroundings, links: Variability, wish: Wish) -> Pace:
     if not possible:
         return _stretched(site, wish)
     if wish.fixed:
-        return min(possible, key=lambda pace: pace.report_every)
+        quiet = [pace for pace in possible if _quiet(pace, site)]
+        return min(quiet, key=lambda pace: pace.report_every) if quiet else possible[-1]
     # Who has no past yet must hear soon.
     shortest_s = min(pace.window_s for pace in possible)
     patience_s = max(shortest_s, YOUNG * links.watched_s)
@@ -163,7 +168,7 @@ def settled(now: Pace | None, site: Surroundings, links: Variability, wish: Wish
     wanted = best(site, links, wish)
     if now is None or not _within(now, wish):
         return wanted
-    if not _affordable(now, site, wish):
+    if not _affordable(now, site, wish) or (wish.fixed and not _quiet(now, site)):
         return wanted
     if wish.fixed:
         # Fewer neighbours than a moment ago may be more again in the next.
@@ -183,6 +188,11 @@ def _within(pace: Pace, wish: Wish) -> bool:
 def _affordable(pace: Pace, site: Surroundings, wish: Wish) -> bool:
     within = messages_per_s(pace, site) <= wish.budget_per_s * (1.0 + 1e-9)
     return within and reports_per_s(pace, site) <= RELAY_SHARE * site.relay_rate
+
+
+def _quiet(pace: Pace, site: Surroundings) -> bool:
+    disturbed = DISTURBS * site.copies * reports_per_s(pace, site) * AIR_S
+    return disturbed <= REPORTS_DISTURB * (1.0 + 1e-9)
 
 
 def _paces(wish: Wish) -> Iterator[Pace]:

@@ -100,6 +100,9 @@ class LinkBook:
         """Windows counted so far, over all links."""
         self.refused = 0
 
+    def __len__(self) -> int:
+        return len(self._links)
+
     def __getitem__(self, key: LinkKey) -> LinkEstimate:
         return self._links[key]
 

@@ -23,6 +23,8 @@ class NodeRecord:
     has_lamp: bool = True
     heard_at: float = 0.0
     read_at: float | None = None
+    silent_at: float | None = None
+    """When it was last asked for its configuration in vain, as long as it never told it."""
     lost_by: dict[int, float] = field(default_factory=dict)
     unanswered: int = 0
     dead_since: float | None = None

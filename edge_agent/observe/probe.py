@@ -10,6 +10,7 @@ from common.errors import MeshtwinError, NotSupported, Rejected, TimedOut, Unava
 from common.logs import get_logger
 from common.mesh.configuration import ConfigurationChange
 from edge_agent.observe.flows import classify
+from edge_agent.observe.nodes import NodeRecord
 from edge_agent.observe.site import SiteView
 from firmware_bridge.access.generic_onoff import OnOffGet, OnOffStatus
 from firmware_bridge.access.link_monitor import MonitorGet, MonitorStatus
@@ -28,6 +29,8 @@ SUSPECT_PATIENCE = 3.0
 SUSPECT_TIMEOUTS_S = (0.15, 0.5)
 SUSPECT_STAGGER = 0.4
 REREAD_S = 900.0
+RETRY_S = 10.0
+"""A node that never told its configuration is asked again after so long: decisions wait for it."""
 
 
 class Prober:
@@ -98,8 +101,10 @@ class Prober:
 
     def unread(self) -> bool:
         """Whether some node's configuration is not known at all, neither from the site file nor from it."""
+        now = self._clock.monotonic()
         return any(
-            r.read_at is None
+            _is_due(r, now)
+            and r.read_at is None
             and r.dead_since is None
             and None in (r.configuration.relay, r.configuration.default_ttl)
             for _, r in self._site.nodes.items()
@@ -118,8 +123,10 @@ class Prober:
             log.debug("survey-failed", node=address, reason=error)
             # Its turn comes again, after the others'.
             record = self._site.nodes.get(address)
-            if record is not None:
-                record.read_at = (record.read_at or 0.0) + REREAD_S / 10
+            if record is not None and record.read_at is None:
+                record.silent_at = self._clock.monotonic()
+            elif record is not None and record.read_at is not None:
+                record.read_at += REREAD_S / 10
         finally:
             self._reading.discard(address)
         return address
@@ -129,12 +136,17 @@ class Prober:
         due = [
             (record.read_at if record.read_at is not None else -1.0, address)
             for address, record in self._site.nodes.items()
-            if record.dead_since is None
-            and address not in self._reading
-            and (record.read_at is None or now - record.read_at > REREAD_S)
+            if record.dead_since is None and address not in self._reading and _is_due(record, now)
         ]
         return min(due)[1] if due else None
 
     def _count(self, address: int, question: bytes, round_trip_s: float | None) -> None:
         key = (self._site.gateway, address, classify(question))
         self._site.flows.request(key, round_trip_s)
+
+
+def _is_due(record: NodeRecord, now: float) -> bool:
+    """Whether a node's configuration should be read now."""
+    if record.read_at is not None:
+        return now - record.read_at > REREAD_S
+    return record.silent_at is None or now - record.silent_at > RETRY_S

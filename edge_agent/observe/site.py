@@ -33,7 +33,11 @@ WARM_UP_S = 20.0
 """Time to hear a few reports before anything is concluded from silence."""
 
 SETTLED_S = 12.0
-"""Once no further good link became known for so long, the graph is complete enough to plan with."""
+"""Once no further good link became known for so long, or a report's window if that is longer, the graph is
+complete enough to plan with."""
+
+GROWTH = 1.03
+"""More links by less than this factor do not count: of many, the last few are told of late."""
 
 GOOD_SHARE = 0.5
 REPORT_WINDOW_S = 12.0
@@ -58,6 +62,7 @@ class SiteView:
         self.mesh_up = False
         self.up_since = now
         self._grew_at = now
+        self._known_links = 0
         self._has_learned = False
         self.down_reason = "not attached yet"
         self.changes = 0
@@ -88,8 +93,8 @@ class SiteView:
         know yet: good links stopped turning up, and every node that is heard told whether it relays."""
         if not self._has_learned and self.mesh_up:
             waited = now - self.up_since
-            settled = waited >= WARM_UP_S and now - self._grew_at >= SETTLED_S and not self._untold()
-            self._has_learned = settled or waited > PATIENCE_S
+            settled = self._unsettled_s(now) <= 0 and not self._unheard() and not self._untold()
+            self._has_learned = (settled and not self._unreached()) or waited > PATIENCE_S
         return self._has_learned and self.mesh_up
 
     def learning(self, now: float) -> str:
@@ -98,11 +103,37 @@ class SiteView:
             return ""
         if not self.mesh_up:
             return "the mesh to come up"
-        listens = max(WARM_UP_S - (now - self.up_since), SETTLED_S - (now - self._grew_at))
+        listens = self._unsettled_s(now)
         if listens > 0:
             return f"{listens:.0f} s more without a new link"
-        untold = len(self._untold())
-        return f"{untold} node{'' if untold == 1 else 's'} to tell relay and TTL"
+        if unheard := len(self._unheard()):
+            return f"the first report of {unheard} node{'' if unheard == 1 else 's'}"
+        if untold := len(self._untold()):
+            return f"{untold} node{'' if untold == 1 else 's'} to tell relay and TTL"
+        unreached = len(self._unreached())
+        return f"the links of {unreached} node{'' if unreached == 1 else 's'}"
+
+    def _unsettled_s(self, now: float) -> float:
+        """How long no new link may turn up yet."""
+        quiet_s = max(SETTLED_S, self.window_s)
+        return max(WARM_UP_S - (now - self.up_since), quiet_s - (now - self._grew_at))
+
+    def _unheard(self) -> list[int]:
+        """Nodes whose probes are heard and who never told what they hear themselves: what is not known of the
+        way to them looks like no way."""
+        keys = [key for key, _ in self.links.items()]
+        silent = {transmitter for transmitter, _ in keys} - {receiver for _, receiver in keys}
+        return [address for address, record in self.nodes.items() if address in silent and not record.lost_by]
+
+    def _unreached(self) -> list[int]:
+        """Nodes to or from which no way is known, though what they tell comes: a part of it was lost."""
+        graph, flooding = self.graphs()[0], self.flooding(self.relays())
+        down, up = graph.flood_from(self.gateway, flooding), graph.flood_to(self.gateway, flooding)
+        return [
+            address
+            for address, record in self.nodes.items()
+            if address in graph.nodes and not record.lost_by and not (address in down and address in up)
+        ]
 
     def _untold(self) -> list[int]:
         """Nodes that are heard and whose configuration is not known."""
@@ -215,7 +246,7 @@ class SiteView:
         if self.nodes.is_removed(event.receiver):
             return False
         counted = tuple(row for row in event.neighbours if not self._is_doubted(row.transmitter, event.t))
-        if self.links.report(replace(event, neighbours=counted), GOOD_SHARE):
+        if self.links.report(replace(event, neighbours=counted), GOOD_SHARE) and self._has_grown():
             self._grew_at = event.t
         self._graphs = None
         urgent = self._alive(event.receiver, event.t)
@@ -232,6 +263,14 @@ class SiteView:
                 self.nodes.lost(event.receiver, row.transmitter, event.t)
                 urgent = True
         return urgent
+
+    def _has_grown(self) -> bool:
+        """Whether new links are more than the last few of many: some reports are always lost."""
+        known = len(self.links)
+        if known <= GROWTH * self._known_links:
+            return False
+        self._known_links = known
+        return True
 
     def _was_good(self, transmitter: int, receiver: int) -> bool:
         share = self.links.share(transmitter, receiver)

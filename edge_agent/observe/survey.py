@@ -14,8 +14,9 @@ PERIOD_S = 4.0
 six of them."""
 
 FIRST_PERIOD_S = 0.05
-FIRST_AT_ONCE = 4
-"""Nodes whose configuration is not known at all are read quickly, some at once: decisions wait for them."""
+FIRST_AT_ONCE = 2
+"""Nodes whose configuration is not known at all are read quickly, some at once: decisions wait for them. Not
+more: all nodes are telling their links for the first time, and a crowded channel loses both."""
 
 
 class Survey:

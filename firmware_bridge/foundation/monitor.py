@@ -26,7 +26,7 @@ from firmware_bridge.access.link_monitor import (
 from firmware_bridge.access.message import AccessMessage, build
 from firmware_bridge.foundation.sender import Sender, Silent
 from firmware_bridge.link import NeighbourCount
-from firmware_bridge.neighbours import Doubt, Loss, NeighbourTable, ProbeSchedule
+from firmware_bridge.neighbours import Detection, Doubt, Loss, NeighbourTable, ProbeSchedule, Telling
 
 # Look again at least this often: the settings may have changed.
 _LONGEST_SLEEP_S: Final = 0.5
@@ -34,10 +34,6 @@ _LONGEST_SLEEP_S: Final = 0.5
 _LATE_S: Final = 0.05
 # Neighbours of one node doubt it in the same moment: one answer is for all.
 _ANSWER_PAUSE_S: Final = 0.1
-# Every loss told is repeated by every relay. Relays that fall behind send their own probes late, which looks
-# like a loss to all who hear them: without a limit, that never ends.
-_LOSSES_AT_ONCE: Final = 4.0
-_LOSS_EACH_S: Final = 10.0
 
 
 class Listener(Protocol):
@@ -77,7 +73,7 @@ class LinkMonitor:
         self._probes_to_report = 0
         self._published_transmissions = 0
         self._answers_again = 0.0
-        self._may_tell, self._told_at = _LOSSES_AT_ONCE, clock.monotonic()
+        self._telling = Telling(Detection(), clock.monotonic())
         self.untold = 0
         """Losses that were not told because there were too many; reports tell of them."""
         self.settings = MonitorStatus()
@@ -193,13 +189,9 @@ class LinkMonitor:
     async def _tell(self, node: Sender, loss: Loss) -> None:
         if self._listener is not None:
             self._listener.lost(loss)
-        now = self._clock.monotonic()
-        self._may_tell = min(_LOSSES_AT_ONCE, self._may_tell + (now - self._told_at) / _LOSS_EACH_S)
-        self._told_at = now
-        if self._may_tell < 1.0:
+        if not self._telling.allows(self._clock.monotonic()):
             self.untold += 1
             return
-        self._may_tell -= 1.0
         share = min(255, round(loss.share_before * 255))
         await self._send(node, Lost(loss.transmitter, min(255, loss.missed), share))
 

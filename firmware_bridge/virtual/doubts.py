@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from firmware_bridge.access.link_monitor import MONITOR_REPORTS, Lost, ProbeAnswer, ProbeRequest
-from firmware_bridge.neighbours import Doubt, Loss
+from firmware_bridge.neighbours import Doubt, Loss, Telling
 from firmware_bridge.virtual.air import Heard
 from firmware_bridge.virtual.counting import DETECTION
 from firmware_bridge.virtual.node import THINKING_S, VirtualNode
@@ -31,7 +31,10 @@ class Doubts:
         self._site = site
         self._answers_again: dict[int, float] = {}
         self._open_until = 0.0
+        self._telling = {address: Telling(DETECTION, site.now) for address in site.nodes}
         self.questions = 0
+        self.untold = 0
+        """Losses that were not told because their node had told too many; reports tell of them."""
         self.answered: Counter[int] = Counter()
         """Answers by node."""
 
@@ -105,6 +108,9 @@ class Doubts:
             self._tell(receiver, loss)
 
     def _tell(self, receiver: VirtualNode, loss: Loss) -> None:
+        if not self._telling[receiver.address].allows(self._site.now):
+            self.untold += 1
+            return
         share = round(255 * loss.share_before)
         lost = Lost(loss.transmitter, min(loss.missed, 255), share)
         self._site.publish(receiver.address, MONITOR_REPORTS, lost)

@@ -145,7 +145,8 @@ def test_nothing_is_concluded_before_the_site_is_known() -> None:
 
 def test_good_links_that_still_turn_up_put_decisions_off() -> None:
     view = attached()
-    view.apply(report(WARM_UP_S, 5, (2, 5, 5)))
+    view.apply(report(WARM_UP_S, 5, (3, 5, 5)))
+    view.apply(report(WARM_UP_S, 3, (5, 5, 5)))
     view.apply(NodeStatus(WARM_UP_S, NodeConfiguration(5, relay=False, default_ttl=7)))
     assert not view.learned(WARM_UP_S + SETTLED_S - 0.1)
     assert view.learning(WARM_UP_S + SETTLED_S - 3.0) == "3 s more without a new link"
@@ -174,3 +175,32 @@ def test_graphs_are_made_anew_after_reports_only() -> None:
     assert view.graphs() is first
     view.apply(report(13.0, 2, (3, 5, 5)))
     assert view.graphs() is not first
+
+
+def test_a_node_that_never_reported_holds_up_decisions() -> None:
+    view = attached()
+    view.apply(report(11.0, 3, (6, 5, 5)))
+    view.apply(NodeStatus(11.0, NodeConfiguration(6, relay=False, default_ttl=7)))
+    assert not view.learned(100.0)
+    assert view.learning(100.0) == "the first report of 1 node"
+    view.apply(report(101.0, 6, (3, 5, 5)))
+    assert view.learned(101.0 + SETTLED_S)
+
+
+def test_a_node_to_which_no_way_is_known_holds_up_decisions() -> None:
+    """6 and 7 hear each other and tell so: how, if nobody else heard them?"""
+    view = attached()
+    for one, other in ((6, 7), (7, 6)):
+        view.apply(report(11.0, one, (other, 5, 5)))
+        view.apply(NodeStatus(11.0, NodeConfiguration(one, relay=False, default_ttl=7)))
+    assert not view.learned(100.0)
+    assert view.learning(100.0) == "the links of 2 nodes"
+    assert view.learned(PATIENCE_S + 0.1)
+
+
+def test_long_reports_put_decisions_off_for_as_long() -> None:
+    view = attached()
+    view.window_s = 36.0
+    assert not view.learned(10.0 + SETTLED_S)
+    assert not view.learned(5.0 + 35.9)
+    assert view.learned(5.0 + 36.0)

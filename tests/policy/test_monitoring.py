@@ -40,12 +40,22 @@ def test_by_default_the_period_is_the_one_wanted_and_so_is_the_report() -> None:
 
 
 def test_a_tight_budget_takes_reports_first_and_then_the_period() -> None:
-    site = replace(SITE, relay_rate=inf)
+    site = replace(SITE, relay_rate=inf, copies=1.0)
     assert best(site, LINKS, replace(FIXED, budget_per_s=80.0)) == Pace(1.0, 15)
     tight = replace(FIXED, budget_per_s=20.0)
     pace = best(site, LINKS, tight)
     assert pace == Pace(3.5, LONGEST_REPORT)
     assert messages_per_s(pace, site) <= tight.budget_per_s
+
+
+def test_reports_that_would_spoil_the_channel_become_rarer_though_relays_could_bear_them() -> None:
+    site = replace(SITE, relay_rate=inf)
+    pace = best(site, LINKS, FIXED)
+    assert pace.period_s == 1.0
+    assert 20 < pace.report_every < LONGEST_REPORT
+    assert settled(Pace(1.0, 10), site, LINKS, FIXED) == pace
+    dense = replace(site, nodes=100, entries=RSSI_ENTRIES)
+    assert best(dense, LINKS, replace(FIXED, budget_per_s=1000.0)) == Pace(1.0, LONGEST_REPORT)
 
 
 def test_a_report_with_signal_strength_tells_of_one_neighbour_only() -> None:

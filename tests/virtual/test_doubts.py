@@ -149,3 +149,14 @@ def test_the_same_seed_gives_the_same_questions() -> None:
         histories.append((site.monitoring.doubts.questions, site.monitoring.doubts.answers, listener.lost))
     assert histories[0] == histories[1]
     assert histories[0][0] > 100
+
+
+def test_a_node_tells_four_losses_at_once_and_no_more() -> None:
+    site, listener = star(pdr=1.0)
+    site.advance(60.0)
+    # Node 2 alone goes deaf: it loses everybody, tells each twice at most, and the rest stays in its report.
+    for transmitter in (1, 3, 4, 5):
+        site.links.set(transmitter, 2, 0.0)
+    site.advance(64.0)
+    assert len([source for _, source, _ in listener.lost if source == 2]) == 4
+    assert site.monitoring.doubts.untold > 0

@@ -55,8 +55,8 @@ def document(seed: int, nodes: int = NODES, attenuation_db: int = ATTENUATION_DB
         ],
         "configuration": {
             "ttl": min(127, columns // 2 + TTL_SPARE),
-            "network_transmit": {"count": 2, "interval_ms": 20},
-            "relay_retransmit": {"count": 2, "interval_ms": 20},
+            "network_transmit": {"count": 2, "interval_ms": 10},
+            "relay_retransmit": {"count": 2, "interval_ms": 10},
             "relay_sets": 4,
             "message_cache": 256,
         },

@@ -13,7 +13,10 @@ from common.mesh.graph import Flooding, SiteGraph
 ROUND_TRIPS = 3
 PING_TIMEOUT_S = 0.35
 GIVE_UP_S = 30.0
-AT_ONCE = 8
+AT_ONCE = 3
+"""Questions under way. A gateway sends some 25 messages a second, and all relays repeat every question:
+eight at once fill its queue and the channel, and none is answered in time."""
+
 FIRST_SIGN_PAUSE_S = 0.05
 """Between two questions before anybody answered: the questions must not crowd out the repair."""
 
