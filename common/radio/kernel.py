@@ -35,9 +35,6 @@ KEPT_MS = 30_000.0
 CERTAIN = 60.0
 """Above this ratio of signal to noise no bit of a packet is ever wrong: exp(-30)/2 is 5e-14."""
 
-HOPELESS = -40.0
-"""Below this log of a chance nothing arrives."""
-
 LOOK_BACK_MS = 10.0
 """A receiver is taken as idle so long before a packet, if it can have been busy without a pause since."""
 
@@ -324,6 +321,7 @@ def _judge(world: World) -> None:
     event = world.air[np.uint64(number) & np.uint64(world.air.size - 1)]
     slot = np.uint64(event.serial) & np.uint64(world.packets.size - 1)
     if world.packets[slot].serial == event.serial:
+        world.status[0].before = world.status[0].around = -1
         for word in range(np.uint64(world.hearers.shape[1])):
             left = world.hearers[event.node, word] & ~world.seen[slot, word]
             picked = 0
@@ -395,15 +393,28 @@ def _listen(world: World, number: int, slot: int, place: int) -> None:
     """A packet at a receiver that may get it."""
     noted, event = world.picked[place], world.air[np.uint64(number) & np.uint64(world.air.size - 1)]
     ear, start, power = noted.ear, noted.start, noted.power
-    before = _came_before(world, number, ear, noted.channel, power, start, noted.turned)
-    if before < 0 or (before > 0 and not _is_noticed(world, ear, before, power, start)):
-        return
     floor, stop = np.float64(world.ears[ear].floor), start + event.airtime
+    if world.status[0].before < 0:
+        _gather_before(world, number)
+    count, noise, loudest = _present(world, ear, noted.channel, power, start, noted.turned)
+    if count < 0:
+        return
+    if loudest >= world.site[0].sync_ratio * floor:
+        # Otherwise it was idle: nothing on air could have been noticed.
+        earlier = _came_before(world, number, ear, noted.channel, power, start, noted.turned)
+        if earlier < 0 or (earlier > 0 and not _is_noticed(world, ear, earlier, power, start)):
+            return
     if world.site[0].receiver_lock:
         world.ears[ear].held = stop
-    count, chance = _came_with(world, number, ear, noted.channel, before, start, stop), 0.0
-    if power < CERTAIN * (floor + _sum(world, count)):
-        chance = _chance(world, count, power, floor, start, stop)
+    if world.status[0].around < 0:
+        _gather_later(world, number)
+    count, noise = _joined_by(world, ear, noted.channel, count, noise, stop)
+    chance = 0.0
+    if power < CERTAIN * noise:
+        # All that disturbs, all the time: worse than it is.
+        chance = event.airtime * _right(power, noise)
+        if noted.luck >= 1.0 + chance:
+            chance = _chance(world, count, power, floor, start, stop, noted.luck)
     if _is_below(noted.luck, chance) and (
         world.site[0].receiver_lock or not _is_captured(world, count, power, start)
     ):
@@ -411,6 +422,98 @@ def _listen(world: World, number: int, slot: int, place: int) -> None:
             _receive(world, ear, slot, event.node, event.ttl, event.hops, stop)
     elif _is_below(noted.luck, event.airtime * _right(power, floor)):
         world.status[0].collisions += 1
+
+
+@_compiled
+def _gather_before(world: World, number: int) -> None:
+    """Collect, latest first, the events that began before one and overlap it on some channel."""
+    air, around, site = world.air, world.around, world.site[0]
+    mask = np.uint64(air.size - 1)
+    event = air[np.uint64(number) & mask]
+    start, airtime, count = event.start, event.airtime, 0
+    earliest = start - 3.0 * site.longest + 2.0 * airtime
+    for back in range(1, min(number, air.size // 2)):
+        other = air[np.uint64(number - back) & mask]
+        if other.start <= earliest or count == NEAR:
+            break
+        kept = around[np.uint64(count)]
+        kept.start, kept.airtime, kept.node = other.start, other.airtime, other.node
+        count += _overlap(other.start - start, other.airtime, airtime)
+    world.status[0].before = count
+
+
+@_compiled
+def _gather_later(world: World, number: int) -> None:
+    """Add those that began later."""
+    air, around, site = world.air, world.around, world.site[0]
+    mask = np.uint64(air.size - 1)
+    event = air[np.uint64(number) & mask]
+    start, airtime, count = event.start, event.airtime, world.status[0].before
+    latest = start + 3.0 * airtime - 2.0 * site.shortest
+    for later in range(number + 1, world.status[0].air_next):
+        other = air[np.uint64(later) & mask]
+        if other.start >= latest or count == 2 * NEAR - 1:
+            break
+        kept = around[np.uint64(count)]
+        kept.start, kept.airtime, kept.node = other.start, other.airtime, other.node
+        count += _overlap(other.start - start, other.airtime, airtime)
+    world.status[0].around = count
+
+
+@_inlined
+def _overlap(later: float, other: float, airtime: float) -> int:
+    """1 if an event that begins later (ms) than one may meet it on some channel, by their air times."""
+    last = later + 2.0 * (other - airtime)
+    return 1 if (min(later, last) < airtime) & (max(later, last) > -other) else 0
+
+
+@_inlined
+def _present(
+    world: World, ear: int, channel: float, power: float, start: float, turned: float
+) -> tuple[int, float, float]:
+    """The signals that are on air as a packet begins: how many, what they come to with the noise, and the
+    loudest. They are in `near`. How many is -1 if they drown the packet."""
+    near, gap, ratio = world.near, world.site[0].gap, world.site[0].sync_ratio
+    noise: float = np.float64(world.ears[ear].floor)
+    loudest, count = 0.0, 0
+    for entry in range(np.uint64(world.status[0].before)):
+        other = world.around[entry]
+        if not _is_heard(world, ear, other.node):
+            continue
+        strength: float = np.float64(world.power[ear, np.uint64(other.node)])
+        began = other.start + channel * (other.airtime + gap)
+        ended = began + other.airtime
+        present = (began >= turned) & (ended > start)
+        signal = near[np.uint64(count)]
+        signal.start, signal.stop, signal.power = began, ended, strength
+        count += 1 if present else 0
+        strength = strength if present else 0.0
+        noise += strength
+        loudest = max(loudest, strength)
+        if power < ratio * noise:
+            count = -1
+            break
+    return count, noise, loudest
+
+
+@_inlined
+def _joined_by(
+    world: World, ear: int, channel: float, count: int, noise: float, stop: float
+) -> tuple[int, float]:
+    """Add the signals that begin during a packet: how many there are now, and what all come to together."""
+    near, gap, status = world.near, world.site[0].gap, world.status[0]
+    for entry in range(np.uint64(status.before), np.uint64(status.around)):
+        other = world.around[entry]
+        if not _is_heard(world, ear, other.node):
+            continue
+        strength = np.float64(world.power[ear, np.uint64(other.node)])
+        began = other.start + channel * (other.airtime + gap)
+        present = began < stop
+        signal = near[np.uint64(count)]
+        signal.start, signal.stop, signal.power = began, began + other.airtime, strength
+        count += 1 if present else 0
+        noise += strength if present else 0.0
+    return count, noise
 
 
 @_inlined
@@ -435,14 +538,6 @@ def _is_below(luck: float, log_chance: float) -> bool:
     if not below and luck * (1.0 - log_chance) < 1.0:
         below = luck < math.exp(log_chance)
     return below
-
-
-@_inlined
-def _sum(world: World, count: int) -> float:
-    total = 0.0
-    for place in range(np.uint64(count)):
-        total += world.near[place].power
-    return total
 
 
 @_inlined
@@ -471,7 +566,7 @@ def _came_before(
 ) -> int:
     """Collect, latest first, the signals that began before, until there is a moment when nothing that can be
     received was on air: the receiver was idle then. How many there are; -1: they drown the packet."""
-    air, near, gap = world.air, world.near, world.site[0].gap
+    air, earlier, gap = world.air, world.earlier, world.site[0].gap
     ratio, noise = world.site[0].sync_ratio, np.float64(world.ears[ear].floor)
     least, needed, count = ratio * noise, start, 0
     reach = channel * (world.site[0].longest + gap) + world.site[0].longest
@@ -487,7 +582,7 @@ def _came_before(
         ended = began + event.airtime
         if began >= turned and ended > needed and count < NEAR:
             other = np.float64(world.power[ear, event.node])
-            signal = near[np.uint64(count)]
+            signal = earlier[np.uint64(count)]
             signal.start, signal.stop, signal.power = began, ended, other
             count += 1
             if ended > start:
@@ -507,41 +602,12 @@ def _is_heard(world: World, ear: int, node: int) -> bool:
 
 
 @_inlined
-def _came_with(
-    world: World, number: int, ear: int, channel: float, before: int, start: float, stop: float
-) -> int:
-    """Keep of those before what lasts, and add the signals that begin during a packet. How many there are."""
-    air, near, gap = world.air, world.near, world.site[0].gap
-    count = 0
-    for place in range(np.uint64(before)):
-        if near[place].stop > start:
-            kept = near[np.uint64(count)]
-            kept.start, kept.stop, kept.power = near[place].start, near[place].stop, near[place].power
-            count += 1
-    reach = channel * (world.site[0].shortest + gap)
-    mask = np.uint64(air.size - 1)
-    for later in range(number + 1, world.status[0].air_next):
-        event = air[np.uint64(later) & mask]
-        if event.start + reach >= stop:
-            break
-        if not _is_heard(world, ear, event.node):
-            continue
-        began = event.start + channel * (event.airtime + gap)
-        if began < stop and began + event.airtime > start and count < NEAR:
-            signal = near[np.uint64(count)]
-            signal.start, signal.stop = began, began + event.airtime
-            signal.power = world.power[ear, event.node]
-            count += 1
-    return count
-
-
-@_inlined
 def _is_noticed(world: World, ear: int, before: int, power: float, start: float) -> bool:
     """Whether the receiver is free as a packet begins, and the packet surpasses what else is on air.
 
     Goes once more through what was receivable before: a receiver that is free takes what it can notice.
     """
-    site, near = world.site[0], world.near
+    site, near = world.site[0], world.earlier
     floor = world.ears[ear].floor
     busy, held = -math.inf, 0.0
     for place in range(before - 1, -2, -1):
@@ -567,11 +633,14 @@ def _is_noticed(world: World, ear: int, before: int, power: float, start: float)
 
 
 @_inlined
-def _chance(world: World, count: int, power: float, floor: float, start: float, stop: float) -> float:
-    """Log of the chance that all bits are right: stretch by stretch between the changes of what disturbs."""
+def _chance(
+    world: World, count: int, power: float, floor: float, start: float, stop: float, luck: float
+) -> float:
+    """Log of the chance that all bits are right: stretch by stretch between the changes of what disturbs, as
+    long as it can still matter."""
     near = world.near
     chance, now = 0.0, start
-    while now < stop and chance > HOPELESS:
+    while now < stop and luck * (1.0 - chance) < 1.0:
         level, until = floor, stop
         for place in range(np.uint64(count)):
             began, ended = near[place].start, near[place].stop

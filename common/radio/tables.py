@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEAR = 128
-"""How many signals at a receiver are looked at to judge a packet: more of them drown it anyhow."""
+"""How many signals before a packet, and how many during it, are looked at: more of them drown it anyhow."""
 
 LINE = 64
 """Bytes of a line of the processor's cache."""
@@ -114,6 +114,9 @@ ON_AIR = _record(
 )
 """An advertising event, from its start until nothing depends on it any more."""
 
+AROUND = _record(start=np.float64, airtime=np.float64, node=np.uint32)
+"""An advertising event that overlaps the one that is judged."""
+
 SIGNAL = _record(start=np.float64, stop=np.float64, power=np.float64)
 
 TIMER = _record(time=np.float64, what=np.int64)
@@ -166,6 +169,8 @@ STATUS = _record(
     agenda=np.int64,  # what is next of it
     agenda_end=np.int64,
     deliveries=np.int64,
+    before=np.int64,  # those of `World.around` that began before what is judged; -1: not collected yet
+    around=np.int64,  # all of them; the same
     crowded=np.bool_,  # a packet's slot was wanted that may still be needed
 )
 
@@ -204,7 +209,9 @@ class World(NamedTuple):
     cache: NDArray[np.int64]  # ear, place: serials, the oldest overwritten first
     air: NDArray[np.void]
     picked: NDArray[np.void]
+    around: NDArray[np.void]  # to judge one advertising event
     near: NDArray[np.void]  # to judge one packet
+    earlier: NDArray[np.void]  # to find what its receiver was at when it began
     timers: NDArray[np.void]
     members: NDArray[np.void]  # group, node
     flows: NDArray[np.void]

@@ -37,7 +37,9 @@ def tables_of(
         "air": np.zeros(air, tables.ON_AIR),
         # A word's, and twice what turns meanwhile.
         "picked": np.zeros(2 * 64 + 1, tables.PICKED),
-        "near": np.zeros(tables.NEAR, tables.SIGNAL),
+        "around": np.zeros(2 * tables.NEAR, tables.AROUND),
+        "near": np.zeros(2 * tables.NEAR, tables.SIGNAL),
+        "earlier": np.zeros(tables.NEAR, tables.SIGNAL),
         "timers": np.zeros(timers, tables.TIMER),
         "deliveries": np.zeros(2 * ears + 8, tables.DELIVERY),
         "transfers": np.zeros((len(fixed["rows"]) if segmented else 1, 2), tables.TRANSFER),
