@@ -30,6 +30,8 @@ ALL_NODES: Final = 0xFFFF
 MAX_GROUPS: Final = 256
 MAX_BYTES: Final = 380
 _NOBODY, _ALL = 0, 1
+# Seconds become milliseconds and back: x * 1000 / 1000 may be above x, by less than this up to 1e9 s.
+_ROUNDING_S: Final = 1e-6
 
 
 class Delivery(NamedTuple):
@@ -123,7 +125,7 @@ class LiveRadio:
         """Play on; the deliveries since the last call, in order of time.
 
         A packet is judged some milliseconds after it ended: what was heard in the last four may come with the
-        next call. Raises Rejected for a time that is past.
+        next call. Raises Rejected for a time that is past, by more than rounding.
         """
         heard = self.heard(until_s)
         if not len(heard):
@@ -133,7 +135,8 @@ class LiveRadio:
 
     def heard(self, until_s: float) -> NDArray[np.void]:
         """Like `advance`, as a table: message, node (address), time (s), hops, power (dBm)."""
-        until = 1000 * _within("until_s", until_s, self.now_s, 1e9)
+        asked = _within("until_s", until_s, self.now_s - _ROUNDING_S, 1e9)
+        until = max(self._now, 1000 * asked)
         while self._bursts and self._bursts[0][0] <= until:
             self._play(self._bursts[0][0])
             _, _, node, _ = heapq.heappop(self._bursts)

@@ -203,3 +203,16 @@ def test_absurd_calls_are_refused_and_change_nothing() -> None:
             wrong()
     radio.send(1, 2, 8)
     assert len(radio.advance(2.0)) == 1
+
+
+@pytest.mark.parametrize("time_s", [380.72269849400254, 0.1 + 0.2, 1234.5678901234567])
+def test_a_time_may_be_said_twice_however_it_rounds(time_s: float) -> None:
+    radio = LiveRadio(chain(2))
+    radio.advance(time_s)
+    radio.advance(time_s)
+    assert abs(radio.now_s - time_s) < 1e-9
+    number = radio.send(1, 2, 8)
+    radio.advance(math.nextafter(radio.now_s, 0.0))
+    assert [one.message for one in radio.advance(time_s + 1.0)] == [number]
+    with pytest.raises(Rejected):
+        radio.advance(time_s)
