@@ -57,7 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--probe-transmissions", type=int, default=2, help="transmissions of a probe (2)")
     group.add_argument("--cover", type=int, default=2, help="relays that every node hears well (2)")
     group.add_argument("--repeats", type=int, default=2, help="transmissions of a relayed message (2)")
-    group.add_argument("--recipe", default="relay-thinning", help="whose plan is applied (relay-thinning)")
+    group.add_argument(
+        "--links-recipe", default="relay-thinning", help="whose plan is applied (relay-thinning)"
+    )
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -99,7 +101,7 @@ async def _measured(site: Site, options: argparse.Namespace, minutes: float) -> 
     figures = {**await _links(site), **await _state(site), "learned_s": round(seconds)}
     figures["cpu_cores"] = {k: round((v - before[k]) / seconds, 2) for k, v in (await _cpu(site)).items()}
     say(json.dumps(figures))
-    return {**figures, **await _applied(site, options.recipe, options.pings)}
+    return {**figures, **await _applied(site, options.links_recipe, options.pings)}
 
 
 async def _use(site: Site, end: float) -> None:
