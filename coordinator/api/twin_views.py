@@ -106,6 +106,7 @@ class ApplicationView(BaseModel):
     began: float
     taken: int
     steps: int
+    unwanted: bool
     reason: str
     story: list[StepView]
 
@@ -223,6 +224,7 @@ def application(found: Application) -> ApplicationView:
         began=found.began,
         taken=found.taken,
         steps=len(found.plan.steps),
+        unwanted=found.unwanted,
         reason=found.reason,
         story=[StepView(t=one.t, text=one.text) for one in found.story],
     )

@@ -220,7 +220,7 @@ def applications(found: list[Answer]) -> None:
         (
             one["id"],
             escape(one["site"]),
-            f"[bold]{one['state']}[/]",
+            f"[bold]{one['state']}[/]{', to be put back' * (one['unwanted'] and one['state'] == 'applying')}",
             f"{one['taken']}/{one['steps']}",
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one["began"])),
             escape(one["reason"] or (one["story"][-1]["text"] if one["story"] else "")),

@@ -64,6 +64,8 @@ class Application(Section):
     gateway: str = Field("", max_length=64)
     """Who was given the order that is under way."""
     baseline: tuple[Counted, ...] = ()
+    unwanted: bool = False
+    """Whether the operator wants it put back. Once said, it stays so."""
     reason: str = Field("", max_length=1000)
     """Why it is put back."""
     story: tuple[Happening, ...] = Field((), max_length=MAX_HAPPENINGS)
@@ -136,8 +138,10 @@ class Book:
         return application
 
     def keep(self, application: Application) -> None:
-        """Write down how an application stands. Raises Misconfigured when the disk refuses; then it stands as
-        before."""
+        """Write down how an application stands; that it is unwanted stays, whoever did not hear of it. Raises
+        Misconfigured when the disk refuses; then it stands as before."""
+        if (held := self._held.get(application.id)) is not None and held.unwanted:
+            application = application.model_copy(update={"unwanted": True})
         body = application.model_dump_json().encode()
         content = b'{"sha256": "%s",\n"application": %s}\n' % (sha256(body).hexdigest().encode(), body)
         write_file(self._folder / f"{application.id}.json", content)

@@ -71,11 +71,14 @@ class Applications:
         return application
 
     def stop(self, application_id: str) -> Application:
-        """Have an application put back what it did. Harmless for one that has ended."""
-        application = self._book.get(application_id)
+        """Have an application put back what it did, also after a restart. Harmless for one that has ended.
+        Raises Rejected for one unknown; Misconfigured when the disk refuses."""
         if (applier := self._appliers.get(application_id)) is not None:
             applier.stopped = True
-        return application
+        application = self._book.get(application_id)
+        if application.is_open and not application.unwanted:
+            self._book.keep(application.model_copy(update={"unwanted": True}))
+        return self._book.get(application_id)
 
     def get(self, application_id: str) -> Application:
         """Raises Rejected for one unknown."""
@@ -98,7 +101,8 @@ class Applications:
                 self._hands(site, application.began), keys, self._clock, self._book.keep, self._patience
             )
             self._appliers[application.id] = applier
-            await applier.carry_on(application)
+            # Read again: it may have become unwanted while its site was waited for.
+            await applier.carry_on(self._book.get(application.id))
         except MeshtwinError as error:
             # The disk refuses, or the database is gone: taken up at the next start.
             log.error("plan-halted", id=application.id, reason=error)

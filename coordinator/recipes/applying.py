@@ -20,6 +20,7 @@ ATTEMPTS: Final = 3
 UNDO_ATTEMPTS: Final = 20
 """A gateway may be away for minutes; what is half done should not stay so for want of patience."""
 PAUSE_S: Final = 5.0
+UNWANTED: Final = "the operator wants it put back"
 
 log = get_logger(__name__)
 
@@ -110,6 +111,7 @@ class Applier:
     async def carry_on(self, application: Application) -> Application:
         """Apply, or go on with what an earlier run began, to the end. Raises Misconfigured (disk)."""
         now = application
+        self.stopped = self.stopped or now.unwanted
         if now.state == "applying" and not now.baseline:
             now = await self._take_baseline(now)
         while now.is_open:
@@ -119,24 +121,37 @@ class Applier:
         return now
 
     async def _take_baseline(self, now: Application) -> Application:
-        try:
-            counted: dict[Key, Count] = {}
-            for _ in range(self._patience.baseline_rounds):
-                counted = merged(counted, await self._hands.count(self._keys, self._patience.times))
-        except MeshtwinError as error:
-            now = self._then(now, f"nothing was done: counting failed: {error}", state="undone")
-            self._keep(now)
-            return now
+        counted: dict[Key, Count] = {}
+        rounds = self._patience.baseline_rounds
+        for number in range(1, rounds + 1):
+            if self.stopped:
+                return self._leave(now, UNWANTED)
+            try:
+                found = await self._hands.count(self._keys, self._patience.times)
+            except MeshtwinError as error:
+                return self._leave(now, f"counting failed: {error}")
+            counted = merged(counted, found)
+            now = self._tell(now, f"before, round {number} of {rounds}: {_answered(found)}")
         baseline = tuple(Counted(key=k, asked=c.asked, answered=c.answered) for k, c in counted.items())
-        asked = sum(c.asked for c in counted.values())
-        answered = sum(c.answered for c in counted.values())
-        now = self._then(now, f"before: {answered} of {asked} answered", baseline=baseline)
+        now = self._then(now, f"before: {_answered(counted)}", baseline=baseline)
+        self._keep(now)
+        return now
+
+    def _leave(self, now: Application, why: str) -> Application:
+        """End it before anything was ordered."""
+        now = self._then(now, f"nothing was done: {why}", state="undone", reason=why[:1000])
+        self._keep(now)
+        return now
+
+    def _tell(self, now: Application, text: str) -> Application:
+        """A line of the story for those who wait."""
+        now = self._then(now, text)
         self._keep(now)
         return now
 
     async def _forward(self, now: Application) -> Application:
         if self.stopped:
-            return self._turn_back(now, now.taken, "the operator wants it put back")
+            return self._turn_back(now, now.taken, UNWANTED)
         if (step := now.step) is None:
             return self._then(now, "applied", state="applied")
         ordered, now = await self._order(now, step.changes, step.expects, step.title)
@@ -148,10 +163,9 @@ class Applier:
             taken = now.taken + (not ordered.untouched)
             return self._turn_back(now, taken, f"step {now.taken + 1}: {ordered.detail}")
         number = now.taken + 1
-        try:
-            found = await self._watch(now)
-        except MeshtwinError as error:
-            return self._turn_back(now, number, f"step {number}: its effect could not be counted: {error}")
+        now, found = await self._watch(now)
+        if isinstance(found, str):
+            return self._turn_back(now, number, f"step {number}: {found}")
         said = f"{found.mean_before:.3f} answered before, {found.mean_after:.3f} now"
         if found.verdict is Verdict.WORSE:
             keys = ", ".join(map(_show, found.worse[:8]))
@@ -188,20 +202,27 @@ class Applier:
             ordered = Ordered(False, str(error).splitlines()[0], again=True)
         return ordered, now.model_copy(update={"gateway": ""})
 
-    async def _watch(self, now: Application) -> Judgement:
-        """Count until it is clear, asking on only where it is not."""
+    async def _watch(self, now: Application) -> tuple[Application, Judgement | str]:
+        """Count until it is clear, asking on only where it is not. Or why it cannot become clear."""
         patience, before = self._patience, now.counts()
         after: dict[Key, Count] = {}
         keys: Collection[Key] = self._keys
         rounds, limit = patience.end(now.taken + 1 == len(now.plan.steps))
         for number in range(1, rounds + 1):
-            after = merged(after, await self._hands.count(keys, patience.times))
+            try:
+                counted = await self._hands.count(keys, patience.times)
+            except MeshtwinError as error:
+                return now, f"its effect could not be counted: {error}"
+            if self.stopped:
+                return now, UNWANTED
+            after = merged(after, counted)
+            now = self._tell(now, f"step {now.taken + 1}, round {number} of {rounds}: {_answered(counted)}")
             at_last = limit if number == rounds else None
             found = judge(before, after, at_last=at_last, tolerance=patience.tolerance)
             if found.verdict is not Verdict.UNSURE:
                 break
             keys = found.unsure
-        return found
+        return now, found
 
     def _again(self, now: Application, ordered: Ordered) -> Application:
         return self._then(now, f"once more: {ordered.detail}", attempt=now.attempt + 1)
@@ -212,6 +233,11 @@ class Applier:
     def _then(self, now: Application, text: str, **changed: object) -> Application:
         log.info("plan-step", id=now.id, what=text)
         return now.then(self._clock.wall(), text, **changed)
+
+
+def _answered(counted: Mapping[Key, Count]) -> str:
+    asked = sum(count.asked for count in counted.values())
+    return f"{sum(count.answered for count in counted.values())} of {asked} answered"
 
 
 def _show(key: Key) -> str:

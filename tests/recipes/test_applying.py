@@ -11,6 +11,7 @@ import pytest
 from common.clock import ManualClock
 from common.errors import Rejected
 from coordinator.recipes.application import Application, Book
+from coordinator.recipes.applications import Applications
 from coordinator.recipes.applying import ATTEMPTS, UNDO_ATTEMPTS, Applier, Patience
 from coordinator.recipes.plan import Plan
 from tests.recipes.plans import crowd, line, plan, step
@@ -116,6 +117,36 @@ async def test_the_operators_word_puts_a_plan_back(tmp_path: Path) -> None:
     ended = await working.carry_on(book.begin(plan(*steps), 1.0))
     assert ended.state == "undone"
     assert reality.truth.relays == crowd(8).relays
+
+
+async def test_a_plan_that_is_unwanted_while_counting_begins_nothing_and_tells_each_round(
+    tmp_path: Path,
+) -> None:
+    reality, clock, book = Reality(crowd(6)), ManualClock(), Book(tmp_path)
+    working = applier(reality, book, clock)
+    original = reality.count
+
+    async def stop_after_one(*given: object) -> object:
+        working.stopped = True
+        return await original(*given)  # type: ignore[arg-type]
+
+    reality.count = stop_after_one  # type: ignore[assignment,method-assign]
+    ended = await working.carry_on(book.begin(plan(step(3, relay=False)), 1.0))
+    assert (ended.state, reality.played, reality.carried_out) == ("undone", 1, [])
+    assert ended.story[0].text.startswith("before, round 1 of 2: ")
+    assert "the operator wants it put back" in ended.story[-1].text
+
+
+async def test_the_operators_word_outlives_the_coordinator_and_who_did_not_hear_it(tmp_path: Path) -> None:
+    reality, clock, book = Reality(crowd(6)), ManualClock(), Book(tmp_path)
+    begun = book.begin(plan(step(3, relay=False)), 1.0)
+    working = Applications(book, lambda site, began: reality, lambda site: reality.keys, clock, PATIENCE)
+    assert working.stop(begun.id).unwanted
+    book.keep(begun.then(2.0, "a line of one who did not hear it"))
+    (left,) = Book(tmp_path).all()
+    assert left.unwanted
+    ended = await applier(reality, book, clock).carry_on(left)
+    assert (ended.state, reality.played) == ("undone", 0)
 
 
 def test_what_stays_for_good_is_looked_at_longer_than_steps_on_the_way() -> None:
