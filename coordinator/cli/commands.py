@@ -15,6 +15,7 @@ import typer
 from common.command_errors import EXIT_CODES
 from coordinator.cli.export import export
 from coordinator.cli.fleet import engine, fleet
+from coordinator.cli.handing_down import hand_down
 from coordinator.cli.models import models
 from coordinator.cli.sweep import sweep
 from coordinator.cli.tasks import tasks
@@ -164,6 +165,7 @@ def version() -> None:
 @gateways.callback(epilog="Example: coordinator gateways --json | jq '.[] | select(.live | not) | .gateway'")
 def gateways_default(context: typer.Context, state: State = None, as_json: AsJson = False) -> None:
     """Gateways: how they are, who may connect. Without a subcommand, list them."""
+    hand_down(context, state=state, as_json=as_json)
     if context.invoked_subcommand is None:
         gateways_list(state, as_json)
 

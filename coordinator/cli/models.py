@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from common.errors import Unavailable
+from coordinator.cli.handing_down import hand_down
 
 if TYPE_CHECKING:
     from coordinator.client import Client
@@ -45,6 +46,7 @@ class Precision(StrEnum):
 @models.callback(epilog="Example: coordinator models train && coordinator models release --site office")
 def models_default(context: typer.Context, state: State = None, as_json: AsJson = False) -> None:
     """Forecast models: train, evaluate, release, roll back. Without a subcommand, list them."""
+    hand_down(context, state=state, as_json=as_json)
     if context.invoked_subcommand is None:
         models_list(state, False, as_json)
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from coordinator.cli.handing_down import hand_down
 from coordinator.cli.twin import AsJson, State, connect
 
 tasks = typer.Typer(
@@ -28,6 +29,7 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Keep looking, until 
 @tasks.callback(epilog="Example: coordinator tasks list --watch")
 def tasks_default(context: typer.Context, state: State = None, as_json: AsJson = False) -> None:
     """Tasks of gateways: their jobs, the machines, the cloud. Without a subcommand, list them."""
+    hand_down(context, state=state, as_json=as_json)
     if context.invoked_subcommand is None:
         tasks_list(state, False, as_json)
 
