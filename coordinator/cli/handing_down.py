@@ -15,9 +15,9 @@ def hand_down(context: typer.Context, **given: Any) -> None:
     """
     name = context.invoked_subcommand
     given = {key: value for key, value in given.items() if value is not None and value is not False}
-    command = getattr(context.command, "commands", {}).get(name)
-    if command is None or not given:
+    if name is None or not given:
         return
+    command = getattr(context.command, "commands", {})[name]
     known = {parameter.name for parameter in command.params}
     for key in given:
         if key not in known:
