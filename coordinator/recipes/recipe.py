@@ -7,6 +7,7 @@ code (`questions`); a recipe gives it a name, a help text, defaults and limits.
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -19,6 +20,16 @@ from common.mesh import addresses
 from coordinator.section import Section
 
 MAX_RECIPE_BYTES: Final = 64 << 10
+# PyYAML raises more than its own errors: whatever a value makes it stumble over that its tag cannot hold.
+_WRONG: Final = (
+    yaml.YAMLError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 NAME: Final = r"^[a-z][a-z0-9-]{0,47}$"
 
 Value: TypeAlias = "float | int | bool | str | tuple[int, ...]"
@@ -138,7 +149,7 @@ def parse(data: bytes | str, name: str) -> Recipe:
         details = error.errors(include_url=False, include_input=False, include_context=False)[:3]
         problems = "; ".join(f"{'.'.join(map(str, d['loc'])) or 'it'}: {d['msg']}" for d in details)
         raise Misconfigured(f"{name}: {problems}", f"edit {name}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except _WRONG as error:
         first = " ".join(str(error).split())[:300]
         raise Misconfigured(f"{name} is no YAML of ours: {first}", f"edit {name}") from error
 
@@ -146,6 +157,9 @@ def parse(data: bytes | str, name: str) -> Recipe:
 def read(path: Path) -> Recipe:
     """The recipe in a file. Raises Misconfigured."""
     try:
+        # A pipe would be waited for without end, and a device read.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Misconfigured(f"{path} is no regular file", "put a file there, or take it away")
         with path.open("rb") as file:
             data = file.read(MAX_RECIPE_BYTES + 1)
     except OSError as error:

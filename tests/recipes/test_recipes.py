@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,25 @@ def test_an_operators_own_recipe_joins_and_a_wrong_one_is_said_and_left_out(tmp_
     assert "magic" in problem
     with pytest.raises(Rejected, match="'wrong' is not known"):
         shelf.get("wrong")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["!!bool maybe", '!!int ""', "!!timestamp foo", "!!map [ab]", "!!float x", "!!set 3", "? [1]\n: 2"],
+)
+def test_a_value_that_its_tag_cannot_hold_is_the_named_error(value: str) -> None:
+    with pytest.raises(Misconfigured, match=r"a\.yaml"):
+        recipes.parse(f"name: {value}\n", "a.yaml")
+
+
+def test_what_is_no_file_is_left_out_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "gone.yaml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "mine.yaml").write_text(GOOD)
+    shelf = Shelf(tmp_path)
+    assert shelf.get("mine")
+    assert len(shelf.problems) == 3
 
 
 @pytest.mark.parametrize(
