@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -49,13 +50,26 @@ def _steps_of_ten(value: int) -> int:
 
 
 def _group(value: Any) -> Any:
-    try:
-        address = int(value, 0) if isinstance(value, str) else value
-    except ValueError:
-        address = None
+    address = _number(value)
     if not isinstance(address, int) or not is_group(address):
         raise ValueError(f"use a group address, 0x{GROUP_MIN:04X} to 0xFFFF, such as 0xC000")
     return address
+
+
+def _groups(value: Any) -> Any:
+    """`0xC000` and `49152` are one group: said here, because a dictionary would keep the later silently."""
+    if isinstance(value, dict):
+        seen = Counter(found for address in value if (found := _number(address)) is not None)
+        if twice := [address for address, times in seen.items() if times > 1]:
+            raise ValueError(f"group 0x{min(twice):04X} is given twice")
+    return value
+
+
+def _number(value: Any) -> Any:
+    try:
+        return int(value, 0) if isinstance(value, str) else value
+    except ValueError:
+        return None
 
 
 Address = Annotated[int, Field(ge=1, le=UNICAST_MAX)]
@@ -133,6 +147,7 @@ class Flow(_Part):
 
 Link = tuple[Address, Address, Attenuation]
 Failure = tuple[Annotated[float, Field(ge=0, le=MAX_DURATION_S)], Address, Literal["down", "up"]]
+Groups = Annotated[dict[GroupAddress, list[Address]], BeforeValidator(_groups)]
 
 
 class Scenario(_Part):
@@ -144,7 +159,7 @@ class Scenario(_Part):
     radio: Radio = Radio()
     configuration: NetworkConfiguration = NetworkConfiguration()
     flows: list[Flow] = Field(default=[], max_length=MAX_FLOWS)
-    groups: dict[GroupAddress, list[Address]] = Field(default={}, max_length=16_384)
+    groups: Groups = Field(default={}, max_length=16_384)
     failures: list[Failure] = Field(default=[], max_length=MAX_FAILURES)
     duration_s: float = Field(default=60.0, gt=0, le=MAX_DURATION_S)
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
@@ -186,15 +201,21 @@ def read(path: Path) -> Scenario:
 def parse(data: bytes | str, name: str = "scenario") -> Scenario:
     """Like `read`, from the JSON itself. Raises Misconfigured."""
     try:
-        document = json.loads(data)
+        json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise Misconfigured(f"{name} is not JSON: {error}", "mend the place that is named") from error
+        raise Misconfigured(f"{name} is not JSON of ours: {error}", "mend the place that is named") from error
     try:
-        return Scenario.model_validate(document)
+        # Strict: "5" is no number, and "yes" no flag.
+        found = Scenario.model_validate_json(data, strict=True)
+        _check_twice(found)
+        _check_ends(found)
+        return found
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)[:5]
         problems = "; ".join(_describe(detail["loc"], detail["type"], detail["msg"]) for detail in details)
         raise Misconfigured(f"{name}: {problems}", f"edit {name}") from error
+    except ValueError as error:
+        raise Misconfigured(f"{name}: {error}", f"edit {name}") from error
 
 
 def _describe(location: tuple[int | str, ...], kind: str, message: str) -> str:
@@ -208,6 +229,45 @@ def _describe(location: tuple[int | str, ...], kind: str, message: str) -> str:
 def _check_matrix(matrix: list[list[float]] | None, size: int) -> None:
     if matrix is not None and {len(matrix), *map(len, matrix)} != {size}:
         raise ValueError(f"attenuation_db: {size} nodes need {size} rows of {size} values")
+
+
+def _check_twice(scenario: Scenario) -> None:
+    """What is said twice may contradict itself, and the later would count silently."""
+    links: set[tuple[int, int]] = set()
+    for one, other, _ in scenario.links or []:
+        if (one, other) in links:
+            raise ValueError(f"links: {one} to {other} is given twice")
+        links.add((one, other))
+    turns: set[tuple[float, int]] = set()
+    for when, address, _ in scenario.failures:
+        if (when, address) in turns:
+            raise ValueError(f"failures: node {address} is given twice at {when:g} s")
+        turns.add((when, address))
+    for group, members in scenario.groups.items():
+        if len(set(members)) != len(members):
+            raise ValueError(f"groups: 0x{group:04X} has a node twice")
+
+
+def _check_ends(scenario: Scenario) -> None:
+    """What nobody means to write. Made by a program, of a site that lost nodes, it may be as it is."""
+    for one, other, _ in scenario.links or []:
+        if one == other:
+            raise ValueError(f"links: {one} to itself")
+    for number, flow in enumerate(scenario.flows):
+        if flow.source == flow.destination:
+            raise ValueError(f"flows: number {number} is from {flow.source} to itself")
+    for group, members in scenario.groups.items():
+        if not members:
+            raise ValueError(f"groups: 0x{group:04X} has no nodes")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError for a key that is in it twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        key = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"key {key[:40]!r} is given twice")
+    return found
 
 
 def _named_addresses(scenario: Scenario) -> dict[str, set[int]]:

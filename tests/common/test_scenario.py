@@ -225,3 +225,39 @@ def test_five_thousand_nodes_are_a_scenario_and_many_more_are_not() -> None:
     nodes = [{"address": address} for address in range(1, 8194)]
     assert len(parse(json.dumps({"nodes": nodes[:5000]})).nodes) == 5000
     assert "8192" in problem({"nodes": nodes})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"configuration": {"ttl": "5"}}, "configuration.ttl"),
+        ({"nodes": [{"address": 1, "relay": "yes"}]}, "nodes.0.relay"),
+        ({"nodes": [{"address": True}]}, "nodes.0.address"),
+        ({"links": [[1, 2, "80"]]}, "links.0.2"),
+        ({"failures": [["3", 1, "down"]]}, "failures.0.0"),
+        ({"duration_s": "60"}, "duration_s"),
+    ],
+)
+def test_a_number_in_quotes_is_none(change: Any, said: str) -> None:
+    assert said in problem(document(**change))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"links": [[1, 2, 80], [2, 1, 80], [1, 2, 90]]}, "1 to 2 is given twice"),
+        ({"links": [[1, 1, 80]]}, "links: 1 to itself"),
+        ({"flows": [flow(), flow(destination=1)]}, "flows: number 1 is from 1 to itself"),
+        ({"groups": {"0xC000": [1], "49152": [2]}}, "group 0xC000 is given twice"),
+        ({"groups": {"0xC000": [1, 1]}}, "0xC000 has a node twice"),
+        ({"groups": {"0xC000": []}}, "0xC000 has no nodes"),
+        ({"failures": [[5, 1, "down"], [5, 1, "up"]]}, "node 1 is given twice at 5 s"),
+    ],
+)
+def test_what_contradicts_itself_or_means_nothing_is_refused(change: Any, said: str) -> None:
+    assert said in problem(document(**change))
+
+
+def test_a_key_given_twice_is_refused_wherever_it_is() -> None:
+    assert "'seed' is given twice" in problem('{"nodes": [{"address": 1}], "seed": 1, "seed": 2}')
+    assert "'relay' is given twice" in problem('{"nodes": [{"address": 1, "relay": true, "relay": false}]}')
