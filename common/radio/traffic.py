@@ -89,14 +89,17 @@ def _flows(
 def _check_size(
     flows: Sequence[tuple[int, Flow]], targets: Sequence[NDArray[np.int64]], duration_s: float
 ) -> None:
-    rows = sum(
+    sizes = [
         (duration_s / flow.period_s + 1) * max(len(nodes), 1)
         for (_, flow), nodes in zip(flows, targets, strict=True)
-    )
-    if rows > MAX_ROWS:
+    ]
+    if (rows := sum(sizes)) > MAX_ROWS:
+        number, most = flows[int(np.argmax(sizes))]
         raise Rejected(
             RejectReason.OVERSIZED,
-            f"{rows:.3g} messages to recipients in {duration_s:g} s; at most {MAX_ROWS}: shorten it",
+            f"{rows:.3g} messages to recipients in {duration_s:g} s; at most {MAX_ROWS}: shorten it, or "
+            f"raise flows.{number}.period_s, {most.period_s:g} s from {most.source} to 0x{most.destination:04X}, "
+            "which sends the most",
         )
 
 
