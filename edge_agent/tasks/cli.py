@@ -83,7 +83,10 @@ def list_jobs(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the jobs of this gateway, the newest first."""
+    """List the jobs of this gateway, the newest first.
+
+    Those of a dead gateway that this one finishes, as its deputy, are here until they are handed over.
+    """
     jobs = ask(_socket(config, socket), "tasks-list", ASK_S)["jobs"]
     jobs = [job for job in jobs if job["state"] == "live"] if live else jobs
     if as_json:

@@ -264,7 +264,9 @@ class Deputy:
         held.blobs = blobs
         self._change(held, replace(held.entry, stage="handing", handing=state, size=size))
         self._exchange.server.share(self._owner(held.entry), blobs)
-        self._jobs.withdraw(held.entry.job)
+        if replica.state == "live":
+            # It is its owner's again. What is over stays to be looked at here, until it is handed over.
+            self._jobs.withdraw(held.entry.job)
 
     def _change(self, held: _Held, entry: Entry) -> None:
         self._files.write(entry)
@@ -275,7 +277,7 @@ class Deputy:
         self._held.pop(entry.job, None)
         if entry.handing:
             self._exchange.server.unshare(self._owner(entry), held.blobs)
-        if entry.stage == "adopted":
+        if entry.stage != "kept" and self._jobs.state(entry.job) is not None:
             self._jobs.withdraw(entry.job)
         self._store.unpin(held.blobs)
         try:

@@ -18,6 +18,8 @@ from edge_agent.api import Question
 from edge_agent.tasks import admission, telling
 from edge_agent.tasks.cost_model import prepare
 from edge_agent.tasks.job import Job
+from edge_agent.tasks.job_store import JobRow
+from edge_agent.tasks.replica import owner_of
 
 if TYPE_CHECKING:
     from edge_agent.tasks.service import TaskService
@@ -119,9 +121,10 @@ class Desk:
         return telling.job(row, self._live(row.id)) | {"deputy": service.deputy_of(row.id)}
 
     async def list(self, asked: Fields) -> Fields:
-        """All jobs, the newest first."""
+        """All jobs, the newest first: those of this gateway, and those of others that it works on as their
+        deputy."""
         rows = self._service.store.rows()
-        return {"jobs": [telling.job(row, self._live(row.id)) for row in rows]}
+        return {"jobs": [self._told(row) for row in rows]}
 
     async def show(self, asked: Fields) -> Fields:
         """One job with its tasks and results."""
@@ -131,7 +134,7 @@ class Desk:
         told = await asyncio.to_thread(
             telling.whole, row, self._live(row.id), document, results, self._service.blobs.has
         )
-        return told | {"deputy": self._service.deputy_of(row.id)}
+        return told | self._told(row) | {"deputy": self._service.deputy_of(row.id)}
 
     async def follow(self, asked: Fields) -> Fields:
         """A job as soon as it has changed since `seen`, or after a while."""
@@ -143,15 +146,14 @@ class Desk:
                     await held.changed.wait()
             except TimeoutError:
                 pass
-        row = self._row(asked)
-        return telling.job(row, self._live(row.id))
+        return self._told(self._row(asked))
 
     async def cancel(self, asked: Fields) -> Fields:
         """Stop a job. Raises Rejected where it is over."""
         row = self._row(asked)
         if not self._service.runner.cancel(row.id):
             raise Rejected(RejectReason.INVALID, f"{row.id} is over already: {row.state.value}")
-        return telling.job(self._row(asked), None)
+        return self._told(self._row(asked))
 
     async def explain(self, asked: Fields) -> Fields:
         """The plan of a job; with `task`, what each place for it would cost."""
@@ -196,6 +198,13 @@ class Desk:
             await asyncio.to_thread(prepare, bundle)
         self._service.use_cost_model(bundle)
         return {"model": self._service.cost_model_told()}
+
+    def _told(self, row: JobRow) -> Fields:
+        """One line of the list; `adopted_from` names the owner of another gateway's job."""
+        held, owner = self._live(row.id), owner_of(row.id)
+        done = 0 if held is not None else self._service.store.done(row)
+        told = telling.job(row, held, done)
+        return told if owner == self._service.gateway else told | {"adopted_from": owner}
 
     def _live(self, job: str) -> Job | None:
         return self._service.runner.jobs.get(job)

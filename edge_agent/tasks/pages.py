@@ -198,7 +198,8 @@ def _rest(rows: list[Answer]) -> list[str]:
 
 
 def _note(told: Answer) -> str:
-    parts = [told.get("reason") or "", "late" if told.get("late") else "", told.get("waits_for") or ""]
+    parts = [f"for {told['adopted_from']}" if told.get("adopted_from") else ""]
+    parts += [told.get("reason") or "", "late" if told.get("late") else "", told.get("waits_for") or ""]
     parts += list(told.get("troubles") or [])[:1]
     return "; ".join(part for part in parts if part)
 

@@ -18,8 +18,8 @@ from edge_agent.tasks.progress import Standing, TaskState
 Fields = dict[str, Any]
 
 
-def job(row: JobRow, held: Job | None) -> Fields:
-    """One line of the list. `counts` are tasks by state."""
+def job(row: JobRow, held: Job | None, done: int = 0) -> Fields:
+    """One line of the list. `counts` are tasks by state; `done` says how many were, of a job that is over."""
     told: Fields = {
         "job": row.id,
         "name": row.name,
@@ -32,7 +32,7 @@ def job(row: JobRow, held: Job | None) -> Fields:
         "reason": row.reason,
         "tasks": row.tasks,
         "promised_s": row.promised_s,
-        "counts": {TaskState.DONE.value: row.tasks} if row.state is JobState.DONE else {},
+        "counts": {TaskState.DONE.value: row.tasks if row.state is JobState.DONE else done},
         "changes": 0,
     }
     if held is None:

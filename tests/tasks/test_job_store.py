@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import Corrupt
 from common.taskgraph.wire import TaskResult
-from edge_agent.tasks import job_store
+from edge_agent.tasks import job_store, telling
 from edge_agent.tasks.job_store import JobRow, JobState, JobStore, open_store
 
 ROW = JobRow("gw-1-a", "test", JobState.LIVE, 100.0, 200.0, 4, tasks=2)
@@ -50,6 +50,17 @@ def test_a_job_ends_once(store: JobStore) -> None:
     assert row is not None
     assert (row.state, row.ended, row.promised_s, row.reason) == (JobState.DONE, 150.0, 1.5, "")
     assert store.rows(live=True) == []
+
+
+def test_what_was_done_of_a_job_is_counted_also_when_it_was_cancelled(store: JobStore) -> None:
+    store.add(ROW, b"{}")
+    assert store.done(ROW) == 0
+    store.record(result())
+    store.end("gw-1-a", JobState.CANCELLED, 150.0)
+    row = store.row("gw-1-a")
+    assert row is not None
+    assert [store.done(row) for _ in range(2)] == [1, 1]
+    assert telling.job(row, None, store.done(row))["counts"] == {"done": 1}
 
 
 def test_no_two_lives_use_the_same_attempt_numbers(store: JobStore) -> None:

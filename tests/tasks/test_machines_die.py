@@ -85,6 +85,11 @@ async def test_the_deputy_finishes_the_job_of_an_owner_that_is_killed(fleet: Fle
         kept = [job["state"] for job in account["kept_for_others"]]
         assert time.monotonic() < deadline, account
         await asyncio.sleep(0.2)
+    # Until it is handed over, it is looked at where it was done, with its results.
+    (listed,) = (await fleet.ask_agent(told["deputy"], "tasks-list"))["jobs"]
+    assert (listed["job"], listed["state"], listed["adopted_from"]) == (told["job"], "done", "gw-1")
+    rows = (await fleet.ask_agent(told["deputy"], "tasks-show", job=told["job"]))["task_rows"]
+    assert all(output["here"] for row in rows for output in row["outputs"].values())
     await fleet.agents["gw-1"].start()
     shown = await until(fleet, "gw-1", told["job"], is_done)
     assert sum(shown["machines"].values()) == 5
