@@ -13,7 +13,16 @@ from common.clock import Clock
 from common.errors import MeshtwinError
 from common.logs import get_logger
 from coordinator.recipes.application import Application, Counted
-from coordinator.recipes.judgement import TOLERANCE, Count, Judgement, Key, Verdict, judge, merged
+from coordinator.recipes.judgement import (
+    TOLERANCE,
+    Count,
+    Judgement,
+    Key,
+    Verdict,
+    judge,
+    merged,
+    too_few,
+)
 from coordinator.recipes.plan import NodeSetting
 
 ATTEMPTS: Final = 3
@@ -132,6 +141,8 @@ class Applier:
                 return self._leave(now, f"counting failed: {error}")
             counted = merged(counted, found)
             now = self._tell(now, f"before, round {number} of {rounds}: {_answered(found)}")
+        if doubt := too_few(counted, now.plan.figures.get("delivery_before")):
+            return self._leave(now, doubt)
         baseline = tuple(Counted(key=k, asked=c.asked, answered=c.answered) for k, c in counted.items())
         now = self._then(now, f"before: {_answered(counted)}", baseline=baseline)
         self._keep(now)

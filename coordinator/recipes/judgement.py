@@ -23,6 +23,12 @@ UNLIKELY: Final = 0.03
 """Chance of a greater loss below which a key is left alone."""
 
 
+FAR_BELOW: Final = 0.5
+"""Share of the answers expected below which the site is not the one that the plan was made for."""
+HARDLY_ANY: Final = 0.1
+"""Share answered below which nothing can get visibly worse, whatever was expected."""
+
+
 class Verdict(StrEnum):
     """What a comparison comes to."""
 
@@ -87,6 +93,19 @@ def judge(
     unsure = [] if at_last is not None else [k for k, c in chances.items() if UNLIKELY < c <= limit]
     verdict = Verdict.WORSE if worse else Verdict.UNSURE if unsure else Verdict.FINE
     return Judgement(verdict, tuple(worse), tuple(unsure), _mean(before, chances), _mean(after, chances))
+
+
+def too_few(before: Mapping[Key, Count], delivery: float | None = None) -> str:
+    """Why nothing should be changed at a site that answers so; "" where it may be. `delivery` is the one-way
+    delivery that the plan takes for the present one; an answer has to come both ways."""
+    asked = sum(count.asked for count in before.values())
+    answered = sum(count.answered for count in before.values())
+    usual = 1.0 if delivery is None else delivery**2
+    least = HARDLY_ANY if delivery is None else max(HARDLY_ANY, FAR_BELOW * usual)
+    if not before or (asked and answered >= least * asked):
+        return ""
+    said = "" if delivery is None else f", where about {usual:.0%} was expected"
+    return f"{answered} of {asked} questions were answered{said}: the mesh is down, or not what it was"
 
 
 def merged(one: Mapping[Key, Count], other: Mapping[Key, Count]) -> dict[Key, Count]:

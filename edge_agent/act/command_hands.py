@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from common.clock import Clock
+from common.errors import Rejected, TimedOut
+from common.logs import get_logger
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration
 from common.policy.actions import Action
 from edge_agent.act.executor import Executor
-from edge_agent.observe.probe import Prober
+from edge_agent.observe.probe import ANSWER_TIMEOUT_S, Prober
 from edge_agent.observe.site import SiteView
 from firmware_bridge.link import MeshLink
+
+log = get_logger(__name__)
 
 
 class SiteHands:
@@ -47,4 +51,10 @@ class SiteHands:
         self._site.observe_configuration(configuration, self._clock.monotonic())
 
     async def ask(self, address: int) -> float | None:
-        return await self._prober.ask(address)
+        try:
+            return await self._prober.round_trip(address, ANSWER_TIMEOUT_S)
+        except TimedOut:
+            self._site.unanswered(address)
+        except Rejected as error:
+            log.debug("question-not-sent", node=address, reason=error)
+        return None

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from common import commands
 from common.clock import Clock
 from common.commands import Answers, Command, CommandResult
-from common.errors import MeshtwinError, Misconfigured, Rejected
+from common.errors import MeshtwinError, Misconfigured, Rejected, Unavailable
 from common.logs import get_logger
 from common.mesh.addresses import show
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration
@@ -31,6 +31,8 @@ REMEMBERED: Final = 16
 BUSY_PAUSE_S: Final = 0.25
 REPEAT_S: Final = 1.0
 ASK_AT_ONCE: Final = 2
+UNSENT: Final = 20
+"""Pauses for which the link may be away before a probe fails: a new connection to a proxy takes seconds."""
 ACTION_PREFIX: Final = "command-"
 
 _ENDED: Final[Mapping[State, commands.State]] = {
@@ -61,7 +63,8 @@ class Hands(Protocol):
         """Read a node's configuration from it. Raises as the mesh link does."""
 
     async def ask(self, address: int) -> float | None:
-        """Seconds of one round trip; None when no answer came."""
+        """Seconds of one round trip; None when no answer came. Raises Unavailable where none could be asked
+        for: that says nothing of the node."""
 
 
 class Commands:
@@ -159,21 +162,32 @@ class Commands:
         gate = asyncio.Semaphore(ASK_AT_ONCE)
         start = self._clock.monotonic()
         deadline = start + command.expires - self._clock.wall()
+        away: list[Unavailable] = []
 
         async def one(address: int) -> Answers:
-            times = []
-            asked = 0
+            times: list[float | None] = []
+            unsent = 0
             async with gate:
-                while asked < command.times and self._clock.monotonic() < deadline:
-                    asked += 1
-                    times.append(await self._hands.ask(address))
+                while len(times) < command.times and self._clock.monotonic() < deadline and not away:
+                    try:
+                        times.append(await self._hands.ask(address))
+                        unsent = 0
+                    except Unavailable as error:
+                        unsent += 1
+                        if unsent > UNSENT:
+                            away.append(error)
+                        else:
+                            await self._clock.sleep(BUSY_PAUSE_S)
             heard = [seconds for seconds in times if seconds is not None]
             mean = round(1000.0 * sum(heard) / len(heard), 3) if heard else None
-            return Answers(address=address, asked=asked, answered=len(heard), mean_ms=mean)
+            return Answers(address=address, asked=len(times), answered=len(heard), mean_ms=mean)
 
         async with asyncio.TaskGroup() as tasks:
             asking = [tasks.create_task(one(node)) for node in dict.fromkeys(command.nodes)]
-        result = _result(command.id, "done", "", self._clock.monotonic() - start, "probe")
+        seconds = self._clock.monotonic() - start
+        if away:
+            return _result(command.id, "failed", f"the mesh is down: {away[0]}"[:500], seconds, "probe")
+        result = _result(command.id, "done", "", seconds, "probe")
         return result.model_copy(update={"answers": [task.result() for task in asking]})
 
     async def _configure(self, command: Command) -> CommandResult:

@@ -145,6 +145,25 @@ async def test_a_probe_counts_answers_and_changes_nothing(tmp_path: Path) -> Non
         assert result.answers[0].mean_ms > 0
 
 
+@pytest.mark.parametrize(("away_s", "state"), [(2.0, "done"), (600.0, "failed")])
+async def test_a_probe_waits_a_little_for_the_link_and_never_takes_its_absence_for_silence(
+    tmp_path: Path, away_s: float, state: str
+) -> None:
+    clock, mesh = ManualClock(), site(pdr=1.0)
+    async with running_gateways(tmp_path, mesh, clock, {"gw-1": 1}) as gateways:
+        await clock.advance(LEARNING_S)
+        mesh.down(1)
+        command = probe(clock, 1, [3, 4], times=5)
+        send(gateways["gw-1"], command)
+        await clock.advance(min(away_s, 20.0))
+        mesh.up(1)
+        result = await last_result(gateways["gw-1"], clock, command)
+        assert result.state == state
+        counts = [(answers.asked, answers.answered) for answers in result.answers]
+        assert counts == ([(5, 5), (5, 5)] if state == "done" else [])
+        assert state == "done" or "the mesh is down" in result.detail
+
+
 async def test_orders_from_before_a_lost_record_are_refused(tmp_path: Path) -> None:
     clock, mesh = ManualClock(), site()
     old = order(clock, 1, NodeChange(address=5, relay=True), life_s=3600.0)

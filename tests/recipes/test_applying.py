@@ -137,6 +137,14 @@ async def test_a_plan_that_is_unwanted_while_counting_begins_nothing_and_tells_e
     assert "the operator wants it put back" in ended.story[-1].text
 
 
+async def test_a_site_that_hardly_answers_is_left_as_it_is(tmp_path: Path) -> None:
+    reality = Reality(line(5, pdr=0.3))
+    wanted = plan(step(3, relay=False)).model_copy(update={"figures": {"delivery_before": 0.95}})
+    ended = await applied(reality, wanted, tmp_path)
+    assert (ended.state, reality.carried_out) == ("undone", [])
+    assert ended.story[-1].text.startswith("nothing was done: ")
+
+
 async def test_the_operators_word_outlives_the_coordinator_and_who_did_not_hear_it(tmp_path: Path) -> None:
     reality, clock, book = Reality(crowd(6)), ManualClock(), Book(tmp_path)
     begun = book.begin(plan(step(3, relay=False)), 1.0)

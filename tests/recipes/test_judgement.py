@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from coordinator.recipes.judgement import Count, Key, Verdict, chance_of_loss, judge, merged
+from coordinator.recipes.judgement import Count, Key, Verdict, chance_of_loss, judge, merged, too_few
 
 
 def drawn(random: Random, share: float, asked: int) -> Count:
@@ -45,3 +45,25 @@ def test_nothing_lost_is_seldom_taken_for_a_loss_and_a_real_one_seldom_missed() 
             missed += truth == 0.88 and found.verdict is Verdict.FINE
     assert wrong <= 12
     assert missed <= 12
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "delivery", "is_refused"),
+    [
+        (7600, 1847, 0.95, True),
+        (400, 340, 0.95, False),
+        (400, 100, 0.5, False),
+        (400, 20, 0.1, True),
+        (400, 100, None, False),
+        (400, 3, None, True),
+        (0, 0, 0.95, True),
+    ],
+)
+def test_a_site_that_hardly_answers_is_no_site_to_change(
+    asked: int, answered: int, delivery: float | None, is_refused: bool
+) -> None:
+    assert bool(too_few({1: Count(asked, answered)}, delivery)) is is_refused
+
+
+def test_a_site_of_which_nothing_is_counted_is_not_refused_for_it() -> None:
+    assert not too_few({}, 0.9)
