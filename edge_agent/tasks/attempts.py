@@ -18,7 +18,7 @@ from common.kinds.kind import MIB, TaskKind
 from common.logs import get_logger
 from common.taskgraph.blob_store import BlobStore
 from common.taskgraph.executor import Executor, MachineLost, Refusal, Refused, Tier
-from common.taskgraph.wire import TaskLimits, TaskRequest, TaskResult
+from common.taskgraph.wire import FailureReason, TaskLimits, TaskRequest, TaskResult
 from edge_agent.tasks.costs import Costs
 from edge_agent.tasks.job import Job, Tally, Witness
 from edge_agent.tasks.job_store import JobStore
@@ -28,6 +28,11 @@ from edge_agent.tasks.progress import Standing, TaskState, barred, input_gone
 REFUSED_S: Final = 2.0
 LOST_S: Final = 15.0
 """For so long a machine that refused, or went away with a task, gets no more of that task."""
+
+_SAME_AGAIN: Final = frozenset(
+    {FailureReason.MEMORY, FailureReason.CPU_TIME, FailureReason.KIND, FailureReason.BUG}
+)
+"""Failures that a machine repeats; a crash or a long time may be the machine's fault of this moment."""
 
 log = get_logger(__name__)
 
@@ -193,7 +198,23 @@ class Attempts:
             self._witness().result(result)
         else:
             job.replan = True
-        job.progress.take(result, now)
+        job.progress.take(result, now, self._is_hopeless(job, executor, request, result))
+
+    def _is_hopeless(self, job: Job, executor: Executor, request: TaskRequest, result: TaskResult) -> bool:
+        """Whether a task that has failed here would fail in the same way on every machine there is."""
+        if result.failure is None or result.failure.why not in _SAME_AGAIN:
+            return False
+        task, tiers = job.progress.standings[request.task].task, job.progress.graph.tiers
+        loads = [
+            other.load()
+            for other in self._executors()
+            if other.name != executor.name and other.tier.value in tiers and not task.local
+        ]
+        others = [load for load in loads if load.slots]
+        if result.failure.why is not FailureReason.MEMORY:
+            return not others
+        had = min(request.limits.memory_bytes, executor.load().memory_bytes)
+        return all(min(request.limits.memory_bytes, load.memory_bytes) <= had for load in others)
 
     def _learn(
         self, standing: Standing, executor: Executor, request: TaskRequest, result: TaskResult, now: float

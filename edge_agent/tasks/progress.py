@@ -141,8 +141,11 @@ class Progress:
             standing.machine = result.machine
             self._complete(standing, result)
 
-    def take(self, result: TaskResult, now: float) -> bool:
-        """A result came. False when it is not wanted: of an attempt that was given up, or there already."""
+    def take(self, result: TaskResult, now: float, hopeless: bool = False) -> bool:
+        """A result came. False when it is not wanted: of an attempt that was given up, or there already.
+
+        `hopeless` says of a failure that no machine there is would meet another end.
+        """
         standing = self.standings.get(result.task)
         if standing is None or standing.state is not TaskState.RUNNING or standing.attempt != result.attempt:
             return False
@@ -150,7 +153,7 @@ class Progress:
         if result.failure is None:
             self._complete(standing, result)
         else:
-            self._fail(standing, result.failure, now)
+            self._fail(standing, result.failure, now, hopeless)
         return True
 
     def refused(self, name: str, attempt: int, text: str, until: float) -> None:
@@ -215,10 +218,10 @@ class Progress:
             if self._unmet[follower] == 0 and self.standings[follower].state is TaskState.WAITING:
                 self._make_ready(follower)
 
-    def _fail(self, standing: Standing, failure: Failure, now: float) -> None:
+    def _fail(self, standing: Standing, failure: Failure, now: float, hopeless: bool) -> None:
         standing.trouble = f"{standing.machine}: {failure.reason}: {failure.text}"[:300]
         standing.failures += 1
-        if failure.why.final or standing.failures >= MAX_FAILURES:
+        if failure.why.final or hopeless or standing.failures >= MAX_FAILURES:
             self._give_up(standing, failure)
             return
         if failure.why not in _INPUT_GONE:

@@ -33,6 +33,7 @@ class Told:
         self.name = name
         self.tier = tier
         self.slots = slots
+        self.memory_bytes = 1 << 62
         self.asked: list[TaskRequest] = []
         self._store = store
         self._answer = answer
@@ -40,7 +41,7 @@ class Told:
 
     def load(self) -> Load:
         # Faster than the gateway, so that plans prefer it.
-        return Load(self.slots, self._busy, speed={"": 0.1})
+        return Load(self.slots, self._busy, speed={"": 0.1}, memory_bytes=self.memory_bytes)
 
     async def run(self, request: TaskRequest) -> TaskResult:
         self.asked.append(request)

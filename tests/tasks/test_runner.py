@@ -12,6 +12,7 @@ import pytest
 from common.errors import Rejected, RejectReason
 from common.taskgraph.executor import MachineLost, Refusal, Refused, Tier
 from common.taskgraph.wire import FailureReason, TaskRequest, TaskResult
+from edge_agent.tasks import progress
 from edge_agent.tasks.job_store import JobState
 from tests.tasks.running import Site, Told, measured, started
 
@@ -107,6 +108,44 @@ async def test_a_task_that_fails_for_good_fails_its_job_by_name(tmp_path: Path) 
         assert site.store.results(row.id) == {}
     assert row.state is JobState.FAILED
     assert row.reason == "task a failed on mec: input: no good"
+
+
+@pytest.mark.parametrize(
+    ("reason", "tries"),
+    [(FailureReason.MEMORY, 1), (FailureReason.BUG, 1), (FailureReason.CRASHED, 3)],
+)
+async def test_what_every_machine_would_repeat_is_not_tried_again(
+    tmp_path: Path, reason: FailureReason, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "FAILED_S", 0.01)
+    site = Site(tmp_path)
+    mec = Told("mec", Tier.MEC, site.blobs, lambda request: TaskResult.failed(request, "mec", reason, "no"))
+    site.others = [mec]
+    async with started(site):
+        # This gateway is there, too, but not for this job.
+        await site.submit("bad", measured("a"), tiers=["mec"])
+        assert (await site.ended("bad")).state is JobState.FAILED
+    assert len(mec.asked) == tries
+
+
+async def test_a_machine_that_allows_more_memory_gets_what_another_could_not_do(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+
+    def fail(request: TaskRequest) -> TaskResult:
+        return TaskResult.failed(request, "small", FailureReason.MEMORY, "no")
+
+    small, large = (
+        Told("small", Tier.MEC, site.blobs, fail),
+        Told("large", Tier.MEC, site.blobs, lambda _: None),
+    )
+    small.memory_bytes, large.slots = 64 << 20, 1
+    site.others = [small, large]
+    async with started(site):
+        for number in range(4):
+            await site.submit(f"job{number}", measured("a"), tiers=["mec"])
+        for number in range(4):
+            assert (await site.ended(f"job{number}")).state is JobState.DONE
+    assert small.asked
 
 
 async def test_a_job_without_a_machine_waits_and_says_so_until_one_comes(tmp_path: Path) -> None:
