@@ -98,8 +98,8 @@ def _check_size(
         raise Rejected(
             RejectReason.OVERSIZED,
             f"{rows:.3g} messages to recipients in {duration_s:g} s; at most {MAX_ROWS}: shorten it, or "
-            f"raise flows.{number}.period_s, {most.period_s:g} s from {most.source} to 0x{most.destination:04X}, "
-            "which sends the most",
+            f"raise flows.{number}.period_s: {most.period_s:g} s, "
+            f"0x{most.source:04X} to 0x{most.destination:04X}",
         )
 
 

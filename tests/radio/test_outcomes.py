@@ -71,7 +71,7 @@ def test_absurd_parameters_are_refused_by_name(wrong: dict[str, Any]) -> None:
 
 def test_more_messages_than_fit_are_refused_before_the_start() -> None:
     site = pair(60.0, flows=[flow(1, 2, period_s=0.001)])
-    with pytest.raises(Rejected, match=r"shorten it, or raise flows\.0\.period_s, 0.001 s from 1 to 0x0002"):
+    with pytest.raises(Rejected, match=r"shorten it, or raise flows\.0\.period_s: 0.001 s, 0x0001 to 0x0002"):
         simulate(site, duration_s=1e7)
 
 
