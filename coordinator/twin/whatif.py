@@ -176,7 +176,9 @@ def _untouched(question: _Question) -> WhatIf:
         _exact(flow, at, at if there else 0.0, question.tolerance, there is None)
         for (flow, there), at in zip(question.flows, now, strict=True)
     ]
-    return question.answer(effects, Method.GRAPH, "no message's way is touched")
+    ended = len(question.flows) - len(question.kept)
+    others = f"{ended} flows end with their nodes; no other message's way is touched"
+    return question.answer(effects, Method.GRAPH, others if ended else "no message's way is touched")
 
 
 def _why_simulate(question: _Question, change: Change) -> str | None:

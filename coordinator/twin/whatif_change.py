@@ -67,6 +67,8 @@ class Change:
         for address in sorted(new):
             if address in model.addresses or not is_unicast(address):
                 raise Rejected(RejectReason.INVALID, f"{show(address)} is taken, or no address of a node")
+        if both := self.relays_on & self.relays_off:
+            raise Rejected(RejectReason.INVALID, f"relay on and off: {show(min(both))}; say one of them")
         if any(not 0.0 <= pdr <= 1.0 for node in self.added for pdr in node.pdr.values()):
             raise Rejected(RejectReason.OUT_OF_RANGE, "a PDR of an added node is not within 0 to 1")
         if not 0.0 < self.load <= 1000.0:

@@ -88,8 +88,8 @@ class WhatIf:
 
     @property
     def is_harmless(self) -> bool:
-        """Whether surely no flow gets worse by more than the tolerance."""
-        return not self.of(Effect.WORSE) and not self.of(Effect.UNDECIDED)
+        """Whether surely no flow ends, or gets worse by more than the tolerance."""
+        return not any(self.of(effect) for effect in (Effect.ENDED, Effect.WORSE, Effect.UNDECIDED))
 
 
 def judge_effect(change: Estimate, tolerance: float) -> Effect:

@@ -33,9 +33,18 @@ def chain(pdr: float = 0.9, evidence: float = 2000.0) -> SiteModel:
 def test_the_death_of_a_leaf_touches_nobody_and_the_graph_says_so() -> None:
     answer = whatif(chain(), Change(failed=(5,)))
     assert answer.method is Method.GRAPH
-    assert answer.is_harmless
+    assert answer.reason == "2 flows end with their nodes; no other message's way is touched"
+    assert not answer.of(Effect.WORSE)
+    assert not answer.is_harmless
     assert {(flow.source, flow.destination) for flow in answer.of(Effect.ENDED)} == {(5, 1), (1, 5)}
     assert all(flow.change.mean == 0.0 for flow in answer.of(Effect.HARMLESS))
+
+
+def test_the_death_of_the_only_gateway_is_not_harmless() -> None:
+    answer = whatif(chain(), Change(failed=(1,)))
+    assert len(answer.of(Effect.ENDED)) == len(answer.flows) > 0
+    assert not answer.is_harmless
+    assert answer.reason.startswith(f"{len(answer.flows)} flows end")
 
 
 def test_who_is_cut_off_is_known_for_certain() -> None:
@@ -108,6 +117,7 @@ def test_a_site_without_traffic_is_asked_for_reach() -> None:
     [
         Change(failed=(77,)),
         Change(relays_on=frozenset({77})),
+        Change(relays_on=frozenset({3, 4}), relays_off=frozenset({4})),
         Change(added=(AddedNode(2, {1: 0.5}),)),
         Change(added=(AddedNode(9, {77: 0.5}),)),
         Change(added=(AddedNode(9, {1: float("nan")}),)),
