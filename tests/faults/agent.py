@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +30,31 @@ GATEWAY, RELAYS, SPARE = 1, (2, 3), 5
 LEARN_S = 90.0
 
 
+@cache
+def compiled_for_nobody() -> Path:
+    """Where nobody finds the simulator compiled, made once for a machine by whoever comes first: it cannot write
+    where root's is kept, and would compile it at every start."""
+    mine = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"meshtwin-compiled-{NOBODY}-{mine}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    assert folder.stat().st_uid in (0, NOBODY), f"{folder} belongs to somebody else"
+    os.chown(folder, NOBODY, NOBODY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        who = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
+        subprocess.run(
+            [*who, sys.executable, "-m", "common.radio.compilation"],
+            cwd=ROOT,
+            env=os.environ | {"NUMBA_CACHE_DIR": str(folder)},
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+    finally:
+        os.close(descriptor)
+    return folder
+
+
 class AgentProcess:
     """`python -m edge_agent` as nobody; `home` holds what it is given, `state` is its state folder."""
 
@@ -36,17 +65,19 @@ class AgentProcess:
         self.config = write_config(home, state)
         self.stage = VirtualStage("site", home / "control.sock")
         self._command = [sys.executable, "-m", "edge_agent", "--config", str(self.config)]
+        self._environment = dict(os.environ)
         if drop_rights:
             for path in (home, *home.rglob("*")):
                 os.chown(path, NOBODY, NOBODY)
             who = ["--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--pdeathsig", "KILL"]
             self._command = ["setpriv", *who, *self._command]
+            self._environment = os.environ | {"NUMBA_CACHE_DIR": str(compiled_for_nobody())}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; it needs not live for long."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, cwd=ROOT, stderr=log)
+            self.process = subprocess.Popen(self._command, cwd=ROOT, stderr=log, env=self._environment)
 
     def end(self) -> int:
         """SIGTERM, and its exit code."""
