@@ -44,8 +44,11 @@ class FlowOutcome:
     round_trip_ms: Latency | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The form of `coordinator twin simulate --json`; of an acknowledgement only where there is one."""
+        """The form of `coordinator twin simulate --json`; of an acknowledgement only where there is one.
+        Shares of nothing sent are None."""
         document = asdict(self)
+        if not self.sent:
+            document["pdr"] = document["reached_any"] = None
         if self.answered is None:
             del document["answered"], document["round_trip_ms"]
         return document

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from common.clock import Clock
-from common.errors import MeshtwinError, Rejected, Unavailable
+from common.errors import MeshtwinError, Rejected, RejectReason, Unavailable
 from coordinator.api import models, observations, views
 from coordinator.gateway_api.listener import Tally
 from coordinator.identity.fleet import Fleet
@@ -46,6 +47,7 @@ def make_app(sources: Sources) -> FastAPI:
     app.include_router(_past(sources), prefix="/v1")
     app.include_router(observations.make_router(sources.repository), prefix="/v1")
     app.add_exception_handler(MeshtwinError, _problem)
+    app.add_exception_handler(RequestValidationError, _mistaken)
     return app
 
 
@@ -152,6 +154,14 @@ def _health(sources: Sources) -> models.Health:
         gateway_connections=sources.connections.held().total(),
         gateway_connections_refused=sources.connections.turned_away,
     )
+
+
+async def _mistaken(_: Request, error: Exception) -> JSONResponse:
+    """What a question has wrong, in words and without its values: JSON cannot hold all of them."""
+    assert isinstance(error, RequestValidationError)
+    said = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()[:3])
+    problem = models.Problem(error=Rejected.__name__, detail=f"{RejectReason.INVALID}: {said}"[:1000])
+    return JSONResponse(problem.model_dump(), status_code=422)
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:

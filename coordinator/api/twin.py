@@ -102,8 +102,9 @@ def _add_questions(router: APIRouter, desk: TwinDesk) -> None:
 
     @router.post("/sites/{site}/whatif")
     def whatif(site: str, said: AskWhatIf) -> dict[str, Any]:
-        present = desk.twin(site, said.t).model.configuration
-        return views.effects(desk.whatif(site, _change(said, present), said.seed, said.t))
+        twin = desk.twin(site, said.t)
+        change = _change(said, twin.model.configuration)
+        return views.effects(desk.whatif(site, change, said.seed, said.t), twin)
 
 
 def _add_applications(router: APIRouter, desk: TwinDesk, applications: Applications) -> None:

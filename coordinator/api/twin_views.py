@@ -208,11 +208,10 @@ def _score(found: Twin) -> dict[str, float | str | None] | None:
     }
 
 
-def effects(found: WhatIf) -> dict[str, Any]:
-    """Every number that JSON cannot hold becomes None."""
-    plain = asdict(found)
-    plain["harmless"] = found.is_harmless
-    return plain
+def effects(found: WhatIf, asked: Twin) -> dict[str, Any]:
+    """What a change would do, and whether the twin that was asked stands by it."""
+    plain, doubt = asdict(found), doubt_of(asked)
+    return plain | {"harmless": found.is_harmless, "vouches": not doubt, "doubt": doubt}
 
 
 def application(found: Application) -> ApplicationView:

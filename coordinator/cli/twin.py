@@ -37,13 +37,16 @@ At = Annotated[
     typer.Option("--at", metavar="TIME", help="As it was then: 2026-03-01T12:30, or 90min, 6h, 2d ago."),
 ]
 LONG_S: Final = 900.0
+MOST_SEED: Final = 2**63 - 1
 POLL_S: Final = 0.5
 
 
 @twin.command("simulate", epilog="Example: coordinator twin simulate hall.json.gz --seed 7 --json")
 def simulate_scenario(
     scenario: Annotated[Path, typer.Argument(help="A scenario file, .json or .json.gz.")],
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's own.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MOST_SEED, help="Instead of the scenario's own.")
+    ] = None,
     seconds: Annotated[
         float | None, typer.Option(min=0.001, max=366 * 86_400.0, help="Instead of its duration.")
     ] = None,
@@ -219,7 +222,9 @@ def moment(text: str, now: float) -> float:
     units = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
     for unit in sorted(units, key=len, reverse=True):
         number = text.removesuffix(unit).strip()
-        if text.endswith(unit) and number.replace(".", "", 1).isdigit():
+        digits = number.replace(".", "", 1)
+        # isdecimal alone takes other scripts' digits, isdigit even a raised 2.
+        if text.endswith(unit) and digits.isascii() and digits.isdecimal():
             return max(0.0, now - float(number) * units[unit])
     try:
         return max(0.0, datetime.fromisoformat(text).timestamp())
@@ -236,7 +241,7 @@ def _played(site: Scenario, first: int, count: int, seconds: float | None) -> di
     from coordinator.engine import open_engine
     from coordinator.twin.seeds import joined, played
 
-    seeds = [first + i for i in range(count)]
+    seeds = [(first + i) % (MOST_SEED + 1) for i in range(count)]
     with open_engine(EngineSettings()) as engine, tables.progress() as tell:
         at_once = engine.describe().workers
         plays = answers(seeds, lambda seed: engine.call(played, site, seed, seconds), at_once, tell)

@@ -213,6 +213,8 @@ def effects(found: Answer) -> None:
     counts = {name: sum(flow["effect"] == name for flow in flows) for name in order}
     said = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
     console.print(f"{said or 'nothing'}; by {found['method']}: {escape(found['reason'])}")
+    if not found["vouches"]:
+        console.print(f"[yellow]note[/]: the twin does not vouch for this: {escape(found['doubt'])}")
 
 
 def applications(found: list[Answer]) -> None:
@@ -282,8 +284,8 @@ def _addresses(found: list[int]) -> str:
     return (shown or "none") + (f" and {len(found) - 12} more" if len(found) > 12 else "")
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _ms(latency: Answer | None, name: str) -> str:

@@ -71,7 +71,7 @@ def _added(text: str) -> dict[str, Any]:
     node, _, rest = text.partition(":")
     try:
         pairs = [part.split("=") for part in rest.split(",") if part]
-        pdr = {_nodes([address])[0]: float(share) for address, share in pairs}
+        pdr = {_nodes([address])[0]: _share(share) for address, share in pairs}
         return {"address": _nodes([node])[0], "pdr": pdr}
     except ValueError as error:
         raise Rejected(
@@ -79,10 +79,17 @@ def _added(text: str) -> dict[str, Any]:
         ) from error
 
 
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0.0 <= share <= 1.0:
+        raise Rejected(RejectReason.OUT_OF_RANGE, f"--add: PDR {text[:20]!r}; 0 to 1 is possible")
+    return share
+
+
 def _timing(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     count, _, interval = text.partition("x")
-    if not (count.isdigit() and interval.isdigit()):
+    if not (text.isascii() and count.isdigit() and interval.isdigit()):
         raise Rejected(RejectReason.MALFORMED, f"{text[:20]!r}: write it like 3x20, transmissions and ms")
     return int(count), int(interval)

@@ -25,9 +25,9 @@ def played(scenario: Scenario, seed: int, duration_s: float | None) -> dict[str,
 
 
 def joined(seeds: Sequence[int], plays: Sequence[Play]) -> dict[str, Any]:
-    """Plays of one scenario as one document of the same form: counts are sums, `pdr` is their ratio, times
-    are means over seeds. `pdr_error`, and `standard_error` of times, are of the spread between seeds, and
-    None for a single one."""
+    """Plays of one scenario as one document of the same form: counts are sums, `pdr` is their ratio (None
+    where nothing was sent), times are means over seeds. `pdr_error`, and `standard_error` of times, are of
+    the spread between seeds, and None for a single one."""
     flows = [_flow(alike) for alike in zip(*(play["flows"] for play in plays), strict=True)]
     totals = {name: sum(play["totals"][name] for play in plays) for name in plays[0]["totals"]}
     return {"seeds": list(seeds), "flows": flows, "totals": totals}
@@ -41,9 +41,9 @@ def _flow(alike: Sequence[Play]) -> dict[str, Any]:
         "destination": first["destination"],
         "sent": sent,
         "delivered": delivered,
-        "pdr": delivered / sent if sent else 1.0,
-        "pdr_error": _error([one["pdr"] for one in alike]),
-        "reached_any": fmean(one["reached_any"] for one in alike),
+        "pdr": delivered / sent if sent else None,
+        "pdr_error": _error(_known(alike, "pdr")),
+        "reached_any": fmean(_known(alike, "reached_any")) if sent else None,
         "hops": sum(one["hops"] * one["delivered"] for one in alike) / delivered if delivered else 0.0,
     }
     if "answered" in first:
@@ -57,6 +57,11 @@ def _times(alike: Sequence[Mapping[str, float] | None]) -> dict[str, float | Non
         return None
     found: dict[str, float | None] = {name: fmean(one[name] for one in known) for name in known[0]}
     return found | {"standard_error": _error([one["mean"] for one in known])}
+
+
+def _known(alike: Sequence[Play], name: str) -> list[float]:
+    """Of the plays in which something was sent."""
+    return [one[name] for one in alike if one[name] is not None]
 
 
 def _error(values: Sequence[float]) -> float | None:

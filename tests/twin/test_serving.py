@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from common.errors import Rejected
+from common.errors import Rejected, RejectReason
 from common.messages import Envelope, Status
 from coordinator.broker.process import BrokerProcess, free_port
+from coordinator.client import Client
 from coordinator.enrolment import enrol
 from coordinator.installation import InitOptions, initialise
 from coordinator.repository.batch import Incoming
@@ -64,6 +66,17 @@ def test_what_a_gateway_sends_is_in_the_twin_at_once(office: Site) -> None:
         assert twin["vouches"] is False
         past = serving.get("sites/office/twin", t=living.now - 30.0)
         assert past["updated_at"] == living.now - 30.0
+        ask_what_if(office.state, twin["doubt"])
+
+
+def ask_what_if(state: Path, doubt: str) -> None:
+    """A twin tells that it is not to be trusted; a share that JSON cannot hold is refused by name."""
+    with Client(state / "run" / "coordinator.sock", 120.0) as client:
+        answer = client.post("sites/office/whatif", failed=[8])
+        assert (answer["vouches"], answer["doubt"]) == (False, doubt)
+        with pytest.raises(Rejected, match=r"added\.0\.pdr\.153") as refused:
+            client.post("sites/office/whatif", added=[{"address": 200, "pdr": {"153": math.nan}}])
+        assert refused.value.reason is RejectReason.INVALID
 
 
 def updated(serving: Serving) -> float | None:
