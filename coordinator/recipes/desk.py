@@ -14,7 +14,7 @@ from common.errors import Rejected, RejectReason
 from common.mesh.configuration import NodeConfiguration
 from coordinator.recipes import picture
 from coordinator.recipes.applications import check_current, configurations
-from coordinator.recipes.plan import Plan
+from coordinator.recipes.plan import Plan, check_whole
 from coordinator.recipes.planning import Basis, plan_of
 from coordinator.recipes.running import Outcome, run
 from coordinator.recipes.shelf import Shelf
@@ -60,6 +60,7 @@ class TwinDesk:
 
     def run(self, site: str, name: str, said: Mapping[str, object], seed: int, t: float | None = None) -> Run:
         """Run a recipe on a site as it is, or as it was. Raises Rejected."""
+        self.shelf.get(name)  # A wrong name is said before a wrong site.
         twin = self.twin(site, t)
         model = calibrated(twin)
         outcome: Outcome = self._compute(run, self.shelf, name, said, site, model, twin.dead, seed)
@@ -74,6 +75,7 @@ class TwinDesk:
     def check(self, plan: Plan, *, force: bool) -> None:
         """Raises Rejected for a plan that does not fit the site as it is; NotVouched, unless `force`, while
         the twin does not stand by its predictions."""
+        check_whole(plan)
         twin = self.twin(plan.site)
         known = frozenset(twin.model.addresses) | twin.dead
         if strangers := plan.touches - known:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from common.scenario import Scenario
 from coordinator.api.twin_views import ran
@@ -14,6 +15,8 @@ from coordinator.recipes.planning import Basis, plan_of
 from coordinator.recipes.running import run
 from coordinator.recipes.shelf import Shelf
 from coordinator.twin.site_model import SiteModel
+
+UNSCORED: Final = "it was made of a scenario file, which was never compared with a site"
 
 
 def ask(
@@ -32,8 +35,7 @@ def ask(
     plan = None
     if outcome.wanted is not None:
         present = present_of(model, {})
-        plan = plan_of(
-            Basis(site, model, outcome.wanted, present, outcome.recipe, outcome.summary, now, seed)
-        )
+        basis = Basis(site, model, outcome.wanted, present, outcome.recipe, outcome.summary, now, seed)
+        plan = plan_of(replace(basis, vouched=False, doubt=UNSCORED))
     made = Run(outcome, plan, drawn(model, outcome, plan))
     return ran(site, made, with_picture=True).model_dump(mode="json")

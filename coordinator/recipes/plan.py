@@ -6,18 +6,23 @@ Plain values that travel as JSON. Who makes one is `ordering`, who carries it ou
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
+from re import compile
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from common.errors import MeshtwinError, Misconfigured
+from common.errors import MeshtwinError, Misconfigured, Rejected, RejectReason
 from common.mesh.addresses import UNICAST_MAX
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration, Transmit
 from coordinator.section import Section
 
 MAX_PLAN_BYTES: Final = 16 << 20
 MAX_STEPS: Final = 2000
+DIGITS: Final = 8
+_DIGEST: Final = compile(rf"-([0-9a-f]{{{DIGITS}}})$")
 
 Address = Annotated[int, Field(ge=1, le=UNICAST_MAX)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -51,6 +56,11 @@ class NodeSetting(Section):
             network_transmit=None if self.network_transmit is None else Transmit(*self.network_transmit),
             relay_retransmit=None if self.relay_retransmit is None else Transmit(*self.relay_retransmit),
         )
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The names of what it sets."""
+        return tuple(sorted(self.model_dump(exclude={"address"}, exclude_none=True)))
 
     @classmethod
     def of(cls, address: int, change: ConfigurationChange) -> NodeSetting:
@@ -147,6 +157,32 @@ class Plan(Section):
     def changes(self) -> int:
         """How many settings it makes."""
         return sum(len(step.changes) for step in self.steps)
+
+
+def digest_of(site: str, made: float, steps: Iterable[PlanStep]) -> str:
+    """What a plan's id ends with: it tells a plan that somebody changed by hand, or that was cut."""
+    orders = [
+        f"{setting} {way}" for step in steps for way in ("changes", "undo") for setting in getattr(step, way)
+    ]
+    return sha256("\n".join((site, str(made), *orders)).encode()).hexdigest()[:DIGITS]
+
+
+def check_whole(plan: Plan) -> None:
+    """Raises Rejected for a plan with a change that nothing would put back, or that is not as its recipe made
+    it. Ids without a digest are an operator's own."""
+    for number, step in enumerate(plan.steps, 1):
+        undone = {(setting.address, name) for setting in step.undo for name in setting.sets}
+        for setting in step.changes:
+            if lacking := [name for name in setting.sets if (setting.address, name) not in undone]:
+                raise Rejected(
+                    RejectReason.INVALID,
+                    f"step {number} has no undo for {lacking[0]} of 0x{setting.address:04x}: make it anew",
+                )
+    digest = _DIGEST.search(plan.id)
+    if digest is not None and digest[1] != digest_of(plan.site, plan.made, plan.steps):
+        raise Rejected(
+            RejectReason.ALTERED, f"plan {plan.id} is not as its recipe made it: make it anew with the recipe"
+        )
 
 
 def parse(data: bytes | str, name: str = "the plan") -> Plan:

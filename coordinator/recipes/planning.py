@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
 from common.mesh.configuration import NodeConfiguration
 from coordinator.recipes.forecasting import StageForecast, forecast, halfway, mean
 from coordinator.recipes.ordering import Change, Stage, present_of, stages, undo_of
-from coordinator.recipes.plan import FlowForecast, NodeSetting, Plan, PlanStep
+from coordinator.recipes.plan import FlowForecast, NodeSetting, Plan, PlanStep, digest_of
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
 
 ANSWERING: Final = 0.5
@@ -42,10 +41,8 @@ def plan_of(basis: Basis) -> Plan:
     now = present_of(basis.model, basis.present)
     steps = _steps(basis, now)
     flows = forecast(basis.model, basis.wanted, basis.seed)
-    body = "\n".join(str(setting) for step in steps for setting in step.changes)
-    digest = sha256(f"{basis.site}\n{basis.made}\n{body}".encode()).hexdigest()[:8]
     return Plan(
-        id=f"{basis.recipe[:15].strip('-')}-{digest}",
+        id=f"{basis.recipe[:15].strip('-')}-{digest_of(basis.site, basis.made, steps)}",
         site=basis.site,
         recipe=basis.recipe,
         made=basis.made,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,11 @@ from common.mesh.configuration import NodeConfiguration
 from coordinator.recipes import plan as plans
 from coordinator.recipes.application import Book
 from coordinator.recipes.applications import OLDEST_S, check_current
-from tests.recipes.plans import plan, step
+from coordinator.recipes.offline import ask
+from coordinator.recipes.ordering import present_of
+from coordinator.recipes.planning import Basis, plan_of
+from coordinator.recipes.shelf import Shelf
+from tests.recipes.plans import crowd, line, plan, step
 
 MADE = plan(step(3, relay=False), step(4, relay=True), made=1000.0)
 NOW = {3: NodeConfiguration(3, relay=True), 4: NodeConfiguration(4, relay=False)}
@@ -67,6 +72,33 @@ def test_a_plan_fits_as_long_as_its_nodes_are_as_it_found_them() -> None:
         check_current(MADE, {**NOW, 4: NodeConfiguration(4, relay=True)}, 1001.0)
     with pytest.raises(Rejected, match="make it anew"):
         check_current(MADE, NOW, 1001.0 + OLDEST_S)
+
+
+def test_a_change_that_nothing_would_put_back_is_refused() -> None:
+    plans.check_whole(MADE)
+    first = MADE.steps[0]
+    both = first.changes[0].model_copy(update={"default_ttl": 5})
+    for broken in (first.model_copy(update={"undo": ()}), first.model_copy(update={"changes": (both,)})):
+        with pytest.raises(Rejected, match="step 1 has no undo for"):
+            plans.check_whole(plan(broken, *MADE.steps[1:]))
+
+
+def test_a_plan_changed_by_hand_is_told_by_its_id(tmp_path: Path) -> None:
+    model = line(6)
+    wanted = replace(model.configuration, ttl=5, relays=model.relays - {3})
+    basis = Basis("hall", model, wanted, present_of(model, {}), "relay-thinning", "a test", 1000.1)
+    made = plan_of(basis)
+    plans.check_whole(plans.parse(json.dumps(plans.as_json(made))))
+    for part in ({"site": "barn"}, {"made": 1001.0}, {"steps": made.steps[:-1]}):
+        with pytest.raises(Rejected, match="not as its recipe made it"):
+            plans.check_whole(made.model_copy(update=part))
+
+
+def test_a_plan_made_of_a_scenario_is_not_vouched_for(tmp_path: Path) -> None:
+    scenario = crowd(8).scenario(60.0)
+    found = ask(Shelf(tmp_path), "relay-thinning", {}, "hall", scenario, 1, 1000.0, lambda *_: None)
+    assert found["plan"]["vouched"] is False
+    assert any("never compared with a site" in note for note in found["plan"]["notes"])
 
 
 def test_a_damaged_application_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:
