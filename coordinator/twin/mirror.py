@@ -40,6 +40,9 @@ REBUILD_S: Final = 1_800.0
 FUTURE_S: Final = 60.0
 """What a gateway's clock is ahead of ours by more is not read."""
 
+SITES_SHOWN: Final = 20
+"""Names of sites that an error lists."""
+
 _FOLLOWED: Final = frozenset({Kind.LINKS, Kind.NODES, Kind.FLOWS, Kind.CONFIGURATION})
 
 log = get_logger(__name__)
@@ -141,7 +144,7 @@ class Mirror:
         """A site's twin as of now. Safe from any thread. Raises Rejected for a site without one."""
         held = self._sites.get(site)
         if held is None:
-            raise Rejected(RejectReason.INVALID, f"site {site!r} has no twin: no measurement of it is stored")
+            raise self._stranger(site)
         with held.lock:
             return _twin(held.state, max(self._clock.wall(), held.state.updated_at), held.judged)
 
@@ -157,10 +160,18 @@ class Mirror:
         """Score a site at once, with hops and round trips. Safe from any thread. Raises Rejected."""
         held = self._sites.get(site)
         if held is None:
-            raise Rejected(RejectReason.INVALID, f"site {site!r} has no twin: no measurement of it is stored")
+            raise self._stranger(site)
         found = judge(self._gather(held)) if self._engine is None else _result(self._hand_over(held))
         self._keep(held, found)
         return found
+
+    def _stranger(self, site: str) -> Rejected:
+        known = self.sites()
+        said = ", ".join(known[:SITES_SHOWN]) + ", …" * (len(known) > SITES_SHOWN) or "none yet"
+        return Rejected(
+            RejectReason.INVALID,
+            f"site {site[:64]!r} has no twin: nothing measured there is stored; there are: {said}",
+        )
 
     async def _update(self) -> None:
         while True:

@@ -124,12 +124,14 @@ async def test_a_running_mirror_keeps_up_and_judges_itself(repository: Repositor
     repository.store(site.batch(site.live(300.0)))
     clock = _Following(site)
     mirror = Mirror(repository, clock, judge_every_s=0.1)
-    with pytest.raises(Rejected):
+    with pytest.raises(Rejected, match="there are: none yet"):
         mirror.twin("hall")
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(mirror.run())
         await until(lambda: mirror.sites() == ["hall"])
         assert mirror.twin("hall").updated_at == site.now
+        with pytest.raises(Rejected, match="there are: hall"):
+            mirror.twin("hal")
         site.site.down(7)
         repository.store(site.batch(site.live(10.0)))
         await until(lambda: mirror.twin("hall").updated_at == site.now)
