@@ -51,8 +51,10 @@ def _wav(block: bytes) -> tuple[Samples, float]:
             width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
             promised = file.getnframes() * width * channels
             frames = file.readframes(file.getnframes())
-    except (wave.Error, EOFError, ValueError, OverflowError) as error:
-        raise Rejected(RejectReason.MALFORMED, f"this is no WAV file: {error}") from error
+    except (wave.Error, EOFError, ValueError, OverflowError, RuntimeError) as error:
+        # RuntimeError: a chunk says that it is longer than the file.
+        why = str(error) or "it is cut or damaged"
+        raise Rejected(RejectReason.MALFORMED, f"this is no WAV file: {why}") from error
     kinds: dict[int, tuple[str, float, float]] = {1: ("u1", 128.0, 128.0), 2: ("<i2", 0.0, 32_768.0)}
     kinds[4] = ("<i4", 0.0, 2_147_483_648.0)
     if width not in kinds or not 0 < channels <= MAX_CHANNELS or rate <= 0:

@@ -80,6 +80,14 @@ def test_what_is_no_sound_is_refused(block: bytes) -> None:
         run("spectrum", {"block": block})
 
 
+def test_a_sound_whose_parts_claim_more_than_there_is_is_refused_in_words() -> None:
+    damaged = bytearray(wav(tone(1000, 0.02)))
+    damaged[2070 % len(damaged)] ^= 0xCF
+    for block in (bytes(damaged), b""):
+        with pytest.raises(Rejected, match=r"no WAV file: \w"):
+            run("spectrum", {"block": block})
+
+
 def test_samples_that_are_no_numbers_are_refused() -> None:
     block = array.array("f", [0.0, math.nan, 1.0]).tobytes()
     with pytest.raises(Rejected) as caught:
