@@ -9,19 +9,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import MeshtwinError, NotSupported, Rejected, RejectReason, TimedOut, Unavailable
+from common.errors import (
+    MeshtwinError,
+    Misconfigured,
+    NotSupported,
+    Rejected,
+    RejectReason,
+    TimedOut,
+    Unavailable,
+)
 from edge_agent.api import VERSION
 from edge_agent.state_folder import MACHINE
 
 MAX_ANSWER_BYTES: Final = 16 << 20
-_KINDS: Final = {kind.__name__: kind for kind in (TimedOut, Unavailable, NotSupported)}
+_KINDS: Final = {kind.__name__: kind for kind in (TimedOut, Unavailable, NotSupported, Misconfigured)}
 
 
 def ask(path: Path, name: str, /, timeout: float = 5.0, **fields: Any) -> Any:
     """The agent's answer to `name`; `fields` go with the request.
 
     Raises Unavailable (no agent there), TimedOut, Rejected (it cannot or will not answer), and what the
-    agent itself ran into: Unavailable (its mesh), TimedOut (a node) or NotSupported.
+    agent itself ran into: Unavailable (its mesh), TimedOut (a node), NotSupported or Misconfigured.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)

@@ -8,14 +8,18 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from common.errors import Rejected, RejectReason
 from common.kinds.kind import TaskKind
 from common.logs import get_logger
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 GROUP: Final = "meshtwin.tasks"
 _log = get_logger(__name__)
+_BROKEN: Final[dict[str, str]] = {}
 
 
 def find(name: str) -> TaskKind:
@@ -25,6 +29,8 @@ def find(name: str) -> TaskKind:
         return kind
     from difflib import get_close_matches  # Only for those who mistype.
 
+    if name in _BROKEN:
+        raise Rejected(RejectReason.UNKNOWN_KIND, f"kind {name} cannot be loaded here: {_BROKEN[name]}")
     near = get_close_matches(name[:64], list(every()), n=1, cutoff=0.5)
     hint = f", did you mean {near[0]!r}?" if near else "; see: edge-agent tasks kinds"
     raise Rejected(RejectReason.UNKNOWN_KIND, f"there is no kind {name[:64]!r} here{hint}")
@@ -33,6 +39,12 @@ def find(name: str) -> TaskKind:
 def every() -> dict[str, TaskKind]:
     """All kinds by name."""
     return {**_installed(), **_built_in()}
+
+
+def broken() -> dict[str, str]:
+    """Why kinds of installed packages are left out, by the name of their entry point."""
+    _installed()
+    return dict(_BROKEN)
 
 
 def _built_in() -> dict[str, TaskKind]:
@@ -49,16 +61,23 @@ def _installed() -> dict[str, TaskKind]:
     from importlib.metadata import entry_points
 
     found: dict[str, TaskKind] = {}
+    _BROKEN.clear()
     for point in entry_points(group=GROUP):
         if point.name in _built_in():
             continue
         try:
             kind = point.load()
         except Exception as error:
-            _log.warning("kind-not-loaded", kind=point.name, reason=f"{type(error).__name__}: {error}"[:200])
+            _leave_out(point, f"{type(error).__name__}: {error}"[:200])
             continue
         if isinstance(kind, TaskKind) and kind.name == point.name:
             found[kind.name] = kind
         else:
-            _log.warning("kind-not-loaded", kind=point.name, reason="the entry point is no kind of that name")
+            _leave_out(point, "the entry point is no kind of that name")
     return found
+
+
+def _leave_out(point: EntryPoint, reason: str) -> None:
+    package = f"package {point.dist.name}, " if point.dist is not None else ""
+    _BROKEN[point.name] = f"{package}{point.value}: {reason}"
+    _log.warning("kind-not-loaded", kind=point.name, reason=reason)

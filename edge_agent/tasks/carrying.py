@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from common.errors import Corrupt, Misconfigured
+from common.errors import Corrupt, Misconfigured, Rejected
 from common.models.metadata import MAX_BUNDLE_BYTES
 from common.taskgraph.graph import MAX_BLOB_BYTES, MAX_GRAPH_BYTES, parse
 from edge_agent.client import ask
@@ -27,8 +27,16 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]")
 def submit(socket: Path, file: Path, quiet: bool = False) -> dict[str, Any]:
     """Send the files that a graph names, then the graph; what the agent tells of the job.
 
-    Raises Misconfigured (a file that is not there), and what the agent refuses.
+    Raises Misconfigured (a file that is not there, a graph that can never be done), Unavailable (the agent
+    takes none now).
     """
+    try:
+        return _submitted(socket, file, quiet)
+    except Rejected as error:
+        raise Misconfigured(f"{file}: {error.detail}", "edit the graph") from error
+
+
+def _submitted(socket: Path, file: Path, quiet: bool) -> dict[str, Any]:
     graph = parse(_read(file, MAX_GRAPH_BYTES))
     paths = {name: file.parent / name for name in graph.files()}
     for path in paths.values():

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from common.errors import Misconfigured
+from common.errors import Misconfigured, Rejected
 from edge_agent.client import ask
 from edge_agent.config import read_config
 from edge_agent.tasks import carrying, pages
@@ -57,8 +57,10 @@ def submit(
 ) -> None:
     """Submit a task graph, with the files that it names.
 
-    Their paths are relative to the graph's. It runs on when this command ends, also by Ctrl-C. Exit code 1
-    when it was waited for and did not come to a good end.
+    Their paths are relative to the graph's. It runs on when this command ends, also by Ctrl-C. The first
+    task that fails for good ends the whole job, also tasks that need nothing of it: what is to go on whatever
+    happens to the rest is a job of its own. Exit code 1 when it was waited for and did not come to a good
+    end.
     """
     path = _socket(config, socket)
     told = carrying.submit(path, file, quiet=as_json)
@@ -92,7 +94,8 @@ def list_jobs(
     if as_json:
         print(json.dumps(jobs))
     else:
-        Console().print(pages.jobs(jobs) if jobs else "no jobs; see: edge-agent tasks submit --help")
+        none = "no live jobs" if live else "no jobs; see: edge-agent tasks submit --help"
+        Console().print(pages.jobs(jobs) if jobs else none)
 
 
 @tasks.command(
@@ -160,12 +163,17 @@ def kinds(
     """List the kinds of tasks, with their inputs, outputs and parameters. Needs no running agent."""
     from common.kinds import catalogue
 
-    found = catalogue.every() if name is None else {name: catalogue.find(name)}
+    try:
+        found = catalogue.every() if name is None else {name: catalogue.find(name)}
+    except Rejected as error:
+        raise Misconfigured(error.detail, "edge-agent tasks kinds") from error
     told = [kind.described() for kind in found.values()]
     if as_json:
         print(json.dumps(told, default=str))
     else:
         Console().print(pages.kinds(told))
+    for broken, why in catalogue.broken().items() if name is None else ():
+        print(f"{broken} is left out: {why}", file=sys.stderr)
 
 
 @tasks.command(

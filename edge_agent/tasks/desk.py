@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from common.errors import Rejected, RejectReason, Unavailable
+from common.errors import Misconfigured, Rejected, RejectReason, Unavailable
 from common.kinds import catalogue
 from edge_agent.api import Question
 from edge_agent.tasks import admission, telling
@@ -210,16 +210,16 @@ class Desk:
         return self._service.runner.jobs.get(job)
 
     def _row(self, asked: Fields) -> Any:
-        """The job that is asked for, by its id or the end of it. Raises Rejected."""
+        """The job that is asked for, by its id or the end of it. Raises Rejected, Misconfigured (there is
+        none, or not only one)."""
         wanted = _text(asked, "job")
         row = self._service.store.row(wanted)
         if row is not None:
             return row
         near = [row for row in self._service.store.rows() if row.id.endswith(wanted)]
         if len(near) != 1:
-            raise Rejected(
-                RejectReason.INVALID, f"there is no job {wanted[:100]!r}; see: edge-agent tasks list"
-            )
+            count = f"{len(near)} jobs end with" if near else "there is no job"
+            raise Misconfigured(f"{count} {wanted[:100]!r}", "name one of: edge-agent tasks list")
         return near[0]
 
     def _upload(self, name: object) -> tuple[str, _Upload]:
@@ -250,7 +250,7 @@ def _piece(data: object) -> bytes:
 def _text(asked: Fields, name: str) -> str:
     value = asked.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= 200:
-        raise Rejected(RejectReason.INVALID, f'"{name}" is a short text')
+        raise Rejected(RejectReason.INVALID, f'"{name}" has to be a text of 1 to 200 characters')
     return value
 
 

@@ -7,12 +7,16 @@ import random
 import time
 import zlib
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from common.errors import MeshtwinError, Rejected
-from common.kinds import process_tree
+from common.command_errors import exit_code
+from common.errors import MeshtwinError, Misconfigured, Rejected
+from common.kinds import catalogue, process_tree
+from edge_agent.cli import commands
 from tests.tasks.agent import AgentProcess, graph_file
 from tests.tasks.running import measured
 
@@ -86,14 +90,37 @@ def test_what_is_wrong_with_a_graph_is_told(
     done = agent.run("submit", graph_file(tmp_path, *tasks))
     assert isinstance(done.exception, MeshtwinError)
     assert word in str(done.exception)
+    assert exit_code(done.exception) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["cancel", "zz"], ["show", "zz"], ["explain", "zz"], ["show", "zz", "--watch"], ["kinds", "nosuch"]],
+)
+def test_a_name_of_nothing_is_the_operators_to_mend(agent: AgentProcess, words: list[str]) -> None:
+    app = CliRunner().invoke(commands.app, ["tasks", *words]) if words[0] == "kinds" else agent.run(*words)
+    assert isinstance(app.exception, Misconfigured)
+    assert exit_code(app.exception) == 2
+
+
+def test_a_kind_that_cannot_be_loaded_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("sums", "nowhere_at_all.kinds:SUMS", catalogue.GROUP)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [point])
+    catalogue._installed.cache_clear()
+    try:
+        page = CliRunner().invoke(commands.app, ["tasks", "kinds"])
+        assert page.exit_code == 0
+        assert "sums is left out: nowhere_at_all.kinds:SUMS: ModuleNotFoundError" in page.output
+        with pytest.raises(Rejected, match="kind sums cannot be loaded here"):
+            catalogue.find("sums")
+    finally:
+        monkeypatch.undo()
+        catalogue._installed.cache_clear()
+        assert catalogue.broken() == {}
 
 
 def test_kinds_are_listed_without_an_agent(agent: AgentProcess) -> None:
-    from typer.testing import CliRunner
-
-    from edge_agent.cli.commands import app
-
-    page = CliRunner().invoke(app, ["tasks", "kinds"])
+    page = CliRunner().invoke(commands.app, ["tasks", "kinds"])
     assert page.exit_code == 0
     assert all(name in page.output for name in ("infer", "spectrum", "compress", "thumbnail", "forecast"))
 
