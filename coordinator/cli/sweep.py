@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from common.errors import Misconfigured
+from common.topics import check_name
 from coordinator.cli import twin_tables as tables
 from coordinator.cli.asking import answers
 from coordinator.cli.twin import LONG_S, AsJson, At, Seed, State, connect, moment, show
+from coordinator.cli.usage import asked_rightly
 
 if TYPE_CHECKING:
     from coordinator.twin.sweep import Row, Setting
@@ -21,6 +23,7 @@ AT_ONCE: Final = 8
 """Questions to the coordinator under way at once, however many workers it has."""
 
 
+@asked_rightly("coordinator twin sweep --help, and coordinator twin score for the sites")
 def sweep(
     site: Annotated[str | None, typer.Argument(help="The site to ask about.")] = None,
     state: State = None,
@@ -50,6 +53,8 @@ def sweep(
 
     if (site is None) is (scenario is None):
         raise Misconfigured("name a site, or a scenario file", "coordinator twin sweep SITE --ttl 3-8")
+    if site is not None:
+        check_name(site, "site")
     chosen = sweeps.settings(
         ttls=sweeps.numbers(ttl, 2, 127, "--ttl") if ttl is not None else (),
         transmits=sweeps.transmits(transmit, "--transmit") if transmit is not None else (),

@@ -6,7 +6,9 @@ Sites are asked of the running coordinator; a scenario file is computed right he
 from __future__ import annotations
 
 import json
+import sys
 import time
+from contextlib import redirect_stdout
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,7 +17,9 @@ import typer
 
 from common.errors import Misconfigured
 from common.files import write_file
+from common.topics import check_name
 from coordinator.cli import twin_tables as tables
+from coordinator.cli.usage import asked_rightly
 
 if TYPE_CHECKING:
     from common.scenario import Scenario
@@ -36,6 +40,8 @@ At = Annotated[
     str | None,
     typer.Option("--at", metavar="TIME", help="As it was then: 2026-03-01T12:30, or 90min, 6h, 2d ago."),
 ]
+SITES: Final = "coordinator twin score"
+"""What lists the sites that have a twin."""
 LONG_S: Final = 900.0
 MOST_SEED: Final = 2**63 - 1
 POLL_S: Final = 0.5
@@ -73,12 +79,15 @@ def simulate_scenario(
 
 
 @twin.command("score", epilog="Examples: coordinator twin score; coordinator twin score office --json")
+@asked_rightly(SITES)
 def score(
     site: Annotated[str | None, typer.Argument(help="Only this site.")] = None,
     state: State = None,
     as_json: AsJson = False,
 ) -> None:
     """How well each twin foretells its site, and whether it vouches for changes."""
+    if site is not None:
+        check_name(site, "site")
     with connect(state) as client:
         found = client.get("twins") if site is None else [client.get(f"sites/{site}/twin")]
     show(found, tables.scores, as_json)
@@ -87,6 +96,7 @@ def score(
 @twin.command(
     "asof", epilog="Examples: coordinator twin asof office 6h; coordinator twin asof office 2026-03-01T12:30"
 )
+@asked_rightly(SITES)
 def as_of(
     site: Annotated[str, typer.Argument(help="The site.")],
     at: Annotated[str, typer.Argument(metavar="TIME", help="2026-03-01T12:30, or 90min, 6h, 2d ago.")],
@@ -94,16 +104,19 @@ def as_of(
     as_json: AsJson = False,
 ) -> None:
     """A site's twin as it was: nodes, relays, configuration, and the score that it would have had."""
+    check_name(site, "site")
     with connect(state) as client:
         found = client.get(f"sites/{site}/twin", t=moment(at, time.time()))
     show(found, tables.past, as_json)
 
 
 @twin.command("links", epilog="Example: coordinator twin links office --json")
+@asked_rightly(SITES)
 def believed_links(
     site: Annotated[str, typer.Argument(help="The site.")], state: State = None, as_json: AsJson = False
 ) -> None:
     """What the twin believes of every link, and how sure it is."""
+    check_name(site, "site")
     with connect(state) as client:
         found = client.get(f"sites/{site}/twin/links")
     show(found, tables.links, as_json)
@@ -127,10 +140,12 @@ def apply(
     from coordinator.recipes import plan as plans
 
     read = plans.read(plan)
-    if not as_json:
-        tables.plan(plans.as_json(read))
-    if not yes and not typer.confirm(f"Make {read.changes} changes at {read.site}?"):
-        raise typer.Exit(1)
+    # What a program reads holds nothing but its JSON.
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        if not (as_json and yes):
+            tables.plan(plans.as_json(read))
+        if not yes and not typer.confirm(f"Make {read.changes} changes at {read.site}?", err=as_json):
+            raise typer.Exit(1)
     with connect(state) as client:
         begun = client.post("applications", plan=plans.as_json(read), force=force)
         ended = begun if detach else _follow(client, begun, quiet=as_json)
@@ -172,6 +187,7 @@ def recipes_list(state: State = None, as_json: AsJson = False) -> None:
 
 
 @recipes.command("show", epilog="Example: coordinator recipes show lighting")
+@asked_rightly("coordinator recipes list")
 def recipesshow(
     name: Annotated[str, typer.Argument(help="Its name.")], state: State = None, as_json: AsJson = False
 ) -> None:
@@ -185,6 +201,7 @@ def recipesshow(
     "coordinator recipes run lighting office --plan lamps.json --picture lamps.html; "
     "coordinator recipes run relay-thinning --scenario hall.json.gz --set mean_loss=0.001",
 )
+@asked_rightly("coordinator recipes show NAME, and coordinator twin score for the sites")
 def recipes_run(
     name: Annotated[str, typer.Argument(help="The recipe: coordinator recipes list.")],
     site: Annotated[str | None, typer.Argument(help="The site to ask about.")] = None,
@@ -205,6 +222,9 @@ def recipes_run(
     given = _given(setting or [])
     if (site is None) is (scenario is None):
         raise Misconfigured("name a site, or a scenario file", f"coordinator recipes run {name} SITE")
+    if site is not None:
+        check_name(site, "site")
+    check_name(name, "recipe")
     if scenario is not None:
         found = _run_here(state, name, scenario, given, seed)
     else:

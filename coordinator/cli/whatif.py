@@ -8,10 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from common.errors import Rejected, RejectReason
+from common.topics import check_name
 from coordinator.cli import twin_tables as tables
 from coordinator.cli.twin import LONG_S, AsJson, At, Seed, State, connect, moment, show
+from coordinator.cli.usage import asked_rightly
 
 
+@asked_rightly("coordinator whatif --help, and coordinator topology SITE for its nodes")
 def whatif(
     site: Annotated[str, typer.Argument(help="The site to ask about.")],
     state: State = None,
@@ -42,6 +45,7 @@ def whatif(
     as_json: AsJson = False,
 ) -> None:
     """What a change would do to every flow, by the cheapest model that can tell. Changes nothing."""
+    check_name(site, "site")
     said = {
         "failed": _nodes(fail),
         "relays_on": _nodes(relay_on),

@@ -135,6 +135,10 @@ def numbers(text: str, low: int, high: int, what: str) -> list[int]:
         if not first.isdecimal() or (dash and not last.isdecimal()) or len(part) > 20:
             raise Rejected(RejectReason.MALFORMED, f"{what} {text[:40]!r}: write it like 3-8 or 3,5,7")
         begin, end = int(first), int(last) if dash else int(first)
+        if begin > end:
+            raise Rejected(
+                RejectReason.OUT_OF_RANGE, f"{what} {part[:20]} ends before it begins: write it like 3-8"
+            )
         if not low <= begin <= end <= high:
             raise Rejected(RejectReason.OUT_OF_RANGE, f"{what} {part[:20]}: {low} to {high} is possible")
         found.extend(range(begin, end + 1))
