@@ -19,8 +19,9 @@ Body: TypeAlias = Callable[[Any, Blobs], Blobs]
 """(checked parameters, inputs by name) to outputs by name. Raises Rejected for what it cannot work on."""
 
 
-class Parameters(Record, extra="forbid"):
-    """Base of a kind's parameters; this one has none."""
+class Parameters(Record, strict=True, extra="forbid"):
+    """Base of a kind's parameters; this one has none. What is given has the declared type: "10" is no
+    number. A class with fields that JSON does not have, such as tuples, says `strict=False`."""
 
 
 @dataclass(frozen=True, slots=True)

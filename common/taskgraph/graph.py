@@ -62,7 +62,7 @@ class Source(Record, strict=True, extra="forbid"):
     file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
 
 
-class Limits(Record, extra="forbid"):
+class Limits(Record, strict=True, extra="forbid"):
     """What a task may take. Whoever runs it may allow less."""
 
     memory_mib: int | None = Field(default=None, ge=16, le=65_536)
@@ -70,7 +70,7 @@ class Limits(Record, extra="forbid"):
     """CPU seconds of all its processes."""
 
 
-class Size(Record, extra="forbid"):
+class Size(Record, strict=True, extra="forbid"):
     """What the submitter knows better than the kind's hint."""
 
     cpu_s: float | None = Field(default=None, ge=0, le=86_400)
@@ -79,7 +79,7 @@ class Size(Record, extra="forbid"):
     """Of all outputs together."""
 
 
-class Task(Record, extra="forbid"):
+class Task(Record, strict=True, extra="forbid"):
     """One task of a graph."""
 
     id: Name
@@ -99,7 +99,7 @@ class Task(Record, extra="forbid"):
         return list(dict.fromkeys([*(task for task in sources if task is not None), *self.after]))
 
 
-class TaskGraph(Record, extra="forbid"):
+class TaskGraph(Record, strict=True, extra="forbid"):
     """A job: tasks, and what is wanted of them together."""
 
     version: Literal[1] = 1
@@ -145,15 +145,13 @@ class TaskGraph(Record, extra="forbid"):
 def parse(document: bytes | str) -> TaskGraph:
     """The graph that a JSON document describes.
 
-    Raises Rejected: OVERSIZED, MALFORMED (no JSON), OUT_OF_RANGE (a size, a time or a number of tasks beyond
-    its limits, such as a negative one) or INVALID (anything else, such as an unknown key; it is named).
+    Raises Rejected: OVERSIZED, MALFORMED (no JSON, or a key twice), OUT_OF_RANGE (a size, a time or a number
+    of tasks beyond its limits, such as a negative one) or INVALID (anything else, such as an unknown key; it
+    is named).
     """
     if len(document) > MAX_GRAPH_BYTES:
         raise Rejected(RejectReason.OVERSIZED, f"a graph of {len(document)} bytes, at most {MAX_GRAPH_BYTES}")
-    try:
-        found = json.loads(document, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise Rejected(RejectReason.MALFORMED, f"a task graph is JSON: {error}"[:300]) from error
+    found = _decoded(document)
     try:
         return TaskGraph.model_validate(found)
     except ValidationError as error:
@@ -179,8 +177,32 @@ def _bare(value: Any) -> Any:
     return value
 
 
+def _decoded(document: bytes | str) -> Any:
+    try:
+        return json.loads(document, parse_constant=_no_number, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise Rejected(RejectReason.MALFORMED, "a task graph is JSON: this is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise Rejected(RejectReason.MALFORMED, "a task graph is JSON: this is no UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise Rejected(RejectReason.MALFORMED, f"a task graph is JSON: {error}"[:300]) from error
+    except ValueError as error:
+        # All that is left: Python converts no number of thousands of digits.
+        raise Rejected(RejectReason.MALFORMED, "a number in the graph has too many digits") from error
+
+
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise Rejected(RejectReason.MALFORMED, f"a task graph is JSON: {name} is no number there")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; whoever writes a key twice means one of them, and nobody knows which."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise Rejected(RejectReason.MALFORMED, f"the key {twice[:64]!r} is there twice")
+    return found
 
 
 _BOUNDS: Final = ("greater_than", "less_than", "finite_number", "too_long", "too_short")
@@ -199,5 +221,7 @@ def _explained(error: ValidationError, document: Any) -> Rejected:
     message = detail["msg"]
     if detail["type"] == "extra_forbidden":
         message = "there is no such key"
+    elif detail["type"] in ("model_type", "dict_type"):
+        message = "it has to be a JSON object"
     more = f" (and {error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
     return Rejected(reason, f"{'.'.join(where) or 'the graph'}: {message[:1].lower()}{message[1:]}{more}")

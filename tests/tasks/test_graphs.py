@@ -62,8 +62,8 @@ def test_a_task_that_waits_for_itself_is_a_cycle() -> None:
     ("document", "reason", "word"),
     [
         (b"{", RejectReason.MALFORMED, "JSON"),
-        (b"[" * 100_000, RejectReason.MALFORMED, "JSON"),
-        (b"[]", RejectReason.INVALID, "graph"),
+        (b"[" * 100_000, RejectReason.MALFORMED, "JSON: this is nested too deeply"),
+        (b"[]", RejectReason.INVALID, "the graph: it has to be a JSON object"),
         (graph(), RejectReason.OUT_OF_RANGE, "tasks"),
         (graph(measured("a"), surprise=1), RejectReason.INVALID, "surprise"),
         (graph(measured("a"), version=2), RejectReason.INVALID, "version"),
@@ -79,6 +79,16 @@ def test_a_task_that_waits_for_itself_is_a_cycle() -> None:
         (graph({"id": "a", "kind": "spectrum"}), RejectReason.MISSING_INPUT, "lacks the input 'block'"),
         (graph(measured("a", inputs={"x": {"file": "f"}})), RejectReason.INVALID, "has no input 'x'"),
         (graph(measured("a", parameters={"rounds": 0})), RejectReason.OUT_OF_RANGE, "rounds"),
+        (graph(measured("a", parameters={"rounds": "10"})), RejectReason.INVALID, "rounds"),
+        (graph(measured("a", parameters={"rounds": True})), RejectReason.INVALID, "rounds"),
+        (graph(measured("a"), priority="4"), RejectReason.INVALID, "priority"),
+        (graph(measured("a"), deadline_s=True), RejectReason.INVALID, "deadline_s"),
+        (graph(measured("a", size={"cpu_s": "1"})), RejectReason.INVALID, "task a.size.cpu_s"),
+        (b'{"name": "x", "tasks": [], "name": "y"}', RejectReason.MALFORMED, "'name' is there twice"),
+        (b'{"name": "x", "tasks": [{"id": "a", "id": "b"}]}', RejectReason.MALFORMED, "'id' is there twice"),
+        (b'{"name": "x", "tasks": [5]}', RejectReason.INVALID, "it has to be a JSON object"),
+        (b"[" + b"9" * 5000 + b"]", RejectReason.MALFORMED, "too many digits"),
+        (b'"\xff"', RejectReason.MALFORMED, "no UTF-8"),
         (graph(measured("a", parameters={"round": 1})), RejectReason.INVALID, "no such parameter"),
         (
             graph(
