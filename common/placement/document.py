@@ -84,6 +84,9 @@ def read(document: bytes | str | dict[str, Any]) -> Document:
 def _decoded(document: bytes | str | dict[str, Any]) -> dict[str, Any]:
     if isinstance(document, dict):
         return document
+    if not isinstance(document, bytes | str):
+        # Of a JSON text that somebody else has read: whatever stood there.
+        raise BadInstance(Flaw.INVALID, "an instance is a JSON object")
     if len(document) > MAX_BYTES:
         raise BadInstance(Flaw.TOO_LARGE, f"{len(document)} bytes; at most {MAX_BYTES}")
     try:

@@ -31,7 +31,8 @@ class BadInstance(Rejected):
     """A task graph, or what is told of the nodes, makes no sense; `flaw` says how."""
 
     def __init__(self, flaw: Flaw, detail: str) -> None:
-        super().__init__(_REASONS.get(flaw, RejectReason.INVALID), f"{flaw.value}: {detail}")
+        reason = _REASONS.get(flaw, RejectReason.INVALID)
+        super().__init__(reason, detail if flaw.value == reason.value else f"{flaw.value}: {detail}")
         self.flaw = flaw
 
 

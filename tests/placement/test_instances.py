@@ -55,6 +55,14 @@ def test_a_mistake_is_named(change: str, flaw: Flaw) -> None:
     assert isinstance(caught.value, Rejected)
 
 
+@pytest.mark.parametrize("document", [[], 5, None, 1.5, True, {}, {"nodes": []}])
+def test_what_is_no_object_or_an_empty_one_is_refused_and_says_so_once(document: Any) -> None:
+    with pytest.raises(BadInstance) as caught:
+        Instance.parse(document)
+    assert caught.value.flaw is Flaw.INVALID
+    assert str(caught.value).count("invalid") == 1
+
+
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b"NaN"])
 def test_what_is_no_instance_is_refused(text: bytes) -> None:
     with pytest.raises(BadInstance):
