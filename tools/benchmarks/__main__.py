@@ -6,6 +6,7 @@ import argparse
 import ast
 import importlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -51,6 +52,7 @@ def main() -> int:
     names = BENCHMARKS if "--all" in words or not named else named[:1]
     modules = _loaded(names)
     options = _parser(modules.values()).parse_args(words)
+    _resolve(options, Path(os.environ.get("MESHTWIN_CALLED_FROM") or ".").absolute())
     logs.configure(level="warning")
     if options.list:
         for name in names:
@@ -82,6 +84,15 @@ def _loaded(names: Sequence[str]) -> dict[str, ModuleType]:
         except ImportError as error:
             print(f"error: {name} cannot be played here: {error}", file=sys.stderr)
     return modules
+
+
+def _resolve(options: argparse.Namespace, folder: Path) -> None:
+    """Paths as whoever called `tools/bench` means them: it goes to the project's own folder first."""
+    for name, value in vars(options).items():
+        if isinstance(value, Path):
+            setattr(options, name, folder / value)
+        elif isinstance(value, list) and all(isinstance(one, Path) for one in value):
+            setattr(options, name, [folder / one for one in value])
 
 
 def _module(name: str) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import Misconfigured
+from common.errors import Misconfigured, Rejected
 from common.placement import Instance, Schedule, best_static, cpop, heft, heft_j, peft, schedule
 from common.placement.kernel import is_compiled
 from tools.benchmarks.report import ROOT
@@ -59,8 +59,18 @@ def _families(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
+def instance_in(path: Path) -> Instance:
+    """The instance in a file. Raises Misconfigured, naming the file."""
+    try:
+        return Instance.parse(path.read_bytes())
+    except Rejected as error:
+        raise Misconfigured(f"{path}: {error.detail}", "mend the file, or move it away") from error
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be read: {error.strerror}", "move it away") from error
+
+
 def _family(paths: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
-    instances = [Instance.parse(path.read_bytes()) for path in paths]
+    instances = [instance_in(path) for path in paths]
     for instance in instances[:_WARM_UPS]:
         schedule(instance, seed=options.seed)
     plans, spent = [], 0.0

@@ -24,7 +24,7 @@ from common.placement.kernel.decoder import Decoder
 from common.placement.placing import _Run as Run
 from common.placement.problem import decoder
 from coordinator.training import proposal
-from tools.benchmarks.placement import DEFAULT
+from tools.benchmarks.placement import DEFAULT, instance_in
 from tools.benchmarks.placement import _families as families
 from tools.benchmarks.proposal_instances import drawn
 
@@ -65,7 +65,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     sets = {"drawn": [drawn(1_000_000 + seed) for seed in range(HELD_OUT // less)]}
     references = {"drawn": [schedule(one, budget=ANSWER, seed=7).cost for one in sets["drawn"]]}
     for name, paths in families(options.instances).items():
-        known = [Instance.parse(path.read_bytes()) for path in paths]
+        known = [instance_in(path) for path in paths]
         known = [one for one in known if one.reference is not None]
         sets[name] = known
         references[name] = [one.reference.best for one in known if one.reference is not None]
