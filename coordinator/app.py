@@ -32,6 +32,7 @@ from coordinator.api import tasks as tasks_api
 from coordinator.api import twin as twin_api
 from coordinator.api.routes import Sources, make_app
 from coordinator.api.server import serve as serve_api
+from coordinator.api.views import gateways as gateway_views
 from coordinator.client import Client
 from coordinator.config import CoordinatorConfig, StatePaths, load_config
 from coordinator.engine import Engine, open_engine
@@ -120,7 +121,14 @@ async def run(
     app.include_router(release_api.make_router(models.releases, models.announcer), prefix="/v1")
     twins = _twins(paths, config, repository, ingest, clock, engine)
     app.include_router(twin_api.make_router(twins.desk, twins.applications), prefix="/v1")
-    fleet_router = fleet_api.make_router(twins.mirror, twins.applications, engine, clock)
+    registry = FleetView(paths.fleet)
+    fleet_router = fleet_api.make_router(
+        twins.mirror,
+        twins.applications,
+        engine,
+        clock,
+        lambda: gateway_views(repository.gateways(), registry.current(), clock.wall()),
+    )
     app.include_router(fleet_router, prefix="/v1")
     cloud = _cloud(paths, config, ingest, engine, clock)
     app.include_router(tasks_api.make_router(cloud, repository, clock), prefix="/v1")

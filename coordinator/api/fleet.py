@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,6 +11,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from common.clock import Clock
+from coordinator.api.models import Gateway
+from coordinator.api.views import mesh_up
 from coordinator.engine import Engine
 from coordinator.recipes.applications import Applications
 from coordinator.twin.fleet import LastPlan, ranked, standing
@@ -31,7 +34,8 @@ class PlanView(BaseModel):
 
 
 class StandingView(BaseModel):
-    """`score` and its 90 % interval are None until the twin was scored; `doubt` is "" when it vouches."""
+    """`score` and its 90 % interval are None until the twin was scored; `doubt` is "" when it vouches.
+    `mesh_up` is None while no gateway is live to tell."""
 
     site: str
     age_s: float
@@ -47,6 +51,7 @@ class StandingView(BaseModel):
     scored_s: float | None
     doubt: str
     plan: PlanView | None
+    mesh_up: bool | None
 
 
 class EngineView(BaseModel):
@@ -66,8 +71,14 @@ class EngineView(BaseModel):
     problem: str
 
 
-def make_router(mirror: Mirror, applications: Applications, engine: Engine, clock: Clock) -> APIRouter:
-    """The routes; paths without the version."""
+def make_router(
+    mirror: Mirror,
+    applications: Applications,
+    engine: Engine,
+    clock: Clock,
+    gateways: Callable[[], Sequence[Gateway]] = tuple,
+) -> APIRouter:
+    """The routes; paths without the version. `gateways` tells all of them as of now."""
     router = APIRouter()
 
     @router.get("/twin/fleet")
@@ -76,8 +87,12 @@ def make_router(mirror: Mirror, applications: Applications, engine: Engine, cloc
     ) -> list[StandingView]:
         plans = _last_plans(applications)
         held = await asyncio.to_thread(mirror.held)
+        shown = await asyncio.to_thread(gateways)
         now = clock.wall()
-        rows = ranked((standing(one, plans.get(one.site), now) for one in held), sort, limit)
+        meshes = {one.site: mesh_up(g for g in shown if g.site == one.site) for one in held}
+        rows = ranked(
+            (standing(one, plans.get(one.site), now, meshes[one.site]) for one in held), sort, limit
+        )
         return [StandingView.model_validate(asdict(row)) for row in rows]
 
     @router.get("/engine")

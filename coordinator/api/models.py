@@ -47,6 +47,7 @@ class Gateway(BaseModel):
     age_s: float | None
     acting: bool
     mesh_up: bool
+    tier: str
     link: str
     address: int | None
     version: str
@@ -63,9 +64,12 @@ class Gateway(BaseModel):
 
 
 class Site(BaseModel):
+    """`mesh_up`: whether a live gateway reaches the mesh; None while none is live."""
+
     site: str
     gateways: int
     gateways_live: int
+    mesh_up: bool | None
     acting: str | None
     nodes_known: int
     nodes_alive: int

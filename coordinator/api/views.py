@@ -87,6 +87,13 @@ def action(found: Action) -> models.Action:
     )
 
 
+def mesh_up(members: Iterable[models.Gateway]) -> bool | None:
+    """Whether any live gateway of a site reaches its mesh; None while none is live. Machines that only run
+    tasks have none to reach."""
+    told = [gateway.mesh_up for gateway in members if gateway.live and gateway.tier == "gateway"]
+    return any(told) if told else None
+
+
 def samples(subject: Subject, metric: str, found: Samples) -> models.Samples:
     return models.Samples(
         subject=subject.value,
@@ -131,6 +138,7 @@ def _gateway(name: str, record: GatewayRecord | None, fleet: Fleet, now: float) 
 # Stands in for a gateway that never told its status.
 _SILENT: Final = Status(site="none", gateway="none", time=0.0, online=False, forecaster="")
 _PLAIN: Final = {
+    "tier",
     "link",
     "address",
     "version",
@@ -161,6 +169,7 @@ def _site_view(name: str, members: list[models.Gateway], links: int) -> models.S
         site=name,
         gateways=sum(g.enrolled for g in members),
         gateways_live=sum(g.live for g in members),
+        mesh_up=mesh_up(members),
         acting=next((g.gateway for g in members if g.acting), None),
         nodes_known=max(g.nodes_known for g in telling),
         nodes_alive=max(g.nodes_alive for g in telling),

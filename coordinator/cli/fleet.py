@@ -46,7 +46,7 @@ def _table(found: list[Mapping[str, Any]]) -> None:
 def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
     dead = f" [red]{one['dead']} dead[/]" if one["dead"] else ""
     return (
-        escape(one["site"]),
+        escape(one["site"]) + " [red]mesh down[/]" * (one["mesh_up"] is False),
         _span(one["age_s"]),
         f"{one['nodes']}{dead}",
         "-" if one["delivery"] is None else f"{100 * one['delivery']:.1f} %",

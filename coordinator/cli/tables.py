@@ -21,7 +21,7 @@ def sites(found: list[Answer]) -> None:
     rows = (
         (
             s["site"],
-            f"{s['gateways_live']}/{s['gateways']}",
+            f"{s['gateways_live']}/{s['gateways']}" + " [red]mesh down[/]" * (s["mesh_up"] is False),
             s["acting"] or "-",
             f"{s['nodes_alive']}/{s['nodes_known']}",
             str(s["links"]),

@@ -57,7 +57,7 @@ class Flow:
 class Standing:
     """A site and its twin. `age_s` is that of its newest measurement; `delivery` the share of all observed
     messages that arrived, `worst` the flow that fares worst. `doubt` says why the twin does not vouch for
-    changes, and is "" when it does."""
+    changes, and is "" when it does. `mesh_up` is None while no gateway is live to tell."""
 
     site: str
     age_s: float
@@ -73,9 +73,10 @@ class Standing:
     scored_s: float | None
     doubt: str
     plan: LastPlan | None
+    mesh_up: bool | None = None
 
 
-def standing(held: Held, plan: LastPlan | None, now: float) -> Standing:
+def standing(held: Held, plan: LastPlan | None, now: float, mesh_up: bool | None = None) -> Standing:
     """How a site stands at Unix time `now`."""
     judged = held.judgement
     score = None if judged is None else judged.score
@@ -92,8 +93,9 @@ def standing(held: Held, plan: LastPlan | None, now: float) -> Standing:
         high=None if score is None else score.high,
         verdict="unscored" if score is None else score.verdict.value,
         scored_s=None if judged is None else max(0.0, now - judged.t),
-        doubt=_doubt(held, now),
+        doubt="its mesh is down" if mesh_up is False else _doubt(held, now),
         plan=plan,
+        mesh_up=mesh_up,
     )
 
 

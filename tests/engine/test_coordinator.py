@@ -39,7 +39,9 @@ def report(office: Site, serving: Serving) -> None:
     now = time.time()
     nodes = [NodeRecord(address=a, alive=True, relay=True, default_ttl=5) for a in range(1, 7)]
     with office.sender() as sender:
-        sender.tell(Status(site="office", gateway="gw-1", time=now, online=True, epoch=7, address=1))
+        sender.tell(
+            Status(site="office", gateway="gw-1", time=now, online=True, epoch=7, address=1, mesh_up=True)
+        )
         wait_for(lambda: bool(serving.get("gateways")[0]["address"]), "the status")
         sender.send(
             envelope(1, "configuration", encode(Configuration(version=4, nodes=nodes))),

@@ -47,6 +47,12 @@ NEW = held("new", None)
 SILENT = held("silent", judged(0.95, 0.95), age_s=3600.0, dead=7)
 
 
+def test_a_site_whose_mesh_is_down_is_not_to_be_trusted_and_comes_first() -> None:
+    down, well = standing(GOOD, None, NOW, mesh_up=False), standing(BAD, None, NOW, mesh_up=True)
+    assert (down.mesh_up, down.doubt, well.doubt) == (False, "its mesh is down", "")
+    assert [one.site for one in ranked([well, down])] == ["good", "bad"]
+
+
 def test_a_site_shows_what_arrives_and_what_its_twin_is_worth() -> None:
     plan = LastPlan("lighting-1", "lighting", "applied", NOW - 60.0)
     found = stand(BAD, plan)
