@@ -80,6 +80,18 @@ def check_deadline(graph: TaskGraph, order: list[Task], seconds: Mapping[str, fl
         )
 
 
+def check_memory(graph: TaskGraph, here_bytes: int) -> None:
+    """Raises Rejected(OUT_OF_RANGE) for a task that may run on the asking gateway only, and asks for more
+    than a task may have there. Where others may run it, one that allows more may come yet."""
+    for task in graph.tasks:
+        wanted = task.limits.memory_mib or 0
+        if wanted << 20 > here_bytes and (task.local or set(graph.tiers) == {"local"}):
+            raise Rejected(
+                RejectReason.OUT_OF_RANGE,
+                f"task {task.id} may run here only, and wants {wanted} MiB; {here_bytes >> 20} are allowed",
+            )
+
+
 def _by_name(graph: TaskGraph) -> dict[str, Task]:
     tasks: dict[str, Task] = {}
     for task in graph.tasks:

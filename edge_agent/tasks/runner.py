@@ -17,7 +17,7 @@ from common.errors import Rejected, RejectReason
 from common.kinds.kind import TaskKind
 from common.logs import get_logger
 from common.taskgraph.blob_store import BlobStore
-from common.taskgraph.checks import check, check_deadline
+from common.taskgraph.checks import check, check_deadline, check_memory
 from common.taskgraph.executor import Executor
 from common.taskgraph.graph import Task, TaskGraph, parse
 from common.taskgraph.wire import FailureReason, TaskLimits, TaskResult
@@ -61,6 +61,7 @@ class Runner:
         self._store = store
         self._blobs = blobs
         self._find = find
+        self._executors = executors
         self._clock = clock
         self._announce = announce
         self.witness = witness or NoWitness()
@@ -115,10 +116,11 @@ class Runner:
         """What a document asks for, and the tasks in order, if it can be done at all.
 
         Raises Rejected: as `graph.parse` and `checks.check`; INVALID for a file that was not sent before,
-        MISSING_INPUT for a blob that is not here, IMPOSSIBLE_DEADLINE.
+        MISSING_INPUT for a blob that is not here, IMPOSSIBLE_DEADLINE, OUT_OF_RANGE as `check_memory`.
         """
         graph = parse(document)
         order = check(graph, self._find)
+        check_memory(graph, self._executors()[0].load().memory_bytes)
         if files := graph.files():
             raise Rejected(RejectReason.INVALID, f"{files[0]} has to be sent before, and named by its digest")
         for digest in graph.blobs():

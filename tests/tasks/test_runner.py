@@ -279,6 +279,16 @@ async def test_results_from_elsewhere_are_taken_over_and_not_run_again(tmp_path:
             {"deadline_s": 0.5},
             RejectReason.IMPOSSIBLE_DEADLINE,
         ),
+        (
+            {"kind": "measure", "local": True, "limits": {"memory_mib": 257}},
+            {},
+            RejectReason.OUT_OF_RANGE,
+        ),
+        (
+            {"kind": "measure", "limits": {"memory_mib": 257}},
+            {"tiers": ["local"]},
+            RejectReason.OUT_OF_RANGE,
+        ),
     ],
 )
 async def test_what_cannot_be_done_is_refused_at_once(
