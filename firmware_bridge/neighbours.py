@@ -36,7 +36,7 @@ class Detection:
     forget_after: int = 30
     limit: int = 64
     losses_at_once: float = 4.0
-    loss_each_s: float = 10.0
+    loss_each_s: float = 2.5
 
     def questions(self, share: float) -> int:
         """How many questions have to stay without an answer before a missed probe becomes a loss.

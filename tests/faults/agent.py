@@ -32,8 +32,10 @@ LEARN_S = 90.0
 
 @cache
 def compiled_for_nobody() -> Path:
-    """Where nobody finds the simulator compiled, made once for a machine by whoever comes first: it cannot write
-    where root's is kept, and would compile it at every start."""
+    """Where nobody finds the simulator compiled, made once for a machine by whoever comes first.
+
+    It cannot write where root's is kept, and would compile it at every start.
+    """
     mine = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"meshtwin-compiled-{NOBODY}-{mine}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(360)]
 
 
 def play(*arguments: str) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def play(*arguments: str) -> dict[str, Any]:
         [sys.executable, "-m", "tools.stage", "--once", *arguments],
         capture_output=True,
         text=True,
-        timeout=220,
+        timeout=330,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -126,7 +126,12 @@ async def _foresee(demo: Demo) -> dict[str, Any]:
     assert demo.plan is not None
     demo.story.chapter("A link decays, and the relay set changes before anybody notices")
     agent = next(iter(demo.sites[-1].agents))
-    _, told = await foresight.foresee(demo.fleet, demo.story, demo.simulated, agent, demo.plan)
+    try:
+        _, told = await foresight.foresee(demo.fleet, demo.story, demo.simulated, agent, demo.plan)
+    except MeshtwinError as error:
+        # A forecast may fail, on a crowded channel above all; healing does not rest on it.
+        demo.story.tell(f"not foreseen this time: {str(error).splitlines()[0]}")
+        return {"lead_s": None}
     return told
 
 
