@@ -16,6 +16,7 @@ from coordinator.recipes.judgement import Count, Key
 from coordinator.recipes.plan import NodeSetting
 from coordinator.twin.reception import pdr_at
 from coordinator.twin.site_model import LinkBelief, SiteConfiguration, SiteFlow, SiteModel
+from tools.benchmarks.twin_plans_applied import with_settings
 
 
 class Killed(BaseException):
@@ -58,7 +59,7 @@ class Reality:
         if command_id not in self.done:
             self.carried_out.append(command_id)
             self.done[command_id] = Ordered(True)
-            self.truth = self.truth.with_configuration(_set(self.truth.configuration, settings))
+            self.truth = self.truth.with_configuration(with_settings(self.truth.configuration, settings))
         self._count_question(0.5)
         return self.done[command_id]
 
@@ -85,21 +86,6 @@ class Reality:
         if self.questions + half > self.dies_at:
             self.dies_at = float("inf")
             raise Killed
-
-
-def _set(now: SiteConfiguration, settings: tuple[NodeSetting, ...]) -> SiteConfiguration:
-    """Times are alike on all nodes here: the last setting of a step says them for all."""
-    relays = set(now.relays)
-    for setting in settings:
-        if setting.relay is not None:
-            (relays.add if setting.relay else relays.discard)(setting.address)
-    change = settings[-1].change()
-    return SiteConfiguration(
-        frozenset(relays),
-        change.default_ttl or now.ttl,
-        change.network_transmit or now.network_transmit,
-        change.relay_retransmit or now.relay_retransmit,
-    )
 
 
 AREA_M = 65.0

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from common.taskgraph.blob_store import BlobStore
+from common.taskgraph.executor import Executor, Refusal, Refused
 from common.taskgraph.wire import FailureReason, TaskLimits, TaskRequest
-from edge_agent.tasks.blob_store import BlobStore
-from edge_agent.tasks.executor import Executor, Refusal, Refused
 
 LIMITS = TaskLimits(memory_bytes=512 << 20, cpu_s=20.0, wall_s=60.0, output_bytes=8 << 20)
 LONG_ROUNDS = 2_000_000

@@ -15,14 +15,14 @@ from common.clock import SystemClock
 from common.exchange.exchange import Exchange
 from common.kinds import catalogue
 from common.messages import Status, TaskLoad
+from common.taskgraph.blob_store import BlobStore
+from common.taskgraph.executor import Refusal, Refused
 from common.taskgraph.wire import TaskLimits, TaskRequest, TaskResult
 from edge_agent.observe.uplink import UplinkMeter
 from edge_agent.share.mqtt import BrokerLine
 from edge_agent.share.outbox import Outbox
 from edge_agent.share.peers import SitePeers
-from edge_agent.tasks.blob_store import BlobStore
 from edge_agent.tasks.exchange import LetterPost, serve
-from edge_agent.tasks.executor import Refusal, Refused
 from edge_agent.tasks.local import Allowance, LocalExecutor
 from edge_agent.tasks.remote import RemoteExecutor, Remotes
 from tests.agent.gateway import SITE, endpoint

@@ -38,7 +38,7 @@ class Hands:
         cause: str,
     ) -> Ordered:
         model = self.site.model
-        self.site.model = model.with_configuration(_set(model.configuration, settings))
+        self.site.model = model.with_configuration(with_settings(model.configuration, settings))
         return Ordered(True)
 
     async def count(self, keys: Collection[Key], times: int) -> Mapping[Key, Count]:
@@ -69,7 +69,7 @@ def _nothing(_: Application) -> None:
     """Nobody is killed here, so nothing is written down."""
 
 
-def _set(now: SiteConfiguration, settings: tuple[NodeSetting, ...]) -> SiteConfiguration:
+def with_settings(now: SiteConfiguration, settings: tuple[NodeSetting, ...]) -> SiteConfiguration:
     """Times are alike on all nodes here: the last setting of a step says them for all."""
     relays = set(now.relays)
     for setting in settings:

@@ -85,15 +85,6 @@ class Job:
         """Whether all inputs of a task are where it is meant to run."""
         return all(self.node[task] in self.at[edge] for edge in self.inputs(task))
 
-    def bound(self, task: int) -> bool:
-        """Whether data was sent to where a task is meant to run: it would be sent again if the task moved."""
-        here, edges = self.node[task], self.graph.edges
-        return any(
-            (edge in self.moving and self.moving[edge].target == here)
-            or (here in self.at[edge] and self.node[edges[edge][0]] != here)
-            for edge in self.inputs(task)
-        )
-
     def undo(self, live: frozenset[int]) -> None:
         """Take back what has run where its data is on no live machine and is needed still.
 

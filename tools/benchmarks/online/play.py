@@ -54,7 +54,7 @@ class Play:
         for outage in fate.outages:
             self._later(outage.begin_ms, self._fail, outage.machine)
             self._later(outage.begin_ms + SEEN_AFTER_MS, self._miss, outage.machine)
-            self._later(outage.end_ms, self._return, outage.machine, outage.end_ms)
+            self._later(outage.end_ms, self._return, outage.machine)
         self._later(0.0, self._beat)
 
     def run(self) -> list[Job]:
@@ -124,7 +124,7 @@ class Play:
                 if self._touches(job, machine):
                     self._replan(job)
 
-    def _return(self, machine: int, _: float) -> None:
+    def _return(self, machine: int) -> None:
         was_seen = not self.seen_up[machine]
         self.up[machine] = self.seen_up[machine] = True
         self.view.revive(machine)
