@@ -13,7 +13,8 @@ E = TypeVar("E")
 
 class BoundedEvents(AsyncIterator[E]):
     """Events in order of arrival, at most `limit`. What goes when it is full is for a subclass to say, which
-    counts in `dropped` what was lost. After `close` the iteration ends once it is empty."""
+    counts in `dropped` what was lost. After `close` the iteration ends once it is empty, after `fail` with
+    the error."""
 
     def __init__(self, limit: int) -> None:
         self.dropped = 0
@@ -21,6 +22,7 @@ class BoundedEvents(AsyncIterator[E]):
         self._events: deque[E] = deque()
         self._changed = asyncio.Event()
         self._closed = False
+        self._failure: Exception | None = None
 
     def __len__(self) -> int:
         return len(self._events)
@@ -44,10 +46,18 @@ class BoundedEvents(AsyncIterator[E]):
         self._closed = True
         self._changed.set()
 
+    def fail(self, error: Exception) -> None:
+        """Nothing more will come, because of `error`, which the consumer is told once. Ignored after
+        `close`."""
+        if not self._closed:
+            self._failure = error
+        self.close()
+
     async def __anext__(self) -> E:
         while not self._events:
             if self._closed:
-                raise StopAsyncIteration
+                failure, self._failure = self._failure, None
+                raise failure or StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()
         return self._events.popleft()

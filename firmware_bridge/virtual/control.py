@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common.errors import Misconfigured, Rejected, RejectReason
+from common.errors import MeshtwinError, Misconfigured, Rejected, RejectReason
 from common.mesh.addresses import show
 from firmware_bridge.virtual.site import VirtualSite
 
@@ -99,7 +99,7 @@ class ControlSocket:
             [(name, argument)] = order.items()
             self._catch_up()
             return obey(self._site, name, argument)
-        except Rejected as error:
+        except MeshtwinError as error:
             return {"error": str(error)}
         except (ValueError, RecursionError) as error:
             return {"error": f"malformed: {error}"}

@@ -1,6 +1,7 @@
 """VirtualLink: a MeshLink to a simulated site, which it keeps at the time of a clock.
 
-Several links may be attached to one site within a process; whichever wakes first moves it on.
+Several links may be attached to one site within a process; whichever wakes first moves it on. A simulation
+that breaks ends the events of all of them with SiteFailed: whoever owns the process has to begin it anew.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from common.errors import (
     TimedOut,
     Unavailable,
 )
-from common.logs import get_logger
 from common.mesh.addresses import check_unicast, is_virtual, show
 from common.mesh.configuration import ConfigurationChange, NodeConfiguration
 from firmware_bridge.access import catalogue
@@ -33,10 +33,8 @@ from firmware_bridge.event_queue import EventQueue
 from firmware_bridge.link import Event, LinkDown, LinkUp, NodeStatus
 from firmware_bridge.virtual.answers import Answer, Answers
 from firmware_bridge.virtual.control import ControlSocket
-from firmware_bridge.virtual.site import Packet, VirtualSite
+from firmware_bridge.virtual.site import Packet, SiteFailed, VirtualSite
 from firmware_bridge.virtual.translation import event
-
-_log = get_logger(__name__)
 
 QUANTUM_S = 0.004
 """Events of the site that lie closer together are handled in one turn."""
@@ -92,6 +90,8 @@ class VirtualLink:
             raise Misconfigured(
                 f"the virtual site has no node {show(self.address)}", "give the gateway the address of one"
             )
+        if self.site.failure is not None:
+            raise SiteFailed("the simulated site failed before; make it anew") from self.site.failure
         if not self.site.nodes[self.address].alive:
             raise Unavailable(f"node {show(self.address)} of the virtual site is down")
         if self._queue.closed:
@@ -267,18 +267,22 @@ class VirtualLink:
             self._sleep.cancel()
 
     async def _drive(self) -> None:
-        """Keep the site at the clock's time."""
+        """Keep the site at the clock's time. What breaks that goes to the consumer of the events, whose owner
+        tells it with its trace and starts again."""
         try:
             while True:
                 self._catch_up()
                 due = self.site.next_time()
                 wait = 1.0 if due is None else self._origin + due - self._clock.monotonic()
                 await self._interruptible_sleep(max(self._quantum_s, min(wait, 1.0)))
-        except Exception as error:  # the simulation itself is broken: say so, and let the agent live
-            _log.exception("virtual-site-failed")
-            self._up = False
-            self._queue.put(LinkDown(self._clock.monotonic(), f"{type(error).__name__}: {error}"))
-            self._answers.fail("the virtual site failed")
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._up = False
+        self._queue.put(LinkDown(self._clock.monotonic(), str(error)))
+        self._queue.fail(error)
+        self._answers.fail(str(error))
 
     async def _interruptible_sleep(self, seconds: float) -> None:
         sleep = self._sleep = asyncio.ensure_future(self._clock.sleep(seconds))

@@ -14,7 +14,7 @@ from math import inf
 from random import Random
 from typing import Any, Final, Protocol
 
-from common.errors import Rejected
+from common.errors import Rejected, Unavailable
 from common.mesh.addresses import ALL_NODES, is_unicast
 from common.mesh.configuration import Transmit
 from common.scenario import NetworkConfiguration, Radio, Scenario
@@ -65,6 +65,10 @@ class Packet:
     payload: bytes | None
     hops: int
     device_key: bool = False
+
+
+class SiteFailed(Unavailable):
+    """The simulation itself broke: a mistake of ours, which is the cause. The site stays broken."""
 
 
 class Gateway(Protocol):
@@ -140,6 +144,8 @@ class VirtualSite:
         self.random = Random(seed)
         self._trials = Random(f"trials {seed}")
         self.messages = 0
+        self.failure: Exception | None = None
+        """What broke the simulation, if anything did."""
         self._attached: dict[int, Gateway] = {}
         self._agenda: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._entries = 0
@@ -207,7 +213,18 @@ class VirtualSite:
         heapq.heappush(self._agenda, (self.now + delay_s, self._entries, action, arguments))
 
     def advance(self, to: float) -> None:
-        """Let everything happen that is due until site time `to`."""
+        """Let everything happen that is due until site time `to`. Raises SiteFailed when something in it
+        breaks, and ever after: what went on from a moment that happened by half would be no site any more."""
+        if self.failure is None:
+            try:
+                self._advance(to)
+            except Exception as error:
+                self.failure = error
+        if self.failure is not None:
+            what = f"{type(self.failure).__name__}: {self.failure}"
+            raise SiteFailed(f"the simulated site failed at {self.now:.3f} s: {what}") from self.failure
+
+    def _advance(self, to: float) -> None:
         agenda = self._agenda
         while self.now < to or (agenda and agenda[0][0] <= to):
             self._listen(min(to, agenda[0][0] if agenda else inf))

@@ -59,6 +59,12 @@ async def test_only_the_owner_may_use_the_socket(link: VirtualLink, tmp_path: Pa
     assert stat.S_IMODE((tmp_path / "control").stat().st_mode) == 0o600
 
 
+async def test_a_tool_is_told_that_the_simulation_broke(link: VirtualLink, tool: Tool) -> None:
+    link.site.after(0.0, lambda: 1 // 0)
+    for _ in range(2):
+        assert "ZeroDivisionError" in (await tool.order(state=True))["error"]
+
+
 async def test_nodes_die_and_return(link: VirtualLink, tool: Tool) -> None:
     assert await tool.order(down=2) == {"ok": True}
     assert not link.site.nodes[2].alive

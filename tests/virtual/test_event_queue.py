@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from common.errors import Unavailable
 from firmware_bridge.event_queue import EventQueue
 from firmware_bridge.link import Event, Heartbeat, LinkUp, LostNeighbour, Message, NeighbourReport
 
@@ -62,4 +63,15 @@ async def test_nothing_is_taken_in_after_the_end() -> None:
     queue = EventQueue()
     queue.close()
     queue.put(UP)
+    assert await drain(queue) == []
+
+
+async def test_a_queue_that_failed_gives_what_it_holds_then_the_error_once() -> None:
+    queue = EventQueue()
+    queue.put(UP)
+    queue.fail(Unavailable("broken"))
+    queue.put(LOST)
+    assert await anext(queue) == UP
+    with pytest.raises(Unavailable, match="broken"):
+        await anext(queue)
     assert await drain(queue) == []

@@ -11,12 +11,14 @@ import pytest_asyncio
 
 from common.clock import ManualClock
 from common.errors import Misconfigured, Unavailable
+from common.logs import LineFormatter
 from common.mesh.configuration import ConfigurationChange, Transmit
+from edge_agent.supervisor import PartFailed, Supervisor
 from firmware_bridge.access.generic_onoff import OnOffSet, OnOffStatus
 from firmware_bridge.access.link_monitor import MonitorGet, MonitorSet, MonitorStatus
 from firmware_bridge.access.message import build
 from firmware_bridge.link import Event, LinkDown, LostNeighbour, NeighbourReport
-from firmware_bridge.virtual import VirtualLink, VirtualSite, virtual_site
+from firmware_bridge.virtual import SiteFailed, VirtualLink, VirtualSite, virtual_site
 
 T = TypeVar("T")
 
@@ -61,6 +63,12 @@ async def two() -> AsyncIterator[Two]:
 def so_far(link: VirtualLink) -> list[Event]:
     """Events that nobody consumed yet."""
     return list(link._queue._events)
+
+
+async def read(link: VirtualLink) -> None:
+    """Take events until there are no more."""
+    async for _ in link.events():
+        pass
 
 
 async def test_both_gateways_hear_of_a_death_at_the_same_time_on_one_clock(two: Two) -> None:
@@ -133,16 +141,52 @@ async def test_a_gateway_without_power_is_unavailable() -> None:
         await VirtualLink(site, 1).open()
 
 
-async def test_a_broken_simulation_is_told_as_a_lost_link() -> None:
+async def test_a_broken_simulation_ends_the_events_of_every_gateway_with_its_name(two: Two) -> None:
+    two.site.after(1.0, lambda: 1 // 0)
+    await two.clock.advance(2.0)
+    for link in (two.first, two.second):
+        last = so_far(link)[-1]
+        assert isinstance(last, LinkDown)
+        assert "ZeroDivisionError" in last.reason
+        with pytest.raises(SiteFailed, match=r"failed at 8.* s: ZeroDivisionError") as failed:
+            await read(link)
+        assert isinstance(failed.value.__cause__, ZeroDivisionError)
+        assert [event async for event in link.events()] == []
+        with pytest.raises(Unavailable):
+            await link.configure(2, ConfigurationChange())
+
+
+async def test_a_question_that_finds_the_simulation_broken_is_refused_and_no_bug_of_the_asker() -> None:
+    clock = ManualClock()
+    site = VirtualSite(ring(3))
+    link = VirtualLink(site, 1, clock, quantum_s=0.5)
+    await link.open()
+    await clock.advance(0.1)
+    site.after(0.1, lambda: 1 // 0)
+    await clock.advance(0.3)  # the driver sleeps still
+    with pytest.raises(SiteFailed):
+        await link.send(2, build(OnOffSet(True, 1)))
+    await link.close()
+    with pytest.raises(SiteFailed, match="make it anew"):
+        await link.open()
+
+
+async def test_a_broken_simulation_ends_the_agent_which_says_it_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     clock = ManualClock()
     site = VirtualSite(ring(3))
     link = VirtualLink(site, 1, clock)
     await link.open()
+
+    supervisor = Supervisor(clock)
+    supervisor.essential("mesh", lambda: read(link))
     site.after(1.0, lambda: 1 // 0)
-    await clock.advance(2.0)
-    assert any(isinstance(event, LinkDown) for event in so_far(link))
-    with pytest.raises(Unavailable):
-        await link.configure(2, ConfigurationChange())
+    with pytest.raises(PartFailed, match="mesh failed: the simulated site failed"):
+        await passing(clock, supervisor.run())
+    [record] = caplog.records
+    assert record.getMessage() == "part-failed"
+    assert "ZeroDivisionError" in LineFormatter().format(record)
     await link.close()
 
 
