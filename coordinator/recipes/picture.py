@@ -1,7 +1,8 @@
 """A map of a site for people to look at: who relays, what a plan changes, which links are good. One HTML file
 with drawings in it, and nothing to load from elsewhere.
 
-Where positions are not known, nodes are placed by their hops from the gateway.
+Where positions are not known, nodes are placed by their hops from the gateway. Nodes are named by their
+addresses: all of a small site, of a large one its gateways, its relays and what is marked.
 """
 
 from __future__ import annotations
@@ -11,12 +12,22 @@ from html import escape
 from math import cos, pi, sin
 from typing import Final
 
+from common.mesh.addresses import show
+from coordinator.recipes.labels import HEIGHT, NAMED_ALL, WIDTH, Label, labels
 from coordinator.recipes.ordering import distances
 from coordinator.recipes.plan import Plan
 from coordinator.twin.site_model import Position, SiteModel
 
-SIZE: Final = 560
-EDGE: Final = 36
+SIZES: Final = (560, 800, 1200)
+"""Widths of a map: the first of them where every address that is wanted finds room."""
+
+EDGE: Final = 50
+FOOT: Final = 18
+"""For a line of text below the map."""
+
+FLATTEST: Final = 0.4
+"""Of its width a map is at least so high, though the site be a corridor: addresses take room."""
+
 SHOWN_PDR: Final = 0.3
 MOST_LINKS: Final = 1500
 
@@ -71,21 +82,75 @@ def of_plan(model: SiteModel, plan: Plan) -> str:
 
 
 def drawing(model: SiteModel, marks: Mapping[int, str]) -> str:
-    """One map as SVG: nodes with their role or mark, and the better links."""
-    places = _places(model)
-    parts = [f'<svg viewBox="0 0 {SIZE} {SIZE}" width="{SIZE}" height="{SIZE}" role="img">']
+    """One map as SVG: nodes with their role or mark, their addresses, and the better links."""
+    radii = {address: _radius(_role(model, address), address in marks) for address in model.addresses}
+    wanted = _named(model, marks)
+    for wide in SIZES:
+        places, high = _places(model, wide)
+        named = labels(places, radii, wanted, (wide, high))
+        if len(named) == len(wanted):
+            break
+    parts = [
+        f'<svg viewBox="0 0 {wide} {high + FOOT:.0f}" width="{wide}" height="{high + FOOT:.0f}" role="img">'
+    ]
     parts += _lines(model, places)
+    parts += _leaders(named, places)
     for address in model.addresses:
         x, y = places[address]
-        role = _role(model, address)
-        colour, mark = COLOURS.get(marks.get(address, role), COLOURS["node"]), marks.get(address, "")
-        radius = 8 if role == "gateway" else 6 if role == "relay" or mark else 4
-        said = f"0x{address:04x} {role}{', ' if mark else ''}{mark}"
+        role, mark = _role(model, address), marks.get(address, "")
+        colour = COLOURS.get(mark or role, COLOURS["node"])
+        said = f"{show(address)} {role}{', ' if mark else ''}{mark}"
         parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"><title>{escape(said)}</title>'
-            "</circle>"
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radii[address]}" fill="{colour}">'
+            f"<title>{escape(said)}</title></circle>"
         )
+    parts += _texts(named)
+    parts += _foot(len(model.addresses), len(wanted), len(wanted) - len(named), high)
     return "".join([*parts, "</svg>"])
+
+
+def _radius(role: str, marked: bool) -> int:
+    return 8 if role == "gateway" else 6 if role == "relay" or marked else 4
+
+
+def _named(model: SiteModel, marks: Mapping[int, str]) -> list[int]:
+    """Who is to be named, the most important first: what is marked, gateways, relays, the others."""
+    order = {
+        address: i for i, address in enumerate([*marks, *model.gateways, *sorted(model.relays)][::-1], 1)
+    }
+    there = sorted(model.addresses, key=lambda address: (-order.get(address, 0), address))
+    return [address for address in there if address in order or len(there) <= NAMED_ALL]
+
+
+def _leaders(named: list[Label], places: Mapping[int, Position]) -> list[str]:
+    return [
+        f'<line x1="{places[one.address][0]:.1f}" y1="{places[one.address][1]:.1f}" x2="{one.lead[0]:.1f}" '
+        f'y2="{one.lead[1]:.1f}" stroke="#222" stroke-width="0.7"/>'
+        for one in named
+        if one.lead is not None
+    ]
+
+
+def _texts(named: list[Label]) -> list[str]:
+    """Addresses, as wide as was reckoned with whatever the font, on an edge that keeps links off them."""
+    texts = [
+        f'<text x="{one.x - WIDTH / 2.0:.1f}" y="{one.y + 0.36 * HEIGHT:.1f}" textLength="{WIDTH:.0f}" '
+        f'lengthAdjust="spacingAndGlyphs">{one.text}</text>'
+        for one in named
+    ]
+    return [f"<g {_WRITING}>", *texts, "</g>"]
+
+
+def _foot(nodes: int, wanted: int, without_room: int, high: float) -> list[str]:
+    """What is not to be read in the map."""
+    said = [f"{nodes - wanted} nodes that neither relay nor change are not named"] if wanted < nodes else []
+    if without_room:
+        said.append(f"{without_room} address{'' if without_room == 1 else 'es'} found no room")
+    if not said:
+        return []
+    text = f"{', '.join(said)}: point at a node for its address."
+    y = high + FOOT - 6
+    return [f'<text x="8" y="{y:.0f}" font-family="{_FONT}" font-size="11" fill="#567">{text}</text>']
 
 
 def _lines(model: SiteModel, places: Mapping[int, Position]) -> list[str]:
@@ -109,15 +174,19 @@ def _role(model: SiteModel, address: int) -> str:
     return "gateway" if address in model.gateways else "relay" if address in model.relays else "node"
 
 
-def _places(model: SiteModel) -> dict[int, Position]:
-    """Every node within the frame."""
+def _places(model: SiteModel, size: int) -> tuple[dict[int, Position], float]:
+    """Every node within a frame as wide as `size`, and the frame's height."""
+    if not model.addresses:
+        return {}, FLATTEST * size
     known = {a: place for a, place in model.positions.items() if a in model.addresses}
     if len(known) < len(model.addresses) or len(set(known.values())) < 2:
         known = _rings(model)
-    left, top = (min(place[i] for place in known.values()) for i in (0, 1))
-    wide = max(max(place[i] for place in known.values()) - low for i, low in ((0, left), (1, top))) or 1.0
-    scale = (SIZE - 2 * EDGE) / wide
-    return {a: (EDGE + (x - left) * scale, EDGE + (y - top) * scale) for a, (x, y) in known.items()}
+    (left, right), (top, bottom) = ((min(axis), max(axis)) for axis in zip(*known.values(), strict=True))
+    scale = (size - 2 * EDGE) / (max(right - left, bottom - top) or 1.0)
+    high = max(FLATTEST * size, (bottom - top) * scale + 2 * EDGE)
+    # In the middle, whichever way the site is long.
+    across, down = (size - (right - left) * scale) / 2.0, (high - (bottom - top) * scale) / 2.0
+    return {a: (across + (x - left) * scale, down + (y - top) * scale) for a, (x, y) in known.items()}, high
 
 
 def _rings(model: SiteModel) -> dict[int, Position]:
@@ -142,6 +211,11 @@ def _legend() -> str:
     return f"<p class=legend>{dots}</p>"
 
 
+_FONT: Final = "system-ui,sans-serif"
+_WRITING: Final = (
+    f'font-family="{_FONT}" font-size="10.5" fill="#222" stroke="#fafbfc" stroke-width="2.5" '
+    'stroke-linejoin="round" paint-order="stroke" pointer-events="none"'
+)
 _STYLE: Final = (
     "body{font:15px/1.4 system-ui,sans-serif;margin:2em;color:#222;background:#fff}"
     ".row{display:flex;flex-wrap:wrap;gap:1.5em}figure{margin:0}figcaption{text-align:center}"
