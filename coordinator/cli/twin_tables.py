@@ -20,6 +20,7 @@ _ENDS = {
     "stuck": "[red]stuck[/]: some nodes keep their changes, see above",
 }
 SHOWN = 30
+WORST = 10
 
 
 @contextmanager
@@ -181,21 +182,26 @@ def plan(found: Answer) -> None:
     worse = [flow for flow in found["flows"] if flow["effect"] in ("worse", "ended")]
     unsure = sum(flow["effect"] == "undecided" for flow in found["flows"])
     if worse:
+        worse.sort(key=lambda f: f["after"] - f["before"])
         lines = (
             (_way(f), _percent(f["before"]), f"{_percent(f['low'])} to {_percent(f['high'])}", f["effect"])
-            for f in sorted(worse, key=lambda f: f["after"] - f["before"])[:10]
+            for f in worse[:WORST]
         )
         printed(("flow", "now", "then (90 %)", "is to be expected"), lines, "")
+        if len(worse) > WORST:
+            console.print(f"These {WORST} come off worst; {len(worse) - WORST} more get worse: --json")
     if unsure:
         console.print(f"{unsure} of {len(found['flows'])} flows may gain or lose a little: that is watched.")
     for note in found["notes"]:
         console.print(f"[yellow]note[/]: {escape(note)}")
 
 
-def effects(found: Answer) -> None:
+def effects(found: Answer, *, everything: bool = False) -> None:
+    """What becomes of each flow, the worst first; `SHOWN` of them unless `everything` is wanted."""
     console = Console()
     order = {"ended": 0, "worse": 1, "undecided": 2, "better": 3, "harmless": 4}
     flows = sorted(found["flows"], key=lambda f: (order[f["effect"]], f["change"]["mean"]))
+    shown = flows if everything else flows[:SHOWN]
     rows = (
         (
             _way(flow),
@@ -206,10 +212,14 @@ def effects(found: Answer) -> None:
             _p95(flow["latency_after_ms"]),
             flow["effect"],
         )
-        for flow in flows[:SHOWN]
+        for flow in shown
     )
     columns = ("flow", "now", "then", "change, points", "p95 ms now", "then", "is to be expected")
     printed(columns, rows, "No flows.")
+    if len(shown) < len(flows):
+        console.print(
+            f"These {len(shown)} change most, the worst first; {len(flows) - len(shown)} more flows: --all"
+        )
     counts = {name: sum(flow["effect"] == name for flow in flows) for name in order}
     said = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
     console.print(f"{said or 'nothing'}; by {found['method']}: {escape(found['reason'])}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -42,6 +43,9 @@ def whatif(
     times: Annotated[bool, typer.Option(help="Latencies, too: takes longer.")] = False,
     seed: Seed = 1,
     at: At = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"Show every flow, not just the {tables.SHOWN} that change most.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """What a change would do to every flow, by the cheapest model that can tell. Changes nothing."""
@@ -61,7 +65,7 @@ def whatif(
     }
     with connect(state, LONG_S) as client, tables.waiting(f"what if, at {site}"):
         found = client.post(f"sites/{site}/whatif", **said)
-    show(found, tables.effects, as_json)
+    show(found, partial(tables.effects, everything=everything), as_json)
 
 
 def _nodes(texts: list[str] | None) -> list[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -66,3 +68,35 @@ def test_a_twin_that_is_not_to_be_trusted_says_so(
     answer = {"flows": [], "method": "graph", "reason": "so", "vouches": vouches, "doubt": doubt}
     tables.effects(answer)
     assert ("does not vouch" in capsys.readouterr().out) is not vouches
+
+
+def effect_of(source: int, effect: str, mean: float) -> dict[str, Any]:
+    estimate = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    return {
+        "source": source,
+        "destination": 1,
+        "before": estimate,
+        "after": estimate,
+        "change": {"mean": mean, "low": mean - 0.1, "high": mean + 0.1},
+        "latency_before_ms": None,
+        "latency_after_ms": None,
+        "effect": effect,
+    }
+
+
+def test_of_many_flows_the_worst_are_shown_and_how_many_are_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flows = [effect_of(i, "harmless", 0.0) for i in range(2, 60)]
+    flows += [effect_of(100, "worse", -0.2), effect_of(101, "worse", -0.3), effect_of(102, "ended", -0.5)]
+    answer = {"flows": flows, "method": "graph", "reason": "so", "vouches": True, "doubt": ""}
+    tables.effects(answer)
+    told = capsys.readouterr().out
+    assert re.findall("0x[0-9a-f]{4} ->", told)[:3] == ["0x0066 ->", "0x0065 ->", "0x0064 ->"]
+    assert told.count("->") == tables.SHOWN
+    assert "31 more flows: --all" in told
+    assert "1 ended, 2 worse, 58 harmless" in told
+    tables.effects(answer, everything=True)
+    told = capsys.readouterr().out
+    assert told.count("->") == 61
+    assert "more flows" not in told
