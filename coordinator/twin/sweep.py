@@ -15,9 +15,13 @@ from common.errors import Rejected, RejectReason
 from common.mesh.configuration import Transmit
 from coordinator.twin.site_model import SiteConfiguration, SiteModel
 from coordinator.twin.whatif_change import Change
+from coordinator.twin.whatif_effect import Method
 
 MOST: Final = 400
 """Combinations of one sweep."""
+
+FINALISTS: Final = 12
+"""Settings that are asked about again, where only others were simulated."""
 
 WORTH: Final = 0.001
 """Deliveries that differ by less are alike, and the cheaper one is better."""
@@ -71,6 +75,12 @@ class Row:
     p95_ms: float | None
     method: str
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the event simulator told, which knows of collisions; the other models' figures are higher
+        where there are any, and compare among themselves only."""
+        return self.method == Method.SIMULATION
+
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
@@ -116,8 +126,17 @@ def row(setting: Setting, effects: Mapping[str, Any]) -> Row:
 
 
 def ranked(rows: Sequence[Row]) -> list[Row]:
-    """The best first: delivery, and among those alike the one that takes less of the channel."""
-    return sorted(rows, key=lambda one: (-round(one.delivery / WORTH), one.occupancy))
+    """The simulated ones, then the others; of either the best first: delivery, and among those alike the one
+    that takes less of the channel."""
+    return sorted(rows, key=lambda one: (not one.simulated, -round(one.delivery / WORTH), one.occupancy))
+
+
+def finalists(rows: Sequence[Row]) -> list[Setting]:
+    """The settings to ask about again with the simulation, so that they can be ranked with those that were
+    simulated at once: the best of the others. None where one model told all."""
+    if not any(one.simulated for one in rows):
+        return []
+    return [one.setting for one in ranked(rows) if not one.simulated][:FINALISTS]
 
 
 def effects_of(model: SiteModel, setting: Setting, times: bool, seed: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from common.errors import MeshtwinError, Rejected, RejectReason, Unavailable
 from common.mesh.configuration import Transmit
 from common.scenario import Flow, Node, Scenario
 from coordinator.cli.asking import answers
+from coordinator.cli.sweep import _table
 from coordinator.twin import sweep
 from coordinator.twin.seeds import joined, played
 from coordinator.twin.sweep import Setting
@@ -49,10 +50,12 @@ def command(*words: str, seconds: float = 240.0) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def effects(delivery: float, occupancy: float, effect: str = "harmless") -> dict[str, Any]:
+def effects(
+    delivery: float, occupancy: float, effect: str = "harmless", method: str = "percolation"
+) -> dict[str, Any]:
     after = {"mean": delivery, "low": delivery - 0.1, "high": 1.0}
     flow = {"effect": effect, "after": after, "latency_after_ms": (20.0, 40.0)}
-    return {"flows": [flow], "occupancy": occupancy, "method": "percolation"}
+    return {"flows": [flow], "occupancy": occupancy, "method": method}
 
 
 def test_values_are_read_as_people_write_them() -> None:
@@ -111,6 +114,34 @@ def test_what_delivers_alike_is_ranked_by_what_it_takes_of_the_channel() -> None
     assert [one.setting.ttl for one in sweep.ranked(rows)] == [5, 4, 3]
     assert rows[0].low == pytest.approx(0.8)
     assert (rows[0].worse, rows[0].p95_ms) == (1, 40.0)
+
+
+def test_what_different_models_told_is_not_ranked_together() -> None:
+    told = [("percolation", 0.99), ("simulation", 0.90), ("graph", 1.0), ("simulation", 0.95)]
+    rows = [
+        sweep.row(Setting(ttl=ttl), effects(delivery, 0.01, method=method))
+        for ttl, (method, delivery) in enumerate(told, 3)
+    ]
+    assert [one.setting.ttl for one in sweep.ranked(rows)] == [6, 4, 5, 3]
+    assert [one.ttl for one in sweep.finalists(rows)] == [5, 3]
+    assert sweep.finalists([rows[0], rows[2]]) == []
+    assert sweep.finalists([rows[1], rows[3]]) == []
+    many = [sweep.row(Setting(ttl=ttl), effects(0.5 + ttl / 1000, 0.01)) for ttl in range(3, 103)]
+    again = sweep.finalists([*many, sweep.row(Setting(ttl=2), effects(0.9, 0.01, method="simulation"))])
+    assert [one.ttl for one in again] == list(range(102, 102 - sweep.FINALISTS, -1))
+
+
+def test_rows_of_two_models_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        sweep.row(Setting(ttl=ttl), effects(0.9, 0.01, method=method))
+        for ttl, method in [(3, "simulation"), (4, "percolation"), (5, "graph")]
+    ]
+    _table([one.as_json() for one in rows])
+    told = capsys.readouterr().out
+    assert "The last 2 are ranked apart" in told
+    assert "--times" in told
+    _table([one.as_json() for one in rows[1:]])
+    assert "apart" not in capsys.readouterr().out
 
 
 def test_questions_are_asked_so_many_at_once_and_answered_in_order() -> None:
@@ -173,6 +204,15 @@ def test_a_scenario_is_swept_without_a_coordinator(hall: Path) -> None:
     code, _, err = command("twin", "sweep", "--scenario", str(hall))
     assert code != 0
     assert "--ttl 3-8" in err
+
+
+def test_where_some_settings_need_the_simulation_the_others_are_simulated_too(hall: Path) -> None:
+    present = Scenario.model_validate_json(hall.read_text()).configuration.network_transmit.transmit()
+    counts = f"{present.count}x{present.interval_ms},{present.count + 1}x{present.interval_ms}"
+    words = ("twin", "sweep", "--scenario", str(hall), "--transmit", counts, "--workers", "2", "--json")
+    code, out, err = command(*words)
+    assert code == 0, err
+    assert [one["method"] for one in json.loads(out)] == ["simulation", "simulation"]
 
 
 def test_an_interrupted_sweep_ends_at_once_and_leaves_nobody_behind(hall: Path, tmp_path: Path) -> None:
