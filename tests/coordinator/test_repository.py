@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from coordinator.repository import schema
 from coordinator.repository.batch import Batch
 from coordinator.repository.store import Repository
 from tests.contracts.repository import START, RepositoryContract, one_link
+from tests.coordinator.sender import wait_for
 
 POSTGRES = os.environ.get("MESHTWIN_TEST_POSTGRES")
 
@@ -68,6 +70,25 @@ def test_a_half_made_database_is_completed(tmp_path: Path) -> None:
     engine.dispose()
     with Repository(url) as repository:
         assert repository.store(Batch(START, [one_link(1)])).stored == 1
+
+
+def test_a_file_put_in_the_place_of_one_that_is_read_never_meets_its_log(tmp_path: Path) -> None:
+    path = tmp_path / "repository.db"
+    with Repository(f"sqlite:///{path}") as other:
+        other.store(Batch(START, [one_link(n) for n in range(1, 4)]))
+    copy = path.rename(tmp_path / "copy.db")
+    with Repository(f"sqlite:///{path}") as repository, ThreadPoolExecutor(1) as threads:
+        repository.store(Batch(START, [one_link(n) for n in range(10, 20)]))
+        with repository._engine.connect() as reader:
+            reader.execute(text("SELECT * FROM messages"))
+            copy.rename(path)
+            storing = threads.submit(repository.store, Batch(START, [one_link(20)]))
+            wait_for(lambda: repository._whereabouts._descriptor is None, "the change to be seen")
+            with pytest.raises(Unavailable, match="replaced"):
+                repository.gateways()
+            assert not storing.done()
+        assert storing.result(10.0).stored == 1
+        assert len(list(repository.messages("link", START, START + 100))) == 4
 
 
 def test_a_newer_schema_is_refused_with_the_fix(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from common.errors import Corrupt
 from tools.stage.delivery import Order, Verdict, judge, judge_orders
 from tools.stage.evidence import REPOSITORY, Deposition, Key, Row, deposition, stored_rows, swear_in
 from tools.stage.fleet import Fleet
-from tools.stage.hand import Hand
+from tools.stage.hand import PAUSE_S, Hand
 from tools.stage.killing import BROKER, COORDINATOR, Circumstance, Kill, Reaper, Round, plan
 
 SITES: Final = {"gw-1": "hall-1", "gw-2": "hall-2", "gw-3": "hall-3"}
@@ -130,6 +130,8 @@ class Trial:
     folder: Path
     seed: int
     sites: dict[str, str] = field(default_factory=lambda: dict(SITES))
+    orders: int = 0
+    """Orders that each gateway answers at least, however slow the machine."""
 
     def __post_init__(self) -> None:
         self._random = Random(f"outbox {self.seed}")
@@ -200,9 +202,16 @@ class Trial:
                 tasks.create_task(hand.run())
             try:
                 yield
+                await self._enough()
             finally:
                 for hand in self._hands.values():
                     hand.stop()
+
+    async def _enough(self) -> None:
+        for hand in self._hands.values():
+            # Other processes' work: there is no event to wait for.
+            while sum(order.answered for order in hand.orders) < self.orders:  # noqa: ASYNC110
+                await asyncio.sleep(PAUSE_S)
 
     async def _carry_out(self, rounds: list[Round]) -> None:
         for round_ in rounds:
