@@ -29,8 +29,10 @@ MIDDLE: Final = 0.5
 TOLD_APART: Final = 0.05
 """Links of a lower PDR, in truth and by the twin, are not links: nobody judges them."""
 
+FLOW_WITHIN: Final = 0.05
+"""So near should delivery be to its prediction."""
+
 PING_TIMEOUT_S: Final = 1.0
-AT_ONCE: Final = 3
 EACH_PING_S: Final = 1.0
 """How often one of the nodes is asked while the twin learns: somebody has to use the lamps for flows to be
 seen. Of what relays can pass on, this is a few hundredths, however many nodes there are."""
@@ -51,6 +53,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--nodes", type=int, default=24, help="real nodes, one of them the gateway (24)")
     group.add_argument("--learn-minutes", type=float, default=10.0, help="time to learn (10)")
     group.add_argument("--pings", type=int, default=100, help="round trips a node after the plan (100)")
+    group.add_argument(
+        "--ping-every",
+        type=float,
+        default=0.25,
+        help="seconds between two of these: more is a load that the plan was not made for (0.25)",
+    )
     group.add_argument("--probe-period", type=float, default=1.0, help="shortest probe period, s (1)")
     group.add_argument("--longest-period", type=float, default=4.0, help="longest probe period, s (4)")
     group.add_argument("--report-every", type=int, default=10, help="probes of the shortest report (10)")
@@ -101,7 +109,7 @@ async def _measured(site: Site, options: argparse.Namespace, minutes: float) -> 
     figures = {**await _links(site), **await _state(site), "learned_s": round(seconds)}
     figures["cpu_cores"] = {k: round((v - before[k]) / seconds, 2) for k, v in (await _cpu(site)).items()}
     say(json.dumps(figures))
-    return {**figures, **await _applied(site, options.links_recipe, options.pings)}
+    return {**figures, **await _applied(site, options)}
 
 
 async def _use(site: Site, end: float) -> None:
@@ -179,8 +187,9 @@ async def _cpu(site: Site) -> dict[str, float]:
     return {"air": usage.air.cpu_s, "daemons": daemons, "bus": usage.bus.cpu_s}
 
 
-async def _applied(site: Site, recipe: str, pings: int) -> dict[str, Any]:
+async def _applied(site: Site, options: argparse.Namespace) -> dict[str, Any]:
     """Ask for a plan, apply it, and count round trips: predicted against delivered."""
+    recipe = options.links_recipe
     where = ("--state", str(site.fleet.state), "--json")
     file = site.folder / "plan.json"
     await command("coordinator", "recipes", "run", recipe, site.stage.name, "--plan", str(file), *where)
@@ -191,7 +200,7 @@ async def _applied(site: Site, recipe: str, pings: int) -> dict[str, Any]:
     say(f"{recipe}: {len(plan['steps'])} steps; {plan['reason']}")
     outcome = await _apply(site, file)
     say(json.dumps({"application": outcome}))
-    delivered = await _counted(site, pings)
+    delivered = await _counted(site, options.pings, options.ping_every)
     return {"plan": recipe, "steps": len(plan["steps"]), "vouched": plan["vouched"], **outcome,
             **judged(plan, delivered, site.stage.plan.address_of(0))}  # fmt: skip
 
@@ -206,17 +215,16 @@ async def _apply(site: Site, file: Path) -> dict[str, Any]:
         return {"state": "refused", "reason": str(error)[:300]}
 
 
-async def _counted(site: Site, pings: int) -> dict[int, float]:
+async def _counted(site: Site, pings: int, every_s: float) -> dict[int, float]:
     """Share of round trips to each lamp that came back."""
-    gate = asyncio.Semaphore(AT_ONCE)
     came = dict.fromkeys(site.stage.lamps, 0)
-
-    async def ask(lamp: int) -> None:
-        async with gate:
+    for number in range(pings):
+        for lamp in came:
+            due = time.monotonic() + every_s
             came[lamp] += await _ping(site, lamp)
-
-    for _ in range(pings):
-        await asyncio.gather(*(ask(lamp) for lamp in came))
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        if number % 10 == 9:
+            say(f"{number + 1} of {pings} rounds: {sum(came.values()) / (number + 1) / len(came):.3f}")
     return {lamp: times / pings for lamp, times in came.items()}
 
 
@@ -227,12 +235,15 @@ def judged(plan: Mapping[str, Any], delivered: Mapping[int, float], gateway: int
     off = sorted(abs(said - share) for said, share in both)
     if not off:
         return {"flows": 0}
+    for lamp in sorted(delivered.keys() & foretold.keys()):
+        say(f"lamp {lamp}: predicted {foretold[lamp]:.3f}, delivered {delivered[lamp]:.3f}")
     return {
         "flows": len(off),
         "flow_predicted": round(mean([said for said, _ in both]), 4),
         "flow_delivered": round(mean([share for _, share in both]), 4),
         "flow_error": round(mean(off), 4),
         "flow_error_worst": round(off[-1], 4),
+        "flows_within": _share(sum(error <= FLOW_WITHIN for error in off), len(off)),
     }
 
 
