@@ -120,21 +120,18 @@ def _rows(chosen: list[Setting], ask: Callable[[Setting, bool], Any], times: boo
 
 
 def _table(found: list[Mapping[str, Any]]) -> None:
-    columns = ("TTL", "sends", "repeats", "load", "arrives", "worst flow", "at least", "worse", "channel",
+    swept = [name for name in _SETTINGS if any(one["setting"][name] not in (None, 1.0) for one in found)]
+    columns = (*(_SETTINGS[name][0] for name in swept), "arrives", "worst", "surely", "worse", "channel",
                "p95 ms", "model")  # fmt: skip
-    tables.printed(columns, (_cells(one) for one in found), "Nothing to compare.")
+    rows = ((*(_SETTINGS[name][1](one["setting"][name]) for name in swept), *_cells(one)) for one in found)
+    tables.printed(columns, rows, "Nothing to compare.")
     apart = sum(one["method"] != "simulation" for one in found)
     if 0 < apart < len(found):
         print(f"The last {apart} are ranked apart: their model knows no collisions. --times simulates all.")
 
 
 def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
-    setting = one["setting"]
     return (
-        str(setting["ttl"] or "as now"),
-        _timing(setting["transmit"]),
-        _timing(setting["retransmit"]),
-        f"{setting['load']:g}",
         f"{100 * one['delivery']:.1f} %",
         f"{100 * one['worst']:.1f} %",
         f"{100 * one['low']:.1f} %",
@@ -145,5 +142,14 @@ def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _timing(transmit: Mapping[str, int] | None) -> str:
-    return "as now" if transmit is None else f"{transmit['count']}x{transmit['interval_ms']}"
+def _timing(transmit: Mapping[str, int]) -> str:
+    return f"{transmit['count']}x{transmit['interval_ms']}"
+
+
+_SETTINGS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
+    "ttl": ("TTL", str),
+    "transmit": ("sends", _timing),
+    "retransmit": ("repeats", _timing),
+    "load": ("load", "{:g}".format),
+}
+"""Columns of what may be swept. What was not is not shown."""
