@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import product
 
 from common.errors import Rejected, RejectReason
-from common.mesh.configuration import Transmit
 from coordinator.recipes.answer import Answer, Case, percent
 from coordinator.recipes.service import NodeService
 from coordinator.recipes.timing_questions import Timed, played
@@ -30,7 +29,7 @@ def retransmits(case: Case) -> Answer:
     goals = Goals(latency=case.number("latency_weight"), occupancy=case.number("occupancy_weight"))
     plays = Plays(model, goals, Budget(case.whole("plays")), case.seed, NOMINAL)
     now = model.configuration
-    tried = [now, *(_counted(now, a, b) for a, b in product((1, 2, 3, 4), (1, 2, 3)))]
+    tried = [now, *(now.with_counts(a, b) for a, b in product((1, 2, 3, 4), (1, 2, 3)))]
     best = plays.race(dict.fromkeys(tried), [(1, 6), (4, 3), (12, 2)])
     plays.play(now, 12)
     left = plays.ranked(dict.fromkeys([*best, now]))
@@ -169,14 +168,6 @@ def _row(one: Candidate, is_best: bool, is_now: bool) -> tuple[str | int | float
 def _marks(now: SiteConfiguration, wanted: SiteConfiguration) -> dict[int, str]:
     on = dict.fromkeys(wanted.relays - now.relays, "relay on")
     return {**on, **dict.fromkeys(now.relays - wanted.relays, "relay off")}
-
-
-def _counted(now: SiteConfiguration, network: int, relay: int) -> SiteConfiguration:
-    return replace(
-        now,
-        network_transmit=Transmit(network, now.network_transmit.interval_ms),
-        relay_retransmit=Transmit(relay, now.relay_retransmit.interval_ms),
-    )
 
 
 def _need_flows(model: SiteModel) -> None:

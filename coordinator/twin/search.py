@@ -16,7 +16,6 @@ from typing import Final
 import numpy as np
 
 from common.errors import Rejected, RejectReason
-from common.mesh.configuration import Transmit
 from common.radio import RadioParameters
 from coordinator.twin.reception import NOMINAL
 from coordinator.twin.search_goals import Freedom, Goals, Judge
@@ -120,7 +119,7 @@ class _Hunt:
             if self._judge.load(configuration, self.plays.parameters) <= 1.0:
                 break
             if count < configuration.relay_retransmit.count:
-                configuration = _counted(configuration, configuration.network_transmit.count, count)
+                configuration = configuration.with_counts(configuration.network_transmit.count, count)
         return configuration
 
     def _race(self, candidates: list[SiteConfiguration], kept: int) -> list[SiteConfiguration]:
@@ -151,7 +150,7 @@ class _Hunt:
         for configuration in best:
             for network in self.freedom.network_counts or (configuration.network_transmit.count,):
                 for relay in self.freedom.relay_counts or (configuration.relay_retransmit.count,):
-                    yield _counted(configuration, network, relay)
+                    yield configuration.with_counts(network, relay)
             if self.freedom.ttl:
                 needed = self.sets.hops_needed(configuration.relays) + 2
                 if 2 <= needed < configuration.ttl:
@@ -176,16 +175,8 @@ class _Hunt:
         counts = int(self._random.choice(list(network))), configuration.relay_retransmit.count
         if self._random.random() < 0.5:
             counts = configuration.network_transmit.count, int(self._random.choice(list(relay)))
-        return _counted(configuration, *counts)
+        return configuration.with_counts(*counts)
 
     def _many(self, number: int) -> int:
         scale = (self.plays.affordable / DEFAULT_BUDGET.plays) ** 0.5
         return max(1, round(number * max(SMALLEST, float(scale))))
-
-
-def _counted(configuration: SiteConfiguration, network: int, relay: int) -> SiteConfiguration:
-    return replace(
-        configuration,
-        network_transmit=Transmit(network, configuration.network_transmit.interval_ms),
-        relay_retransmit=Transmit(relay, configuration.relay_retransmit.interval_ms),
-    )

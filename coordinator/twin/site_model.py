@@ -61,8 +61,9 @@ class LinkBelief:
 
 
 _CERTAIN: Final = 1e9
-_SETTLED: Final = 10
 """Counts behind a PDR that is not in doubt."""
+
+_SETTLED: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,14 @@ class SiteConfiguration:
     ttl: int = 7
     network_transmit: Transmit = Transmit(3, 20)
     relay_retransmit: Transmit = Transmit(3, 20)
+
+    def with_counts(self, network: int, relay: int) -> SiteConfiguration:
+        """With other retransmit counts at the same intervals."""
+        return replace(
+            self,
+            network_transmit=Transmit(network, self.network_transmit.interval_ms),
+            relay_retransmit=Transmit(relay, self.relay_retransmit.interval_ms),
+        )
 
 
 @dataclass(frozen=True, slots=True)
