@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.reduction import ForkingPickler
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,7 @@ from common import __version__
 from common.errors import Misconfigured, Unavailable
 from common.logs import get_logger
 from coordinator.engine.engine import Engine, EngineStatus, JobTooLong, P, R, WorkerDied
+from coordinator.engine.job import Job
 from coordinator.engine.lane import read
 from coordinator.engine.processes import LIMIT_S, MOST_WAITING
 from coordinator.engine.worker import answer
@@ -39,10 +40,10 @@ log = get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
-    future: Future[Any]
-    message: bytes
-    deadline: float
+class _ClusterJob(Job):
+    """A job with its end at the latest, and the cluster's own future of it once it is sent."""
+
+    deadline: float = inf
     sent: Future[bytes] | None = None
 
 
@@ -65,8 +66,8 @@ class Cluster(Engine):
         self._settings, self._url = settings, settings.url
         self._limit_s, self._most_waiting = limit_s, most_waiting
         self._lock, self._closing = Lock(), Event()
-        self._inbox: SimpleQueue[_Job | None] = SimpleQueue()
-        self._jobs: set[_Job] = set()
+        self._inbox: SimpleQueue[_ClusterJob | None] = SimpleQueue()
+        self._jobs: set[_ClusterJob] = set()
         self._thread: Thread | None = None
         self._client: Any = None
         self._dialled_at = float("-inf")
@@ -76,8 +77,8 @@ class Cluster(Engine):
         self._problem = ""
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        message = bytes(ForkingPickler.dumps((fn, args, kwargs)))
-        job = _Job(Future(), message, time.monotonic() + self._limit_s)
+        job = _ClusterJob.of(fn, args, kwargs)
+        job.deadline = time.monotonic() + self._limit_s
         with self._lock:
             if self._closing.is_set():
                 raise Unavailable("the engine was closed")
@@ -141,7 +142,7 @@ class Cluster(Engine):
             self._end_what_takes_too_long()
         self._hang_up()
 
-    def _send(self, job: _Job) -> None:
+    def _send(self, job: _ClusterJob) -> None:
         if not job.future.set_running_or_notify_cancel():
             with self._lock:
                 self._jobs.discard(job)
@@ -230,7 +231,7 @@ class Cluster(Engine):
             except Exception as error:
                 log.debug("cluster-hang-up", reason=error)
 
-    def _answered(self, job: _Job, sent: Future[bytes]) -> None:
+    def _answered(self, job: _ClusterJob, sent: Future[bytes]) -> None:
         """In a thread of Dask's."""
         try:
             went_well, value = read(sent.result())
@@ -248,7 +249,7 @@ class Cluster(Engine):
         else:
             self._finish(job, value) if went_well else self._finish(job, error=value)
 
-    def _finish(self, job: _Job, value: Any = None, *, error: BaseException | None = None) -> None:
+    def _finish(self, job: _ClusterJob, value: Any = None, *, error: BaseException | None = None) -> None:
         with self._lock:
             if job not in self._jobs:
                 return  # Ended otherwise: it took too long, or the engine is closed.
@@ -267,7 +268,7 @@ class Cluster(Engine):
                 job.sent.cancel()
 
 
-def _settle(job: _Job, value: Any = None, *, error: BaseException | None = None) -> None:
+def _settle(job: _ClusterJob, value: Any = None, *, error: BaseException | None = None) -> None:
     if job.future.cancelled() or (not job.future.running() and not job.future.set_running_or_notify_cancel()):
         return
     if error is not None:

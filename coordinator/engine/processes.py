@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from multiprocessing.reduction import ForkingPickler
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from common.errors import Unavailable
 from common.logs import get_logger
 from coordinator.engine.engine import Engine, EngineStatus, JobTooLong, P, R, WorkerDied
+from coordinator.engine.job import Job
 from coordinator.engine.lane import GRACE_S, Lane
 
 MOST_WAITING: Final = 256
@@ -35,17 +35,10 @@ log = get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
-    future: Future[Any]
-    message: bytes
-    name: str
-
-
-@dataclass(slots=True, eq=False)
 class _Feeder:
     """A thread with its lane; `inbox` is how an idle one gets its next job, or None to end."""
 
-    inbox: SimpleQueue[_Job | None] = field(default_factory=SimpleQueue)
+    inbox: SimpleQueue[Job | None] = field(default_factory=SimpleQueue)
     lane: Lane | None = None
     jobs: int = 0
     thread: Thread | None = None
@@ -72,14 +65,13 @@ class Processes(Engine):
         self._closing = Event()
         self._feeders: set[_Feeder] = set()
         self._idle: list[_Feeder] = []
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[Job] = deque()
         self._deaths_in_a_row = 0
         self._done = self._failed = self._refused = self._died = 0
         self._problem = ""
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        message = bytes(ForkingPickler.dumps((fn, args, kwargs)))
-        job = _Job(Future(), message, getattr(fn, "__qualname__", "work"))
+        job = Job.of(fn, args, kwargs)
         with self._lock:
             if self._ending.is_set():
                 raise Unavailable("the engine was closed")
@@ -148,20 +140,20 @@ class Processes(Engine):
             if feeder.thread is not None:
                 feeder.thread.join(2 * GRACE_S)
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: Job) -> None:
         feeder = _Feeder()
         feeder.thread = Thread(target=self._feed, args=(feeder, job), name="engine", daemon=True)
         self._feeders.add(feeder)
         feeder.thread.start()
 
-    def _feed(self, feeder: _Feeder, first: _Job) -> None:
-        job: _Job | None = first
+    def _feed(self, feeder: _Feeder, first: Job) -> None:
+        job: Job | None = first
         while job is not None:
             self._perform(feeder, job)
             job = self._next(feeder)
         self._drop(feeder)
 
-    def _next(self, feeder: _Feeder) -> _Job | None:
+    def _next(self, feeder: _Feeder) -> Job | None:
         """The next job; None when this lane shall end, and then nobody will give it one."""
         with self._lock:
             if self._waiting:
@@ -184,7 +176,7 @@ class Processes(Engine):
                     self._idle.remove(feeder)
         return job
 
-    def _perform(self, feeder: _Feeder, job: _Job) -> None:
+    def _perform(self, feeder: _Feeder, job: Job) -> None:
         if not job.future.set_running_or_notify_cancel():
             return
         try:
@@ -206,7 +198,7 @@ class Processes(Engine):
         if feeder.jobs % MOST_JOBS == 0:
             self._drop(feeder)
 
-    def _lost(self, job: _Job, error: Exception) -> None:
+    def _lost(self, job: Job, error: Exception) -> None:
         closing = self._closing.is_set()
         with self._lock:
             self._failed += 1
