@@ -91,7 +91,7 @@ def enrol(
         request = csr if key is None else make_request(key, gateway)
         assert request is not None
         certificate = _certify(found, gateway, request, moment)
-        issued = _issued(certificate)
+        issued = Issued.of(certificate)
         _commit(found, found.fleet.with_certificate(site, gateway, issued, moment, address), moment)
         pem = None if key is None else key_pem(key)
         folder = _write_identity(found, site, gateway, certificate, pem, address)
@@ -128,7 +128,7 @@ def renew(state: Path, gateway: str, serial: str, csr: bytes, *, now: float | No
                 f"gateway {gateway} had {RENEWALS} certificates within {life / RENEWALS_PART:.0f} s"
             )
         certificate = _certify(found, gateway, csr, moment)
-        issued = _issued(certificate)
+        issued = Issued.of(certificate)
         _commit(
             found, found.fleet.with_certificate(known.site, gateway, issued, moment, known.address), moment
         )
@@ -175,12 +175,6 @@ def _commit(found: Installation, fleet: Fleet, now: float) -> None:
     """The registry first: what derives from it can always be made again."""
     store_fleet(found.paths, fleet)
     found.publish(fleet, now)
-
-
-def _issued(certificate: x509.Certificate) -> Issued:
-    return Issued(
-        serial=f"{certificate.serial_number:x}", not_after=certificate.not_valid_after_utc.timestamp()
-    )
 
 
 def _write_identity(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
-from cryptography import x509
 from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, BeforeValidator
 
@@ -98,13 +97,7 @@ def _gateway(path: Path, name: str, authority: Authority) -> Gateway:
     if not is_own or name in RESERVED:
         raise Corrupt("its certificate is not this authority's")
     told = toml.load(_Identity, path.parent / "agent.toml").gateway
-    return Gateway(site=told.site, address=told.address, certificates=(_issued(certificate),))
-
-
-def _issued(certificate: x509.Certificate) -> Issued:
-    return Issued(
-        serial=f"{certificate.serial_number:x}", not_after=certificate.not_valid_after_utc.timestamp()
-    )
+    return Gateway(site=told.site, address=told.address, certificates=(Issued.of(certificate),))
 
 
 class _Told(BaseModel):

@@ -51,7 +51,7 @@ def settle(style: Literal["line", "json"], *, single: bool) -> None:
     if single:
         os.environ.update(dict.fromkeys(_THREADS, "1"))
     logs.configure("warning", style)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
 
 
 def answer(message: bytes, version: str) -> bytes:
@@ -85,8 +85,9 @@ def _sendable(error: Exception) -> Exception:
     return error
 
 
-def _end_with_parent() -> None:
-    """While a job runs nobody looks at the pipe."""
+def end_with_parent() -> None:
+    """End this process when its parent is gone; for a thread. While a job runs nobody looks at the pipe, and
+    a process that holds both ends of its queue would wait for good."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cryptography import x509
 from pydantic import AfterValidator, Field, ValidationError
 
 from common import topics
@@ -44,6 +45,13 @@ class Issued(Section):
     serial: str = Field(pattern="^[0-9a-f]{1,40}$")
     not_after: float
     revoked_at: float | None = None
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> Issued:
+        """As it was given out."""
+        return cls(
+            serial=f"{certificate.serial_number:x}", not_after=certificate.not_valid_after_utc.timestamp()
+        )
 
 
 class Revocation(Section):

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from common import logs
 from common.errors import MeshtwinError
+from coordinator.engine.worker import end_with_parent
 
 NICE: Final = 10
 GRACE_S: Final = 3.0
@@ -42,20 +43,12 @@ def guarded(function: Callable[[Any], Any], request: Any, cancel: Path) -> Any:
     if multiprocessing.parent_process() is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
-        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+        threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
         threading.Thread(target=_end_when_cancelled, args=(cancel,), name="cancel", daemon=True).start()
     try:
         return function(request)
     except MeshtwinError as error:
         return Failure(type(error).__name__, str(error))
-
-
-def _end_with_parent() -> None:
-    """A spawned worker holds both ends of its queue, and would wait for a dead parent for good."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _end_when_cancelled(cancel: Path) -> None:
