@@ -66,7 +66,7 @@ class Whereabouts:
             log.error("repository-replaced", path=self._path)
         self.close()
         self._wait_for_readers()
-        self._remove_logs()
+        self._put_logs_aside()
         self._prepare()
         return True
 
@@ -99,12 +99,12 @@ class Whereabouts:
                 pool.dispose()
         self._left.clear()
 
-    def _remove_logs(self) -> None:
-        """Those that the old file had; not what came together with the new one."""
+    def _put_logs_aside(self) -> None:
+        """Those that the old file had, for whoever has it; not what came together with the new one."""
         assert self._path is not None
         for path, found in _files(self._path):
             if path in self._logs and os.path.samestat(found, self._logs[path]):
-                path.unlink(missing_ok=True)
+                path.replace(path.with_name(f"{path.name}.replaced"))
         self._logs = {}
 
     def _prepare(self) -> None:

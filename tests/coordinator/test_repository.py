@@ -89,6 +89,7 @@ def test_a_file_put_in_the_place_of_one_that_is_read_never_meets_its_log(tmp_pat
             assert not storing.done()
         assert storing.result(10.0).stored == 1
         assert len(list(repository.messages("link", START, START + 100))) == 4
+        assert (tmp_path / "repository.db-wal.replaced").exists()
 
 
 def test_a_newer_schema_is_refused_with_the_fix(tmp_path: Path) -> None:
