@@ -60,12 +60,12 @@ def _fastest_for(placed: Decoder, path: set[int]) -> int:
 
 def _put(placed: Decoder, i: int, nodes: list[int]) -> None:
     """Task i where it finishes first, the lowest node of equals."""
-    placed.keep()
+    logged = placed.logged
     best, least = nodes[0], inf
     for j in nodes:
         placed.node[i] = j
         finish = placed.place(i)
-        placed.restore()
+        placed.undo(logged)
         if finish < least:
             best, least = j, finish
     placed.node[i] = best

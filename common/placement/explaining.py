@@ -10,7 +10,6 @@ from common.placement.instance import Instance
 from common.placement.kernel.decoder import Decoder
 from common.placement.loads import Loads
 from common.placement.problem import decoder
-from common.placement.reading import energy
 from common.placement.timetable import Schedule
 
 
@@ -67,7 +66,7 @@ def _alternative(instance: Instance, placed: Decoder, i: int, j: int, chosen: in
     placed.measure_tails()
     placed.clear()
     finish = placed.decode(0, inf)
-    spent = energy(instance, list(placed.node))
+    spent = placed.joules()
     searched = placed.spent() + placed.time_cost(finish)
     placed.node[i] = chosen
     return Alternative(name, j == chosen, True, searched, instance.cost(finish, spent), finish, spent)

@@ -17,6 +17,7 @@ from common.placement.document import MAX_NUMBER
 from common.placement.errors import Unplaceable
 from common.placement.instance import BACKBONE, Instance, Node, Task
 from common.placement.kernel.decoder import Decoder
+from common.placement.kernel.graph import Graph
 from common.placement.loads import Loads
 
 _IDLE = Loads()
@@ -24,13 +25,12 @@ _IDLE = Loads()
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What no load changes. `home` is a node for each task: the sink's, or the first possible."""
+    """What no load changes, as arrays and, for those whom nothing loads, as the kernel's graph."""
 
     ints: dict[str, array[int]]
     reals: dict[str, array[float]]
     scalars: dict[str, float]
-    home: array[int]
-    order: array[int]
+    graph: Graph
 
 
 def lay_out(instance: Instance) -> Layout:
@@ -44,12 +44,14 @@ def lay_out(instance: Instance) -> Layout:
     scalars = {
         "tasks": len(instance.tasks),
         "nodes": len(instance.nodes),
-        "channels": max(len(instance.channels), 1),
+        "channels": len(instance.channels) + 1,
         "sink": instance.sink,
         "rate": instance.weight / instance.local_time_ms,
         **_lateness(_IDLE),
     }
-    return Layout(ints, reals, scalars, _home(instance, frozenset()), array("i", instance.order))
+    ints["home_order"] = array("i", instance.order)
+    ints["home_node"] = _home(instance, frozenset())
+    return Layout(ints, reals, scalars, Graph(ints, reals, scalars))
 
 
 def decoder(instance: Instance, loads: Loads | None = None) -> Decoder:
@@ -59,20 +61,14 @@ def decoder(instance: Instance, loads: Loads | None = None) -> Decoder:
     """
     laid = instance.layout
     if loads is None or loads == _IDLE:
-        return _filled(Decoder(laid.ints, laid.reals, laid.scalars), laid.order, laid.home)
+        return Decoder(laid.graph)
     ints, reals = dict(laid.ints), dict(laid.reals)
     _load_tasks(reals, instance, loads)
     ms = instance.weight / instance.local_time_ms
-    reals["channel_price"] = array("d", [ms * loads.price(name) for name in instance.channels] or [0.0])
+    reals["channel_price"] = array("d", [ms * loads.price(name) for name in instance.channels] + [0.0])
     _set_resources(ints, reals, instance, loads)
-    home = _home(instance, loads.dead)
-    return _filled(Decoder(ints, reals, laid.scalars | _lateness(loads)), laid.order, home)
-
-
-def _filled(made: Decoder, order: array[int], home: array[int]) -> Decoder:
-    made.order[:] = order
-    made.node[:] = home
-    return made
+    ints["home_node"] = _home(instance, loads.dead)
+    return Decoder(Graph(ints, reals, laid.scalars | _lateness(loads)))
 
 
 def _lateness(loads: Loads) -> dict[str, float]:
@@ -106,14 +102,15 @@ def _set_tasks(reals: dict[str, array[float]], instance: Instance) -> None:
     """`duration` and `price`, [task][node]; both are infinite where the task may not run."""
     duration = array("d", chain.from_iterable(task.duration_ms for task in instance.tasks))
     joule = (1.0 - instance.weight) / instance.local_energy_j
-    price = array("d", [joule * spent for task in instance.tasks for spent in task.energy_j])
+    energy = array("d", chain.from_iterable(task.energy_j for task in instance.tasks))
+    price = array("d", [joule * spent for spent in energy])
     width = len(instance.nodes)
     for i, task in enumerate(instance.tasks):
         if task.pinned is not None or inf in task.duration_ms:
             for j in range(width):
                 if not task.may_run_on(j):
                     duration[i * width + j] = price[i * width + j] = inf
-    reals |= {"duration": duration, "price": price}
+    reals |= {"duration": duration, "price": price, "energy": energy}
 
 
 def _load_tasks(reals: dict[str, array[float]], instance: Instance, loads: Loads) -> None:
@@ -148,18 +145,23 @@ def _set_edges(ints: dict[str, array[int]], reals: dict[str, array[float]], inst
     ints["outputs"] = array("i", [0, *accumulate(out_of)])
     ints["output"] = array("i", output)
     reals["bits"] = array("d", [edge.bits for edge in edges])
-    reals["transfer"] = array("d", chain.from_iterable(edge.transfer_ms for edge in edges))
+    reals["transfer"] = array("d", chain.from_iterable((*edge.transfer_ms, 0.0) for edge in edges))
 
 
 def _set_ways(ints: dict[str, array[int]], reals: dict[str, array[float]], instance: Instance) -> None:
     """What lies between nodes, [from][to], and what a channel's time costs."""
     joule = (1.0 - instance.weight) / instance.local_energy_j
-    # Within a node nothing is looked up: any channel serves.
-    channel = [0 if c is None else c for c in chain.from_iterable(instance.channel)]
+    width, within = len(instance.nodes), len(instance.channels)
+    # Within a node the channel is one more than there are, which costs and takes nothing: nobody has to ask.
+    channel = [within if c is None else c for c in chain.from_iterable(instance.channel)]
+    latency = array("d", chain.from_iterable(instance.latency_ms))
+    bit_energy = array("d", chain.from_iterable(instance.energy_j_per_bit))
+    for place in range(0, width * width, width + 1):
+        channel[place], latency[place], bit_energy[place] = within, 0.0, 0.0
     ints["channel"] = array("i", channel)
-    reals["latency"] = array("d", chain.from_iterable(instance.latency_ms))
-    reals["bit_price"] = array("d", [joule * x for x in chain.from_iterable(instance.energy_j_per_bit)])
-    reals["channel_price"] = array("d", bytes(8 * max(len(instance.channels), 1)))
+    reals |= {"latency": latency, "bit_energy": bit_energy}
+    reals["bit_price"] = array("d", [joule * spent for spent in bit_energy])
+    reals["channel_price"] = array("d", bytes(8 * (within + 1)))
 
 
 def _set_resources(
@@ -177,7 +179,7 @@ def _set_resources(
             room.append(len(instance.edges) + 2)
     ints["slot_first"] = array("i", [0, *accumulate(slots)][:-1])
     ints["slot_count"] = array("i", slots)
-    ints["channel_resource"] = array("i", resource or [-1])
+    ints["channel_resource"] = array("i", [*resource, -1])
     ints["offset"] = array("i", [0, *accumulate(room)])
     ints["count"] = array("i", [int(time > 0.0) for time in until])
     reals["busy_until"] = array("d", until)

@@ -17,7 +17,7 @@ from typing import Final
 
 from common.logs import get_logger
 
-MODULES: Final = ("decoder", "choosing", "search", "cuts", "greedy", "roaming", "portfolio")
+MODULES: Final = ("graph", "decoder", "choosing", "search", "cuts", "greedy", "roaming", "portfolio")
 """Each after those it imports."""
 
 

@@ -27,13 +27,12 @@ class Choice:
         for k in range(d.inputs[i], d.inputs[i + 1]):
             made = d.finish[d.source[k]]
             a = d.node[d.source[k]]
-            if a != j:
-                c = d.channel[a * d.nodes + j]
-                length = d.transfer[k * d.channels + c]
-                if d.channel_resource[c] >= 0 and length > 0.0:
-                    d.gap(d.channel_resource[c], made, length)
-                    made = d.at
-                made += length + d.latency[a * d.nodes + j]
+            c = d.channel[a * d.nodes + j]
+            length = d.transfer[k * d.channels + c]
+            if d.channel_resource[c] >= 0 and length > 0.0:
+                d.gap(d.channel_resource[c], made, length)
+                made = d.at
+            made += length + d.latency[a * d.nodes + j]
             if made > ready:
                 ready = made
         return ready
@@ -62,31 +61,45 @@ class Choice:
             k = d.output[y]
             t = d.target[k]
             b = d.node[t]
-            later = d.duration[t * d.nodes + b] + d.tail[t]
-            if b != j:
-                c = d.channel[j * d.nodes + b]
-                later += d.transfer[k * d.channels + c] + d.latency[j * d.nodes + b]
+            c = d.channel[j * d.nodes + b]
+            later = d.transfer[k * d.channels + c] + d.latency[j * d.nodes + b]
+            later += d.duration[t * d.nodes + b] + d.tail[t]
             if later > longest:
                 longest = later
         return longest
 
     def best(self, i: int) -> int:
-        """The node where task i seems to cost least; its own where it may run nowhere."""
+        """The node where task i seems to cost least; its own where it may run nowhere.
+
+        What takes long to find out is left out where the node cannot win any more.
+        """
         d = self.d
         best = d.node[i]
         least = d.never
+        made = d.release
+        for k in range(d.inputs[i], d.inputs[i + 1]):
+            if d.finish[d.source[k]] > made:
+                made = d.finish[d.source[k]]
         for j in range(d.nodes):
             if d.price[i * d.nodes + j] >= d.never:
                 continue
-            end = self.begin(i, j) + d.duration[i * d.nodes + j] + self.rest(i, j)
-            score = self.haste * d.rate * end + d.task_cost(i, j)
-            if score >= least:
+            cost = d.task_cost(i, j)
+            length = d.duration[i * d.nodes + j]
+            if self.score(cost, made + length) >= least:
                 continue
-            score += d.time_cost(end if end > self.enough else self.enough)
+            rest = self.rest(i, j)
+            if self.score(cost, made + length + rest) >= least:
+                continue
+            score = self.score(cost, self.begin(i, j) + length + rest)
             if score < least:
                 best = j
                 least = score
         return best
+
+    def score(self, cost: float, end: float) -> float:
+        """What a node costs where the graph would end then."""
+        time = self.d.time_cost(end if end > self.enough else self.enough)
+        return self.haste * self.d.rate * end + cost + time
 
     def go_through(self) -> None:
         """Choose for every task in the decoder's order, from what was decoded last."""

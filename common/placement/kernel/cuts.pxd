@@ -1,6 +1,7 @@
 # C types for cuts.py: declarations alone, no behaviour.
 cimport cython
 from common.placement.kernel.decoder cimport Decoder
+from common.placement.kernel.graph cimport Room
 
 
 @cython.final
@@ -10,6 +11,8 @@ cdef class Cuts:
     cdef public double[::1] forth, back, excess, bias
     cdef public int[::1] level, queue, arc
 
+    @cython.locals(tasks=Py_ssize_t, edges=Py_ssize_t, given=Room, i=Py_ssize_t)
+    cdef void _make_room(self) except *
     @cython.locals(moved=Py_ssize_t, i=Py_ssize_t)
     cpdef Py_ssize_t expand(self, Py_ssize_t alpha) noexcept
     @cython.locals(

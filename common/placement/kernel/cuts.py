@@ -8,9 +8,8 @@ The flow is Dinic's, over the graph's edges.
 
 from __future__ import annotations
 
-from array import array
-
 from common.placement.kernel.decoder import Decoder
+from common.placement.kernel.graph import Room
 
 
 class Cuts:
@@ -18,17 +17,24 @@ class Cuts:
 
     def __init__(self, decoder: Decoder) -> None:
         self.d = decoder
-        edges = max(len(decoder.source), 1)
-        self.forth = array("d", bytes(8 * edges))
-        self.back = array("d", bytes(8 * edges))
-        self.excess = array("d", bytes(8 * decoder.tasks))
-        self.bias = array("d", [1.0]) * decoder.tasks
-        self.level = array("i", bytes(4 * decoder.tasks))
-        self.queue = array("i", bytes(4 * decoder.tasks))
-        self.arc = array("i", bytes(4 * decoder.tasks))
         self.share = 1.0
         self.much = 1e18
         self.little = 1e-13
+        self._make_room()
+
+    def _make_room(self) -> None:
+        tasks = self.d.tasks
+        edges = len(self.d.source)
+        given = Room(3 * tasks, 2 * edges + 2 * tasks)
+        self.forth = given.real(edges)
+        self.back = given.real(edges)
+        self.excess = given.real(tasks)
+        self.bias = given.real(tasks)
+        self.level = given.whole(tasks)
+        self.queue = given.whole(tasks)
+        self.arc = given.whole(tasks)
+        for i in range(tasks):
+            self.bias[i] = 1.0
 
     def expand(self, alpha: int) -> int:
         """Move the tasks to node `alpha` whose moving together saves most. How many moved."""
@@ -70,8 +76,6 @@ class Cuts:
     def sending(self, k: int, a: int, b: int) -> float:
         """What edge k costs between two nodes, its share of time included."""
         d = self.d
-        if a == b:
-            return 0.0
         c = d.channel[a * d.nodes + b]
         takes = d.transfer[k * d.channels + c] + d.latency[a * d.nodes + b]
         return d.edge_cost(k, a, b) + self.share * self.bias[d.target[k]] * d.rate * takes

@@ -6,9 +6,8 @@ with the optimistic cost table of PEFT (Arabnejad, Barbosa 2014), or J, energy a
 
 from __future__ import annotations
 
-from array import array
-
 from common.placement.kernel.decoder import Decoder
+from common.placement.kernel.graph import Room
 
 
 class Greedy:
@@ -16,13 +15,22 @@ class Greedy:
 
     def __init__(self, decoder: Decoder) -> None:
         self.d = decoder
-        self.usable = array("i", [1]) * decoder.nodes
-        self.only = array("i", bytes(4 * decoder.tasks))
-        self.time_ahead = array("d", bytes(8 * decoder.tasks * decoder.nodes))
-        self.cost_ahead = array("d", bytes(8 * decoder.tasks * decoder.nodes))
+        self._make_room()
         self.finish_weight = 1.0
         self.ahead_weight = 1.0
         self.price_weight = 0.0
+
+    def _make_room(self) -> None:
+        d = self.d
+        given = Room(d.nodes + d.tasks, 4 * d.tasks * d.nodes)
+        self.usable = given.whole(d.nodes)
+        self.only = given.whole(d.tasks)
+        self.time_ahead = given.real(d.tasks * d.nodes)
+        self.cost_ahead = given.real(d.tasks * d.nodes)
+        self.time_with = given.real(d.tasks * d.nodes)
+        self.cost_with = given.real(d.tasks * d.nodes)
+        for j in range(d.nodes):
+            self.usable[j] = 1
 
     def may(self, i: int, j: int) -> bool:
         """Whether task i can be put on node j; where none of the usable ones serves, any that may run it."""
@@ -39,6 +47,7 @@ class Greedy:
             i = d.order[p]
             for j in range(d.nodes):
                 self.look_from(i, j)
+                self.add_own(i, j)
 
     def find_forced(self) -> None:
         """Tasks that no usable node may run."""
@@ -59,16 +68,11 @@ class Greedy:
             s = d.target[k]
             shortest = d.never
             cheapest = d.never
-            sharers = d.inputs[s + 1] - d.inputs[s]
             for b in range(d.nodes):
-                if not self.may(s, b):
-                    continue
-                time = d.duration[s * d.nodes + b] + self.time_ahead[s * d.nodes + b]
-                cost = (d.price[s * d.nodes + b] + self.cost_ahead[s * d.nodes + b]) / sharers
-                if b != j:
-                    c = d.channel[j * d.nodes + b]
-                    time += d.transfer[k * d.channels + c] + d.latency[j * d.nodes + b]
-                    cost += d.edge_cost(k, j, b)
+                c = d.channel[j * d.nodes + b]
+                time = d.transfer[k * d.channels + c] + d.latency[j * d.nodes + b]
+                time += self.time_with[s * d.nodes + b]
+                cost = self.cost_with[s * d.nodes + b] + d.edge_cost(k, j, b)
                 if time < shortest:
                     shortest = time
                 if cost < cheapest:
@@ -79,33 +83,66 @@ class Greedy:
         self.time_ahead[i * d.nodes + j] = longest
         self.cost_ahead[i * d.nodes + j] = spent
 
+    def add_own(self, i: int, j: int) -> None:
+        """The entries with the task itself, its cost shared by those that it takes inputs from."""
+        d = self.d
+        x = i * d.nodes + j
+        if not self.may(i, j):
+            self.time_with[x] = d.never
+            self.cost_with[x] = d.never
+            return
+        sharers = d.inputs[i + 1] - d.inputs[i]
+        self.time_with[x] = d.duration[x] + self.time_ahead[x]
+        self.cost_with[x] = (d.price[x] + self.cost_ahead[x]) / sharers if sharers > 0 else 0.0
+
     def assign(self) -> None:
         """Give every task its node, in the decoder's order."""
         d = self.d
         d.clear()
         for p in range(d.tasks):
             i = d.order[p]
-            d.keep()
+            logged = d.logged
             best = -1
             least = d.never
+            made = self.made(i)
             for j in range(d.nodes):
-                if self.may(i, j):
-                    d.node[i] = j
-                    score = self.score(i, j)
-                    d.restore()
-                    if best < 0 or score < least:
-                        best = j
-                        least = score
+                if not self.may(i, j):
+                    continue
+                cost = self.cost(i, j)
+                # It is placed there to see, unless it cannot win any more.
+                if best >= 0 and self.score(i, j, cost, made + d.duration[i * d.nodes + j]) >= least:
+                    continue
+                d.node[i] = j
+                score = self.score(i, j, cost, d.place(i))
+                d.undo(logged)
+                if best < 0 or score < least:
+                    best = j
+                    least = score
             d.node[i] = best
             d.place(i)
 
-    def score(self, i: int, j: int) -> float:
-        """What task i on node j seems to cost; it is placed there to see."""
+    def made(self, i: int) -> float:
+        """When the last input of task i is made."""
         d = self.d
-        time = self.finish_weight * d.place(i) + self.ahead_weight * self.time_ahead[i * d.nodes + j]
+        made = d.release
+        for k in range(d.inputs[i], d.inputs[i + 1]):
+            if d.finish[d.source[k]] > made:
+                made = d.finish[d.source[k]]
+        return made
+
+    def cost(self, i: int, j: int) -> float:
+        """What task i on node j seems to cost beside time."""
+        d = self.d
         if self.price_weight <= 0.0:
-            return time
+            return 0.0
         cost = d.price[i * d.nodes + j] + self.ahead_weight * self.cost_ahead[i * d.nodes + j]
         for k in range(d.inputs[i], d.inputs[i + 1]):
             cost += d.edge_cost(k, d.node[d.source[k]], j)
-        return d.rate * time + self.price_weight * cost
+        return cost
+
+    def score(self, i: int, j: int, cost: float, finish: float) -> float:
+        """What task i on node j seems to cost when it is finished then."""
+        time = self.finish_weight * finish + self.ahead_weight * self.time_ahead[i * self.d.nodes + j]
+        if self.price_weight <= 0.0:
+            return time
+        return self.d.rate * time + self.price_weight * cost

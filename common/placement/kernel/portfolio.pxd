@@ -3,6 +3,7 @@ cimport cython
 from common.placement.kernel.choosing cimport Choice
 from common.placement.kernel.cuts cimport Cuts
 from common.placement.kernel.decoder cimport Decoder
+from common.placement.kernel.graph cimport Room
 from common.placement.kernel.greedy cimport Greedy
 from common.placement.kernel.roaming cimport Roaming
 from common.placement.kernel.search cimport Search
@@ -20,6 +21,8 @@ cdef class Portfolio:
     cdef public double[::1] costs
     cdef public Py_ssize_t room, size
 
+    @cython.locals(d=Decoder, given=Room, i=Py_ssize_t)
+    cdef void _make_room(self) except *
     @cython.locals(d=Decoder, x=Py_ssize_t)
     cdef void go_home(self) noexcept
     @cython.locals(x=Py_ssize_t)

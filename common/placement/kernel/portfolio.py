@@ -7,11 +7,10 @@ budgets give equal schedules, compiled or not.
 
 from __future__ import annotations
 
-from array import array
-
 from common.placement.kernel.choosing import Choice
 from common.placement.kernel.cuts import Cuts
 from common.placement.kernel.decoder import Decoder
+from common.placement.kernel.graph import Room
 from common.placement.kernel.greedy import Greedy
 from common.placement.kernel.roaming import Roaming
 from common.placement.kernel.search import Search
@@ -24,22 +23,29 @@ class Portfolio:
     """
 
     def __init__(self, decoder: Decoder, seed: int, kept: int) -> None:
-        tasks = decoder.tasks
         self.d = decoder
         self.s = Search(decoder, seed)
         self.cuts = Cuts(decoder)
         self.greedy = Greedy(decoder)
-        self.roaming = Roaming(self.s)
+        self.roaming = Roaming(self.s, self.cuts)
         self.choice = Choice(decoder)
-        self.home_order = array("i", decoder.order)
-        self.home_node = array("i", decoder.node)
-        self.last_order = array("i", decoder.order)
-        self.last_node = array("i", decoder.node)
         self.room = kept
         self.size = 0
-        self.costs = array("d", bytes(8 * kept))
-        self.orders = array("i", bytes(4 * kept * tasks))
-        self.nodes = array("i", bytes(4 * kept * tasks))
+        self._make_room()
+
+    def _make_room(self) -> None:
+        d = self.d
+        given = Room(4 * d.tasks + 2 * self.room * d.tasks, self.room)
+        self.home_order = given.whole(d.tasks)
+        self.home_node = given.whole(d.tasks)
+        self.last_order = given.whole(d.tasks)
+        self.last_node = given.whole(d.tasks)
+        self.orders = given.whole(self.room * d.tasks)
+        self.nodes = given.whole(self.room * d.tasks)
+        self.costs = given.real(self.room)
+        for i in range(d.tasks):
+            self.home_order[i] = self.last_order[i] = d.order[i]
+            self.home_node[i] = self.last_node[i] = d.node[i]
 
     def go_home(self) -> None:
         """Everything at home, in the order of what is to come there."""
@@ -104,6 +110,7 @@ class Portfolio:
         for x in range(d.tasks):
             d.order[x] = self.last_order[x]
             d.node[x] = self.last_node[x]
+        d.measure_tails()
         s.weigh()
         before = s.cost
         for _ in range(times):

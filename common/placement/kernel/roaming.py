@@ -7,37 +7,45 @@ lets it pass others. Compiled and interpreted it takes the same path; its budget
 
 from __future__ import annotations
 
-from array import array
-
 from common.placement.kernel.cuts import Cuts
+from common.placement.kernel.graph import Room
 from common.placement.kernel.search import Search
 
 
 class Roaming:
     """Changes what is in a search's decoder; the best found is the search's."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, cuts: Cuts) -> None:
         self.s = search
         self.d = search.d
-        tasks = self.d.tasks
-        self.bias = array("d", bytes(8 * tasks))
-        self.head = array("d", bytes(8 * tasks))
-        self.tail = array("d", bytes(8 * tasks))
-        self.urgency = array("d", bytes(8 * tasks))
-        self.order = array("i", bytes(4 * tasks))
-        self.changed = array("i", bytes(4 * tasks))
-        self.was = array("i", bytes(4 * tasks))
-        self.cuts = Cuts(search.d)
-        self.saved = array("i", bytes(4 * tasks))
-        self.saved_spent = 0.0
+        self.cuts = cuts
+        self.spent_was = 0.0
+        self.end = 0.0
+        self.placed = 0
         self.cut = False
         self.changes = 0
         self.biased = -1
         self.bias_was = 0.0
+        self._make_room()
+
+    def _make_room(self) -> None:
+        tasks = self.d.tasks
+        given = Room(6 * tasks, 4 * tasks)
+        self.bias = given.real(tasks)
+        self.head = given.real(tasks)
+        self.tail = given.real(tasks)
+        self.urgency = given.real(tasks)
+        self.order = given.whole(tasks)
+        self.place = given.whole(tasks)
+        self.changed = given.whole(tasks)
+        self.was = given.whole(tasks)
+        self.saved = given.whole(tasks)
+        self.dirty = given.whole(tasks)
 
     def begin(self) -> None:
         """From what is in the decoder; biases are the least that keep its order."""
         d = self.d
+        d.measure_tails()
         self.s.weigh()
         high = 0.0
         for x in range(d.tasks - 1, -1, -1):
@@ -48,15 +56,19 @@ class Roaming:
                 high = rest
             elif rest >= 0.0:
                 self.bias[i] = high - rest
-        self.hold()
+        self.hold(0)
 
-    def hold(self) -> None:
-        """What is in the decoder is where changes start: its order, its paths were nothing busy."""
+    def hold(self, p: int) -> None:
+        """What is in the decoder, all of it decoded, is where changes start; before position p it was."""
         d = self.d
-        for x in range(d.tasks):
+        self.placed = d.tasks
+        self.end = d.finish[d.sink]
+        for i in range(d.tasks):
+            self.tail[i] = d.tail[i]
+        for x in range(p, d.tasks):
             i = d.order[x]
             self.order[x] = i
-            self.tail[x] = d.tail[x]
+            self.place[i] = x
             self.head[i] = self.ready(i, d.node[i]) + d.duration[i * d.nodes + d.node[i]]
 
     def ready(self, i: int, j: int) -> float:
@@ -66,9 +78,8 @@ class Roaming:
         for k in range(d.inputs[i], d.inputs[i + 1]):
             there = self.head[d.source[k]]
             a = d.node[d.source[k]]
-            if a != j:
-                c = d.channel[a * d.nodes + j]
-                there += d.transfer[k * d.channels + c] + d.latency[a * d.nodes + j]
+            c = d.channel[a * d.nodes + j]
+            there += d.transfer[k * d.channels + c] + d.latency[a * d.nodes + j]
             if there > latest:
                 latest = there
         return latest
@@ -81,10 +92,9 @@ class Roaming:
             k = d.output[y]
             t = d.target[k]
             b = d.node[t]
-            later = d.duration[t * d.nodes + b] + self.tail[t]
-            if b != j:
-                c = d.channel[j * d.nodes + b]
-                later += d.transfer[k * d.channels + c] + d.latency[j * d.nodes + b]
+            c = d.channel[j * d.nodes + b]
+            later = d.transfer[k * d.channels + c] + d.latency[j * d.nodes + b]
+            later += d.duration[t * d.nodes + b] + self.tail[t]
             if later > longest:
                 longest = later
         return longest
@@ -112,6 +122,7 @@ class Roaming:
         self.changes = 0
         self.biased = -1
         self.cut = False
+        self.spent_was = s.spent
         if s.draw(64) < 1:
             self.cut_out()
             return
@@ -138,9 +149,9 @@ class Roaming:
         s = self.s
         d = self.d
         cuts = self.cuts
-        self.saved_spent = s.spent
         cuts.share = (1 + s.draw(16)) / 8.0
-        late = 0.7 * d.finish[d.sink]
+        self.place_until(d.tasks)
+        late = 0.7 * self.end
         critical = s.draw(2) == 0
         for i in range(d.tasks):
             self.saved[i] = d.node[i]
@@ -166,14 +177,14 @@ class Roaming:
 
     def scale(self) -> float:
         """How much urgency a bias may add or take, in ms: a quarter of the graph's."""
-        return 0.25 * self.d.finish[self.d.sink]
+        return 0.25 * self.end
 
     def put(self, i: int, j: int) -> None:
         """Task i on node j, remembering where it was; the cost beside time follows."""
         d = self.d
         if d.node[i] == j or d.price[i * d.nodes + j] >= d.never:
             return
-        self.s.spent += d.task_cost(i, j) - d.task_cost(i, d.node[i])
+        self.s.spent += d.move_cost(i, j)
         self.changed[self.changes] = i
         self.was[self.changes] = d.node[i]
         self.changes += 1
@@ -214,37 +225,106 @@ class Roaming:
         s = self.s
         d = self.d
         latest = d.latest_for(limit - s.spent)
-        if latest > 0.0 and not (self.changes == 1 and self.hopeless(latest)):
-            d.measure_tails()
-            if self.arrange() <= latest:
-                d.clear()
-                finish = d.decode(0, latest)
+        if latest <= 0.0 or (self.changes == 1 and self.hopeless(latest)):
+            self.take_back()
+            return
+        self.measure()
+        if self.arrange() <= latest:
+            p = self.first_change()
+            if self.place_before(p, latest):
+                finish = d.decode(p, latest)
                 if finish < d.never:
                     cost = s.spent + d.time_cost(finish)
                     if cost < limit:
                         s.cost = cost
                         s.note()
-                        self.hold()
+                        self.hold(p)
                         return
+                if p < d.tasks:
+                    d.undo(d.mark[p])
+                    self.placed = p
+        for x in range(d.tasks):
+            d.order[x] = self.order[x]
+            d.tail[x] = self.tail[x]
         self.take_back()
+
+    def measure(self) -> None:
+        """Tails anew, of those alone whose tail the change may touch."""
+        d = self.d
+        if self.cut:
+            d.measure_tails()
+            return
+        last = -1
+        for y in range(self.changes):
+            i = self.changed[y]
+            self.dirty[i] = 1
+            if self.place[i] > last:
+                last = self.place[i]
+            self.touch_sources(i)
+        for x in range(last, -1, -1):
+            i = self.order[x]
+            if self.dirty[i] > 0:
+                self.dirty[i] = 0
+                d.measure_tail(i)
+                if d.tail[i] != self.tail[i]:
+                    self.touch_sources(i)
+
+    def touch_sources(self, i: int) -> None:
+        """The tails of those that task i takes inputs from are to be measured anew."""
+        d = self.d
+        for k in range(d.inputs[i], d.inputs[i + 1]):
+            self.dirty[d.source[k]] = 1
+
+    def first_change(self) -> int:
+        """The first position where order or node are no longer those that are held."""
+        d = self.d
+        p = d.tasks
+        for y in range(self.changes):
+            if self.place[self.changed[y]] < p:
+                p = self.place[self.changed[y]]
+        x = 0
+        while x < p and d.order[x] == self.order[x]:
+            if self.cut and d.node[self.order[x]] != self.saved[self.order[x]]:
+                break
+            x += 1
+        return x
+
+    def place_before(self, p: int, latest: float) -> bool:
+        """Leave placed what is held before position p, no more. Whether none of that is too late now."""
+        d = self.d
+        x = 0
+        while x < p:
+            if x >= self.placed:
+                self.place_until(x + 1)
+            i = self.order[x]
+            if d.finish[i] + d.tail[i] > latest:
+                return False
+            x += 1
+        if p < self.placed:
+            d.undo(d.mark[p])
+            self.placed = p
+        return True
+
+    def place_until(self, p: int) -> None:
+        """Place what is held before position p, as far as it is not."""
+        d = self.d
+        while self.placed < p:
+            d.mark[self.placed] = d.logged
+            d.place(self.order[self.placed])
+            self.placed += 1
 
     def take_back(self) -> None:
         """Undo the last change."""
         d = self.d
-        s = self.s
+        self.s.spent = self.spent_was
         while self.changes > 0:
             self.changes -= 1
-            i = self.changed[self.changes]
-            self.s.spent += d.task_cost(i, self.was[self.changes]) - d.task_cost(i, d.node[i])
-            d.node[i] = self.was[self.changes]
+            d.node[self.changed[self.changes]] = self.was[self.changes]
         if self.biased >= 0:
             self.bias[self.biased] = self.bias_was
         if self.cut:
-            s.spent = self.saved_spent
             for x in range(d.tasks):
                 d.node[x] = self.saved[x]
-        for x in range(d.tasks):
-            d.order[x] = self.order[x]
 
     def arrange(self) -> float:
         """Sort the order by urgency, no task before one it needs. The longest path, release included."""

@@ -1,6 +1,7 @@
 # C types for search.py: declarations alone, no behaviour.
 cimport cython
 from common.placement.kernel.decoder cimport Decoder
+from common.placement.kernel.graph cimport Room
 
 
 ctypedef unsigned long long word
@@ -14,7 +15,10 @@ cdef class Search:
     cdef public double best, cost, spent
     cdef public double[::1] dips
     cdef public int[::1] best_order, best_node, moved
+    cdef double[::1] tail
 
+    @cython.locals(tasks=Py_ssize_t, given=Room)
+    cdef void _make_room(self) except *
     cdef Py_ssize_t draw(self, Py_ssize_t below) noexcept
     cpdef double weigh(self) noexcept
     @cython.locals(x=Py_ssize_t)
@@ -25,7 +29,7 @@ cdef class Search:
     cpdef void recall(self) noexcept
     @cython.locals(begun=Py_ssize_t, started=Py_ssize_t, done=double, looked=double)
     cpdef void anneal(self, Py_ssize_t budget, double hot, double cold) noexcept
-    @cython.locals(d=Decoder, p=Py_ssize_t)
+    @cython.locals(d=Decoder, p=Py_ssize_t, logged=Py_ssize_t)
     cdef void sweep(self, double temperature, Py_ssize_t until) noexcept
     cdef void weigh_again(self) noexcept
     @cython.locals(kind=Py_ssize_t)
@@ -34,7 +38,7 @@ cdef class Search:
     cdef Py_ssize_t other_node(self, Py_ssize_t i) noexcept
     @cython.locals(d=Decoder, j=Py_ssize_t, ready=double, k=Py_ssize_t, a=Py_ssize_t, there=double)
     cdef bint too_late(self, Py_ssize_t i, double latest) noexcept
-    @cython.locals(d=Decoder, i=Py_ssize_t, was=Py_ssize_t, j=Py_ssize_t, spent=double, latest=double)
+    @cython.locals(d=Decoder, i=Py_ssize_t, was=Py_ssize_t, j=Py_ssize_t, spent=double, latest=double, before=double)
     cdef void move(self, Py_ssize_t p, double limit) noexcept
     @cython.locals(finish=double, cost=double)
     cdef bint taken(self, Py_ssize_t p, double spent, double latest, double limit) noexcept
@@ -43,7 +47,10 @@ cdef class Search:
         spent=double, latest=double, q=Py_ssize_t,
     )
     cdef void move_two(self, Py_ssize_t p, double limit) noexcept
+    @cython.locals(d=Decoder)
     cdef void tails_between(self, Py_ssize_t p, Py_ssize_t q) noexcept
+    @cython.locals(d=Decoder, x=Py_ssize_t)
+    cdef void tails_back(self, Py_ssize_t p, Py_ssize_t q) noexcept
     @cython.locals(
         d=Decoder, left=Py_ssize_t, q=Py_ssize_t, i=Py_ssize_t, x=Py_ssize_t, free=bint, k=Py_ssize_t,
     )

@@ -11,6 +11,7 @@ from array import array
 from math import inf, log
 
 from common.placement.kernel.decoder import Decoder
+from common.placement.kernel.graph import Room
 
 _DIPS = array("d", [-log((k + 0.5) / 1024.0) for k in range(1024)])
 """How much worse, in temperatures, a change may be: drawn from an exponential distribution."""
@@ -28,19 +29,24 @@ class Search:
         self.cost = inf
         self.spent = 0.0
         self.dips = _DIPS
-        self.moved = array("i", bytes(4 * decoder.tasks))
-        self.best_order = array("i", range(decoder.tasks))
-        self.best_node = array("i", bytes(4 * decoder.tasks))
+        self._make_room()
+
+    def _make_room(self) -> None:
+        tasks = self.d.tasks
+        given = Room(3 * tasks, tasks)
+        self.moved = given.whole(tasks)
+        self.best_order = given.whole(tasks)
+        self.best_node = given.whole(tasks)
+        self.tail = given.real(tasks)
 
     def draw(self, below: int) -> int:
         """A whole number from 0 on below `below`: Lehmer's generator, whose products fit into 64 bits."""
         self.state = self.state * 48271 % 2147483647
-        return (self.state >> 8) % below
+        return (self.state >> 8) * below >> 23
 
     def weigh(self) -> float:
-        """Decode all of what is in the decoder; the best is kept. Its cost."""
+        """Decode all of what is in the decoder; the best is kept. Its cost. Tails stay as they are."""
         self.evaluations += 1
-        self.d.measure_tails()
         self.d.clear()
         self.spent = self.d.spent()
         self.cost = self.spent + self.d.time_cost(self.d.decode(0, self.d.never))
@@ -97,10 +103,10 @@ class Search:
         self.weigh_again()
         d.clear()
         for p in range(d.tasks):
-            d.keep()
+            logged = d.logged
             if self.evaluations < until:
                 self.propose(p, self.cost + temperature * self.dips[self.draw(1024)])
-                d.restore()
+                d.undo(logged)
             d.place(d.order[p])
 
     def weigh_again(self) -> None:
@@ -143,8 +149,7 @@ class Search:
         for k in range(d.inputs[i], d.inputs[i + 1]):
             a = d.node[d.source[k]]
             there = d.finish[d.source[k]]
-            if a != j:
-                there += d.transfer[k * d.channels + d.channel[a * d.nodes + j]] + d.latency[a * d.nodes + j]
+            there += d.transfer[k * d.channels + d.channel[a * d.nodes + j]] + d.latency[a * d.nodes + j]
             if there > ready:
                 ready = there
         return ready + d.duration[i * d.nodes + j] + d.tail[i] > latest
@@ -157,13 +162,14 @@ class Search:
         j = self.other_node(i)
         if j == was:
             return
-        spent = self.spent + d.task_cost(i, j) - d.task_cost(i, was)
+        spent = self.spent + d.move_cost(i, j)
         latest = d.latest_for(limit - spent)
+        before = d.tail[i]
         d.node[i] = j
         d.measure_tail(i)
         if self.too_late(i, latest) or not self.taken(p, spent, latest, limit):
             d.node[i] = was
-            d.measure_tail(i)
+            d.tail[i] = before
 
     def taken(self, p: int, spent: float, latest: float, limit: float) -> bool:
         """Decode from p on; keep the change if it costs less than `limit`."""
@@ -192,9 +198,9 @@ class Search:
             return
         was = d.node[i]
         then = d.node[s]
-        spent = self.spent + d.task_cost(i, j) - d.task_cost(i, was)
+        spent = self.spent + d.move_cost(i, j)
         d.node[i] = j
-        spent += d.task_cost(s, j) - d.task_cost(s, then)
+        spent += d.move_cost(s, j)
         d.node[s] = j
         latest = d.latest_for(limit - spent)
         q = p
@@ -204,7 +210,7 @@ class Search:
         if self.too_late(i, latest) or not self.taken(p, spent, latest, limit):
             d.node[i] = was
             d.node[s] = then
-            self.tails_between(p, q)
+            self.tails_back(p, q)
 
     def move_run(self, p: int, limit: float) -> None:
         """The task at p and those of the next few that share its node, all to another one."""
@@ -222,7 +228,7 @@ class Search:
             i = d.order[x]
             self.moved[x] = 0
             if d.node[i] == was and d.price[i * d.nodes + j] < d.never:
-                spent += d.task_cost(i, j) - d.task_cost(i, was)
+                spent += d.move_cost(i, j)
                 d.node[i] = j
                 self.moved[x] = 1
         latest = d.latest_for(limit - spent)
@@ -231,7 +237,7 @@ class Search:
             for x in range(p, q + 1):
                 if self.moved[x]:
                     d.node[d.order[x]] = was
-            self.tails_between(p, q)
+            self.tails_back(p, q)
 
     def delay(self, p: int, limit: float) -> None:
         """The task at p after one of the next few, as far as nothing between needs it."""
@@ -264,9 +270,17 @@ class Search:
 
     def tails_between(self, p: int, q: int) -> None:
         """Measure anew the tails of the tasks from position p to q."""
+        d = self.d
         while q >= p:
-            self.d.measure_tail(self.d.order[q])
+            self.tail[q] = d.tail[d.order[q]]
+            d.measure_tail(d.order[q])
             q -= 1
+
+    def tails_back(self, p: int, q: int) -> None:
+        """Take back what was measured last of the tasks from position p to q."""
+        d = self.d
+        for x in range(p, q + 1):
+            d.tail[d.order[x]] = self.tail[x]
 
     def advance(self, p: int, limit: float) -> None:
         """A later task, none of whose inputs is made at p or after, before the task at p."""
