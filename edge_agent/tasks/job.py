@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from common.clock import Clock
@@ -55,6 +56,11 @@ class Job:
         fresh = set(digests) - self.pinned
         self.pinned |= fresh
         blobs.pin(fresh)
+
+    def urgency(self) -> tuple[int, float, float]:
+        """The lowest first: higher priorities, then earlier deadlines, then whoever came first."""
+        late = inf if self.row.deadline is None else self.row.deadline
+        return -self.row.priority, late, self.row.submitted
 
     def seconds_left(self, clock: Clock) -> float | None:
         """Until its deadline, negative after it; None without one."""

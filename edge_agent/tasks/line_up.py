@@ -1,5 +1,5 @@
-"""How long the machines are taken already, as far as this gateway knows: by its own other jobs, whose plans
-it has, and by tasks of others, of which a machine tells how many it has. Pure.
+"""How long the machines are taken already, as far as this gateway knows: by those of its own other jobs that
+go first, whose plans it has, and by tasks of others, of which a machine tells how many it has. Pure.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ LEAST_LEFT: Final = 0.2
 """Of a run that takes longer than was expected: so much of it is still expected to come."""
 
 Ahead = dict[str, tuple[list[float], list[float]]]
-"""By machine: seconds left of the tasks that run there, and of those that are still to come."""
+"""By machine: seconds left of the tasks that run there, and of those that are still to come before."""
 
 
 def ahead_of(job: Job, jobs: Iterable[Job], now: float) -> Ahead:
-    """What other live jobs of this gateway have on the machines, by their plans."""
+    """What other live jobs of this gateway have on the machines, by their plans: all that runs, and what is
+    to come of those that are no less urgent. The tasks of others wait for this one's."""
     found: Ahead = {}
     for other in jobs:
         if other is job or other.plan is None:
             continue
+        first = other.urgency() <= job.urgency()
         for name, planned in other.plan.tasks.items():
             standing = other.progress.standings[name]
             takes = planned.finish_s - planned.start_s
             if standing.state is TaskState.RUNNING:
                 row = found.setdefault(standing.machine, ([], []))
                 row[0].append(_left(standing, takes, now))
-            elif standing.state in (TaskState.READY, TaskState.WAITING):
+            elif first and standing.state in (TaskState.READY, TaskState.WAITING):
                 found.setdefault(planned.machine, ([], []))[1].append(takes)
     return found
 

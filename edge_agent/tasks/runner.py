@@ -242,7 +242,7 @@ class Runner:
 
     def _turn(self, group: asyncio.TaskGroup) -> None:
         """Look at every job once, the most urgent first."""
-        for job in sorted(self.jobs.values(), key=_urgency):
+        for job in sorted(self.jobs.values(), key=Job.urgency):
             self._watch_deadline(job)
             if job.progress.failure:
                 self._end(job, JobState.FAILED, job.progress.failure)
@@ -296,9 +296,3 @@ class Runner:
 def new_job_id(gateway: str, token: str) -> str:
     """Unique over the fleet, as gateways' names are."""
     return f"{gateway}-{token}"
-
-
-def _urgency(job: Job) -> tuple[int, float, float]:
-    """Higher priorities first, then earlier deadlines, then whoever came first."""
-    late = float("inf") if job.row.deadline is None else job.row.deadline
-    return -job.row.priority, late, job.row.submitted

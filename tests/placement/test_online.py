@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tools.benchmarks.online.fleet import FREE, MACHINES, WAN_UP, Fading, Fate, Outage, fate
@@ -9,6 +11,7 @@ from tools.benchmarks.online.graphs import arrivals
 from tools.benchmarks.online.job import Job
 from tools.benchmarks.online.play import Play
 from tools.benchmarks.online.strategies import Strategy, ours, rivals
+from tools.benchmarks.online.view import View
 from tools.benchmarks.placement_online import tally
 
 SECONDS = 40.0
@@ -47,13 +50,61 @@ def test_a_machine_that_is_down_finishes_nothing() -> None:
         assert job.finished_ms is None or job.energy_j <= spent * (job.finished_ms - job.graph.arrival_ms)
 
 
-def test_a_graph_of_a_gateway_that_dies_waits_for_it() -> None:
+def asked_of_a_gateway_that_dies(after_ms: float, strategy: Strategy) -> tuple[Job, float]:
+    """What became of the first graph of the second gateway, which is down from a time after it was asked on;
+    and when it is back."""
     graph = next(graph for graph in arrivals(3, 1.5, SECONDS) if graph.gateway == 1)
-    begin = graph.arrival_ms + 1.0
-    befalls = Fate(outages=(Outage(1, begin, begin + graph.deadline_ms),))
-    job = next(job for job in played(ours(), befalls) if job.graph.number == graph.number)
+    begin = graph.arrival_ms + after_ms
+    end = begin + graph.deadline_ms
+    jobs = played(strategy, Fate(outages=(Outage(1, begin, end),)))
+    return next(job for job in jobs if job.graph.number == graph.number), end
+
+
+def test_a_graph_without_a_deputy_waits_for_its_gateway() -> None:
+    job, end = asked_of_a_gateway_that_dies(100.0, replace(ours(), deputies=False))
     assert job.finished_ms is not None
-    assert job.finished_ms >= begin + graph.deadline_ms
+    assert job.finished_ms >= end
+    assert job.graph is job.asked
+
+
+def test_a_graph_goes_on_at_its_deputy_when_its_gateway_dies() -> None:
+    job, end = asked_of_a_gateway_that_dies(100.0, ours())
+    assert job.finished_ms is not None
+    assert job.finished_ms < end
+    assert job.graph.gateway != job.asked.gateway == 1
+
+
+def test_a_gateway_that_dies_before_its_deputy_has_all_inputs_is_waited_for() -> None:
+    job, end = asked_of_a_gateway_that_dies(1.0, ours())
+    assert job.finished_ms is not None
+    assert job.finished_ms >= end
+
+
+def test_what_is_less_urgent_keeps_nobody_waiting_but_what_runs_does() -> None:
+    view, (first, second) = View(), (Job(graph) for graph in arrivals(3, 1.5, SECONDS)[:2])
+    for job, rank in ((first, 1.0), (second, 2.0)):
+        job.rank = rank
+        job.measure(1.0)
+        view.decided(job, 0.0)
+    second.graph = second.graph.asked_at(first.graph.gateway)
+    own = first.graph.gateway
+    assert view.free_at(first, 0.0)[own] == [0.0]
+    assert view.free_at(second, 0.0)[own] == [
+        pytest.approx(sum(first.graph.duration_ms(task, own) for task in range(first.graph.sink)))
+    ]
+
+
+def test_other_gateways_hear_of_a_decision_with_the_next_heartbeat() -> None:
+    play = Play((), Fate(), ours(), 3)
+    first, second = (Job(graph, rank=0.0) for graph in arrivals(3, 1.5, SECONDS)[:2])
+    first.graph, second.graph = first.graph.asked_at(0), second.graph.asked_at(1)
+    first.measure(1.0)
+    play.open[first] = None
+    play.view.decided(first, 0.0)
+    at = first.node[1]
+    assert play.view.free_at(second, 0.0)[at] == [0.0]
+    play.view.refresh(play, 1.0)
+    assert play.view.free_at(second, 0.0)[at][0] > 0.0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from common.kinds import catalogue
 from common.taskgraph.checks import check
@@ -31,6 +32,14 @@ def test_what_other_jobs_still_have_to_do_is_ahead() -> None:
     other.progress.start("a", "mec", 10.0)
     ahead = line_up.ahead_of(own, [own, other], 10.5)
     assert ahead == {"mec": ([0.5], [1.0]), "gw-1": ([], [1.0])}
+
+
+def test_waiting_tasks_of_a_less_urgent_job_are_not_ahead_but_its_runs_are() -> None:
+    own, other = job("own", a="mec"), job("other", a="mec", b="mec")
+    own.row, other.row = replace(own.row, deadline=5.0), replace(other.row, deadline=9.0)
+    other.progress.start("a", "mec", 10.0)
+    assert line_up.ahead_of(own, [own, other], 10.5) == {"mec": ([0.5], [])}
+    assert line_up.ahead_of(other, [own, other], 10.5) == {"mec": ([], [1.0])}
 
 
 def test_a_run_that_takes_longer_than_expected_still_takes_a_while() -> None:

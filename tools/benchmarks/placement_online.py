@@ -2,9 +2,10 @@
 
 Event simulation, with the same arrivals, failures, fading and runtimes for every strategy (paired seeds). The
 cost of a graph is its realised J, 5 for one that is lost: no result by three times its deadline. Rivals know
-what ours knows (heartbeats of 100 ms), and place again what a failure took; beside HEFT these are HEFT-J and
-the seven static cases, of which the best in the mean over all seeds counts. The world is told in
-`online/fleet.py` and `online/graphs.py`.
+what ours knows (heartbeats of 100 ms), place again what a failure took, and have deputies; beside HEFT these
+are HEFT-J and the seven static cases, of which the best in the mean over all seeds counts. What is lost where
+a graph has to wait for its own gateway is told beside. The world is told in `online/fleet.py` and
+`online/graphs.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from common.placement import CASES
@@ -69,6 +70,7 @@ def _compare(rate: float, seeds: range, length_s: float) -> dict[str, Any]:
     strategies = {"ours": ours()} | rivals()
     tallies = {name: _tally(strategy, rate, seeds, length_s, name) for name, strategy in strategies.items()}
     calm = tally(job for seed in seeds for job in _play(ours(), rate, seed, length_s, Fate()))
+    waiting = _tally(replace(ours(), deputies=False), rate, seeds, length_s, "ours without deputies")
     mine, best = tallies["ours"], min(CASES, key=lambda case: tallies[case].cost)
     suffix = _suffix(rate)
     return {
@@ -77,6 +79,7 @@ def _compare(rate: float, seeds: range, length_s: float) -> dict[str, Any]:
         f"gain_percent_{suffix}_best_static": _gain(mine, tallies[best]),
         f"best_static_{suffix}": best,
         f"lost_percent_{suffix}": round(mine.lost, 2),
+        f"lost_without_deputies_percent_{suffix}": round(waiting.lost, 2),
         f"miss_percent_{suffix}": round(mine.missed, 2),
         f"heft_miss_percent_{suffix}": round(tallies["heft"].missed, 2),
         f"heft_lost_percent_{suffix}": round(tallies["heft"].lost, 2),
@@ -113,7 +116,7 @@ def tally(jobs: Iterable[Job]) -> Tally:
         for job, end in zip(jobs, ends, strict=True)
     ]
     costs = [
-        LOST_COST if job.lost else job.graph.cost(ms, job.energy_j)
+        LOST_COST if job.lost else job.asked.cost(ms, job.energy_j)
         for job, ms in zip(jobs, took, strict=True)
     ]
     late = sum(job.lost or ms > job.graph.deadline_ms for job, ms in zip(jobs, took, strict=True))

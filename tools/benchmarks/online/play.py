@@ -8,10 +8,12 @@ disk keeps what had been made, out of reach until it is back.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from math import inf
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from tools.benchmarks.online import deputies
 from tools.benchmarks.online.fleet import (
     CHANNELS,
     FREE,
@@ -22,9 +24,11 @@ from tools.benchmarks.online.fleet import (
     latency_ms,
 )
 from tools.benchmarks.online.graphs import Graph
-from tools.benchmarks.online.job import Job, Run, Transfer
+from tools.benchmarks.online.job import Job, Place, Run, Transfer
 from tools.benchmarks.online.strategies import Strategy
 from tools.benchmarks.online.view import HEARTBEAT_MS, View
+
+Waiting = TypeVar("Waiting", Run, Transfer)
 
 SEEN_AFTER_MS: Final = 300.0
 NOISE: Final = 0.15
@@ -39,8 +43,8 @@ class Play:
         self.up = [True] * len(MACHINES)
         self.seen_up = [True] * len(MACHINES)
         self.running: list[list[Run]] = [[] for _ in MACHINES]
-        self.waiting: list[list[tuple[float, int, Run]]] = [[] for _ in MACHINES]
-        self.queues: list[list[tuple[float, int, Transfer]]] = [[] for _ in CHANNELS]
+        self.waiting: list[list[tuple[Place, int, Run]]] = [[] for _ in MACHINES]
+        self.queues: list[list[tuple[Place, int, Transfer]]] = [[] for _ in CHANNELS]
         self.sending: list[Transfer | None] = [None] * len(CHANNELS)
         self.view = View()
         self._fate = fate
@@ -48,7 +52,7 @@ class Play:
         self._seed = seed
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
-        self._open: dict[Job, None] = {}
+        self.open: dict[Job, None] = {}
         for graph in graphs:
             self._later(graph.arrival_ms, self._arrive, graph)
         for outage in fate.outages:
@@ -60,7 +64,7 @@ class Play:
     def run(self) -> list[Job]:
         """To the end of the last graph."""
         self._left = sum(event[2] == self._arrive for event in self._events)
-        while self._left or self._open:
+        while self._left or self.open:
             self.now_ms, _, happen, given = heappop(self._events)
             happen(*given)
         return self.jobs
@@ -69,24 +73,32 @@ class Play:
         self._count += 1
         heappush(self._events, (at_ms, self._count, happen, given))
 
-    def promised_ms(self) -> list[list[float]]:
-        """Per machine, what tasks will take that are planned there and still wait for their inputs."""
-        promised: list[list[float]] = [[] for _ in MACHINES]
-        for job in self._open:
-            for task in range(1, job.graph.sink):
-                if not job.done[task] and task not in job.runs:
-                    promised[job.node[task]].append(job.graph.duration_ms(task, job.node[task]))
-        return promised
-
     # ---- what comes from outside
 
     def _beat(self) -> None:
         before = self.view.wan_share
         self.view.refresh(self, self._fate.share(self.now_ms))
         self._later(self.now_ms + HEARTBEAT_MS, self._beat)
+        if self._strategy.by_urgency:
+            for job in list(self.open):
+                self._put_last_if_hopeless(job)
         if self._strategy.reconsiders and self.view.wan_share != before:
-            for job in list(self._open):
+            for job in self._by_urgency():
                 self._replan(job)
+
+    def _by_urgency(self) -> list[Job]:
+        return sorted(self.open, key=lambda job: job.rank or 0.0)
+
+    def _put_last_if_hopeless(self, job: Job) -> None:
+        """What cannot but be lost no longer keeps others waiting."""
+        if job.rank == inf or job.graph.gateway in self.view.dead:
+            return
+        if self.now_ms + job.least_left_ms(self.now_ms) > job.graph.lost_ms:
+            job.rank = inf
+            for waiting in self.waiting:
+                _line_up_again(waiting, job)
+            for queue in self.queues:
+                _line_up_again(queue, job)
 
     def _arrive(self, graph: Graph) -> None:
         self._left -= 1
@@ -95,10 +107,12 @@ class Play:
             graph = graph.asked_at(0)
         job = Job(graph, rank=graph.lost_ms if self._strategy.by_urgency else None)
         self.jobs.append(job)
-        self._open[job] = None
+        self.open[job] = None
         self._later(graph.lost_ms, self._give_up, job)
         self._strategy.decide(job, self.view, self.now_ms)
         self._finish_task(job, 0)
+        if self._strategy.deputies:
+            deputies.name(job, self)
 
     def _give_up(self, job: Job) -> None:
         if not job.over:
@@ -111,24 +125,27 @@ class Play:
             self._stop(run)
         self.running[machine].clear()
         self.waiting[machine].clear()
-        for job in self._open:
+        for job in self.open:
             for transfer in list(job.moving.values()):
                 if machine in (transfer.source, transfer.target):
                     self._drop(transfer)
+            if any(copy.live and machine in (copy.source, copy.target) for copy in job.copies):
+                deputies.forget(job, self)
 
     def _miss(self, machine: int) -> None:
         if not self.up[machine]:
             self.seen_up[machine] = False
             self.view.die(machine, self.now_ms)
-            for job in list(self._open):
-                if self._touches(job, machine):
+            for job in self._by_urgency():
+                moved = deputies.take_over(job, machine, self)
+                if moved or self._touches(job, machine):
                     self._replan(job)
 
     def _return(self, machine: int) -> None:
         was_seen = not self.seen_up[machine]
         self.up[machine] = self.seen_up[machine] = True
         self.view.revive(machine)
-        for job in list(self._open):
+        for job in list(self.open):
             if was_seen and job.graph.gateway == machine:
                 self._replan(job)
             else:
@@ -191,7 +208,8 @@ class Play:
                 self.waiting[machine] = sorted(entry for entry in waiting if entry[2].live)
         for transfer in list(job.moving.values()):
             self._drop(transfer)
-        del self._open[job]
+        deputies.forget(job, self)
+        del self.open[job]
 
     # ---- machines
 
@@ -200,8 +218,7 @@ class Play:
         noise = Random(f"{self._seed} {job.graph.number} {task}").uniform(1.0 - NOISE, 1.0 + NOISE)
         run = job.runs[task] = Run(job, task, machine, noise)
         self._count += 1
-        rank = job.start_ms[task] if job.rank is None else job.rank
-        heappush(self.waiting[machine], (rank, self._count, run))
+        heappush(self.waiting[machine], (job.place(task), self._count, run))
         self._fill(machine)
 
     def _fill(self, machine: int) -> None:
@@ -237,10 +254,13 @@ class Play:
         if channel == FREE:
             self._begin(transfer)
         else:
-            self._count += 1
-            rank = self.now_ms if job.rank is None else job.rank
-            heappush(self.queues[channel], (rank, self._count, transfer))
-            self._next(channel)
+            self.line_up(transfer, (self.now_ms, 0.0) if job.rank is None else _place(transfer))
+
+    def line_up(self, transfer: Transfer, place: Place) -> None:
+        """Let it wait for its channel."""
+        self._count += 1
+        heappush(self.queues[transfer.channel], (place, self._count, transfer))
+        self._next(transfer.channel)
 
     def _next(self, channel: int) -> None:
         queue = self.queues[channel]
@@ -266,15 +286,32 @@ class Play:
 
     def _deliver(self, transfer: Transfer) -> None:
         job = transfer.job
-        if transfer.live:
+        if transfer.live and transfer in job.copies:
+            transfer.live = False
+        elif transfer.live:
             transfer.live = False
             del job.moving[transfer.edge]
             job.at[transfer.edge].add(transfer.target)
             self._advance_task(job, job.graph.edges[transfer.edge][1])
 
     def _drop(self, transfer: Transfer) -> None:
-        transfer.live = False
         del transfer.job.moving[transfer.edge]
+        self.cut(transfer)
+
+    def cut(self, transfer: Transfer) -> None:
+        """Whether it waits or is on its way, nothing of it arrives."""
+        transfer.live = False
         if self.sending[transfer.channel] is transfer:
             self.sending[transfer.channel] = None
             self._next(transfer.channel)
+
+
+def _line_up_again(line: list[tuple[Place, int, Waiting]], job: Job) -> None:
+    """All of a job's where its present rank puts them."""
+    line[:] = [(_place(one) if one.job is job else place, count, one) for place, count, one in line]
+    heapify(line)
+
+
+def _place(one: Run | Transfer) -> Place:
+    task = one.task if isinstance(one, Run) else one.job.graph.edges[one.edge][1]
+    return one.job.place(task)

@@ -9,7 +9,7 @@ from typing import Final
 
 from common.placement import CASES, Instance, Loads, Schedule, Task, heft, heft_j, schedule, static_case
 from tools.benchmarks.online.fleet import CHANNELS, FREE, MACHINES
-from tools.benchmarks.online.graphs import Graph, free, instance, standing
+from tools.benchmarks.online.graphs import free, instance, standing
 from tools.benchmarks.online.job import Job
 from tools.benchmarks.online.view import View
 
@@ -25,12 +25,14 @@ CONGESTION: Final = 3.0
 class Strategy:
     """Who decides, and whether plans are made again when the WAN fades or recovers.
 
-    `by_urgency`: machines and channels take first whose job is lost first; otherwise the plans' order holds.
+    `by_urgency`: machines and channels take first whose job is lost first, and last what cannot but be lost;
+    otherwise the plans' order holds. `deputies`: a graph whose gateway dies goes on at another one.
     """
 
     decide: Decide
     reconsiders: bool = False
     by_urgency: bool = False
+    deputies: bool = True
 
 
 def selfish(loads: Loads) -> Loads:
@@ -66,7 +68,7 @@ def deciding(method: Method) -> Decide:
     def decide(job: Job, view: View, now_ms: float) -> None:
         plan = method(
             instance(job.graph, view.wan_share, remaining(job, view.dead, now_ms)),
-            loads(job.graph, view, now_ms),
+            loads(job, view, now_ms),
         )
         number = {machine.id: index for index, machine in enumerate(MACHINES)}
         position = {"source": 0, "sink": job.graph.sink}
@@ -75,6 +77,8 @@ def deciding(method: Method) -> Decide:
             if not job.done[task] and task not in _begun(job):
                 job.node[task] = number[row.node]
                 job.start_ms[task] = now_ms + row.start_ms
+        job.measure(view.wan_share)
+        view.decided(job, now_ms)
 
     return decide
 
@@ -107,11 +111,12 @@ def _holder(job: Job, task: int, dead: Container[int]) -> int:
     return min(holders, default=job.graph.gateway)
 
 
-def loads(graph: Graph, view: View, now_ms: float) -> Loads:
-    """The last heartbeats, as an evaluation takes them; a dead gateway that asked is waited for."""
+def loads(job: Job, view: View, now_ms: float) -> Loads:
+    """What others have on the fleet, as an evaluation takes it; a dead gateway that asked is waited for."""
+    graph, channel_free_at = job.graph, view.channel_free_at(job, now_ms)
     busy = {
         machine.id: [max(at - now_ms, 0.0) for at in free_at]
-        for machine, free_at in zip(MACHINES, view.free_at, strict=True)
+        for machine, free_at in zip(MACHINES, view.free_at(job, now_ms), strict=True)
     }
     if graph.gateway in view.dead:
         busy[MACHINES[graph.gateway].id] = [view.back_ms(graph.gateway, now_ms)]
@@ -120,7 +125,7 @@ def loads(graph: Graph, view: View, now_ms: float) -> Loads:
     deadline = graph.arrival_ms + graph.deadline_ms - now_ms
     return Loads(
         busy_until_ms=busy,
-        channel_until_ms={CHANNELS[c]: max(view.channel_free_at[c] - now_ms, 0.0) for c in range(FREE)},
+        channel_until_ms={CHANNELS[c]: channel_free_at[c] - now_ms for c in range(FREE)},
         utilisation=used,
         dead=frozenset(MACHINES[machine].id for machine in view.dead if machine != graph.gateway),
         deadline_ms=deadline if deadline > 0.0 else inf,
