@@ -9,9 +9,9 @@ from common.mesh.graph import LinkKey
 from common.policy import foresight
 from common.policy.actions import Forecast
 from edge_agent.infer.expectation import Expectation, Forecaster
+from edge_agent.infer.falls import Falls
 from edge_agent.infer.naive import NaiveForecaster
 from edge_agent.infer.score import Match, MeanError, Standing, State
-from edge_agent.observe import history
 from edge_agent.observe.links import LinkBook
 from firmware_bridge.link import NeighbourReport
 
@@ -34,8 +34,7 @@ class Forecasting:
         self._models: dict[str, Forecaster] = {}
         self._matches: dict[str, Match] = {}
         self._latest: dict[str, Mapping[LinkKey, Expectation]] = {self._naive.name: {}}
-        self._falls_db: dict[LinkKey, float] = {}
-        self._seen = 0
+        self._falls = Falls()
 
     def add(self, model: Forecaster) -> None:
         """Take in a model, on trial. One of the same name is replaced, and its score begins anew."""
@@ -79,17 +78,7 @@ class Forecasting:
         """Forecast anew."""
         for forecaster in (self._naive, *self._models.values()):
             self._latest[forecaster.name] = forecaster.forecast(self._links)
-        self._note_falls()
-
-    def _note_falls(self) -> None:
-        """Look at the signal strength of links with new windows."""
-        for key in self._links.updated_since(self._seen):
-            fall = history.fall_db(self._links[key].packed)
-            if fall is not None and fall > 0:
-                self._falls_db[key] = fall
-            else:
-                self._falls_db.pop(key, None)
-        self._seen = self._links.windows
+        self._falls.follow(self._links)
 
     @property
     def best(self) -> str:
@@ -111,4 +100,4 @@ class Forecasting:
         if self._mode == "off":
             return {}
         ahead = {key: expected.ahead for key, expected in self.expectations().items()}
-        return foresight.reckon(ahead, self._falls_db)
+        return foresight.reckon(ahead, self._falls.falling_db)

@@ -16,7 +16,12 @@ TRIAL_WINDOWS: Final = 200
 CLEAR: Final = 2.0
 """Standard errors of the mean difference. On a calm site nobody can be better than the other, and a model is
 there for the day when something happens: it need not be better before it is used, but must not be clearly
-worse. Once it was, it has to be clearly better to be used again."""
+worse by more than is allowed. Once it was, it has to be clearly within that to be used again."""
+
+ALLOWED: Final = 0.1
+"""Share of the naive error by which a model may err more. Only the next window can be scored soon: during a
+decay a sound model errs by up to 8 % more there, and by up to 30 % less three windows on, where decisions
+look. And as every window is judged anew, chance alone would otherwise call equals worse one day."""
 
 _FADE: Final = 1.0 - 1.0 / MEMORY_WINDOWS
 
@@ -89,6 +94,7 @@ class Match:
         weight = self._model.weight
         gain = self._naive.mean - self._model.mean
         error = sqrt(max(0.0, self._squares / weight - gain * gain) / weight)
-        if gain < -CLEAR * error:
+        spare = gain + ALLOWED * self._naive.mean
+        if spare < -CLEAR * error:
             return State.WORSE
-        return State.WORSE if self._state is State.WORSE and gain <= CLEAR * error else State.IN_USE
+        return State.WORSE if self._state is State.WORSE and spare <= CLEAR * error else State.IN_USE

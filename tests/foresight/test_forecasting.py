@@ -10,7 +10,7 @@ from common.mesh.graph import LinkKey, heard_once
 from common.policy.actions import Forecast
 from edge_agent.infer.expectation import Expectation
 from edge_agent.infer.forecasting import Forecasting
-from edge_agent.infer.score import TRIAL_WINDOWS, Standing, State
+from edge_agent.infer.score import TRIAL_WINDOWS, Match, Standing, State
 from edge_agent.observe.links import LinkBook
 from firmware_bridge.link import NeighbourCount, NeighbourReport
 
@@ -89,6 +89,25 @@ def test_a_model_in_use_that_turns_bad_is_set_aside_and_does_not_flap() -> None:
         changes += site.standing().state is not last
         last = site.standing().state
     assert (last, changes) == (State.WORSE, 1)
+
+
+def test_a_model_as_good_as_the_naive_forecast_is_never_set_aside_by_chance() -> None:
+    for seed in range(20):
+        match, random, states = Match(), Random(seed), set()
+        for _ in range(5000):
+            match.add(abs(random.gauss(0.0, 0.03)), abs(random.gauss(0.0, 0.03)))
+            states.add(match.standing.state)
+        assert State.WORSE not in states
+
+
+def test_a_model_may_err_a_little_more_on_calm_windows_but_no_fifth_more() -> None:
+    little, fifth = Match(), Match()
+    for at in range(4000):
+        error = 0.02 + 0.01 * (at % 3)
+        little.add(1.05 * error, error)
+        fifth.add(1.2 * error, error)
+    assert little.standing.state is State.IN_USE
+    assert fifth.standing.state is State.WORSE
 
 
 def test_both_are_scored_over_the_same_windows() -> None:
