@@ -14,12 +14,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from statistics import fmean
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from common.models.link_forecast import NAME
 from coordinator.training.job import Observed, TrainingRequest, train
 from edge_agent.infer.model_forecaster import LoadedModel, ModelForecaster, prepare
-from tools.stage import decaying
+from firmware_bridge.virtual import VirtualSite
+from tools.stage.crowds import Crowd
+from tools.stage.decaying import DECAY_S, TO_PDR, Corridor, Course
 from tools.stage.simulated import Simulation, simulated
 
 P = ParamSpec("P")
@@ -39,20 +41,43 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be set."""
     group = parser.add_argument_group("foresight")
     group.add_argument("--seeds", type=int, default=20, help="decays per mode (20)")
+    group.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="which (all)")
+    group.add_argument("--crowd", type=int, default=0, help="nodes on the demo's corridors, 25, 30 ...")
+    group.add_argument("--to", type=float, default=TO_PDR, help=f"PDR that the link goes to ({TO_PDR})")
+    group.add_argument(
+        "--over", type=float, default=DECAY_S, help=f"seconds it takes; 0: a step ({DECAY_S:g})"
+    )
+    group.add_argument("--steady", type=float, default=0.0, help="minutes without any decay instead: actions")
     group.add_argument("--bundle", type=Path, help="a model's .tflite (default: one is trained for this)")
+
+
+class Ground(Protocol):
+    """A site, the gateway that minds it, and a link of it that a flow needs."""
+
+    site: VirtualSite
+    gateway: int
+
+    def begin(self, need: float, course: Course) -> None: ...
+
+    def hurts(self, need: float) -> bool: ...
+
+    def bypassed(self) -> bool: ...
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     """The figures of BENCH. A flow over five hops; the link decays both ways; simulated time."""
     seeds = min(QUICK_SEEDS, options.seeds) if options.quick else options.seeds
     model = prepare(await asyncio.to_thread(_bundle, options))
+    course = None if options.steady else Course(options.to, options.over)
     figures: dict[str, Any] = {"seeds": seeds, "need": NEED}
-    for mode in MODES:
+    for mode in options.modes:
         played = []
         for seed in range(options.seed, options.seed + seeds):
-            played.append(await play(seed, mode, model if mode == "model" else None))
+            ground: Ground = Crowd(seed, options.crowd) if options.crowd else Corridor(seed)
+            stage = (seed, mode, model if mode == "model" else None)
+            played.append(await play(ground, *stage, course, 60.0 * options.steady))
             say(f"{mode} {seed}: {played[-1]}")
-        figures |= _figures(mode, played)
+        figures |= _figures(mode, played) if course else _steady(mode, played)
     return figures
 
 
@@ -72,37 +97,44 @@ class Play:
         return None if self.changed_s is None or self.hurt_s is None else self.hurt_s - self.changed_s
 
 
-async def play(seed: int, mode: str, model: LoadedModel | None) -> Play:
-    """A decay on a site of its own, minded by a whole agent."""
-    site, victim = decaying.corridor(seed)
+async def play(
+    ground: Ground, seed: int, mode: str, model: LoadedModel | None, course: Course | None, steady_s: float
+) -> Play:
+    """A decay on a site of its own, minded by a whole agent; or, without a course, so long without one."""
     policy = {"forecast": "auto" if mode == "model" else mode, "delivery_need": NEED}
     with tempfile.TemporaryDirectory(prefix="foresight-") as folder:
-        async with simulated(Path(folder), site, decaying.GATEWAY, policy=policy) as simulation:
+        async with simulated(Path(folder), ground.site, ground.gateway, policy=policy) as simulation:
             if model is not None:
                 simulation.agent.forecasting.add(ModelForecaster(model, AtOnce()))
             await simulation.clock.advance(SETTLE_S + Random(f"begin {seed}").uniform(0.0, 10.0))
-            return await _decay(simulation, victim)
+            if course is not None:
+                return await _decay(simulation, ground, course)
+            await simulation.clock.advance(steady_s)
+            return Play(None, None, _actions(simulation), _state(simulation))
 
 
-async def _decay(simulation: Simulation, victim: decaying.Victim) -> Play:
-    site, clock = simulation.site, simulation.clock
-    early = sum(record.state == "applying" for _, record in simulation.stream.actions)
-    before, begun = _relays(simulation), clock.monotonic()
+async def _decay(simulation: Simulation, ground: Ground, course: Course) -> Play:
+    clock = simulation.clock
+    early, begun = _actions(simulation), clock.monotonic()
     changed: float | None = None
     hurt: float | None = None
-    decaying.begin(site, victim)
+    ground.begin(NEED, course)
     while (changed is None or hurt is None) and clock.monotonic() - begun < PATIENCE_S:
         await clock.advance(STEP_S)
-        if changed is None and _relays(simulation) != before:
+        if changed is None and ground.bypassed():
             changed = clock.monotonic() - begun
-        if hurt is None and decaying.delivery(site, victim) < NEED:
+        if hurt is None and ground.hurts(NEED):
             hurt = clock.monotonic() - begun
+    return Play(changed, hurt, early, _state(simulation))
+
+
+def _actions(simulation: Simulation) -> int:
+    return sum(record.state == "applying" for _, record in simulation.stream.actions)
+
+
+def _state(simulation: Simulation) -> str:
     standing = simulation.agent.forecasting.standing(NAME)
-    return Play(changed, hurt, early, standing.state.value if standing else "")
-
-
-def _relays(simulation: Simulation) -> frozenset[int]:
-    return frozenset(node.address for node in simulation.site.nodes.values() if node.relay)
+    return standing.state.value if standing else ""
 
 
 def _figures(mode: str, played: list[Play]) -> dict[str, Any]:
@@ -114,7 +146,15 @@ def _figures(mode: str, played: list[Play]) -> dict[str, Any]:
         f"no_action_{mode}": sum(one.changed_s is None for one in played),
         f"false_actions_{mode}": sum(one.early for one in played),
     }
-    return figures | ({"model_in_use": sum(p.state == "in-use" for p in played)} if mode == "model" else {})
+    return figures | _in_use(mode, played)
+
+
+def _steady(mode: str, played: list[Play]) -> dict[str, Any]:
+    return {f"false_actions_{mode}": sum(one.early for one in played)} | _in_use(mode, played)
+
+
+def _in_use(mode: str, played: list[Play]) -> dict[str, Any]:
+    return {"model_in_use": sum(p.state == "in-use" for p in played)} if mode == "model" else {}
 
 
 def _bundle(options: argparse.Namespace) -> bytes:

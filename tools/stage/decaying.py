@@ -22,7 +22,17 @@ TRANSMISSIONS: Final = 2
 FROM_PDR: Final = 0.95
 TO_PDR: Final = 0.5
 DECAY_S: Final = 90.0
-STEP_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """To which PDR a link goes, and within how many seconds: evenly, or in one step where it is 0."""
+
+    to_pdr: float = TO_PDR
+    over_s: float = DECAY_S
+
+
+USUAL: Final = Course()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +67,10 @@ def corridor(seed: int) -> tuple[VirtualSite, Victim]:
     return site, victim
 
 
-def begin(site: VirtualSite, victim: Victim) -> None:
+def begin(site: VirtualSite, victim: Victim, course: Course = USUAL) -> None:
     """Let the victim decay from now on."""
     for a, b in (victim.link, victim.link[::-1]):
-        site.decay(a, b, TO_PDR, DECAY_S)
+        site.decay(a, b, course.to_pdr, course.over_s)
 
 
 def delivery(site: VirtualSite, victim: Victim) -> float:
@@ -75,3 +85,28 @@ def delivery(site: VirtualSite, victim: Victim) -> float:
 
 def _heard(site: VirtualSite, transmitter: int, receiver: int) -> float:
     return heard_once(site.links.pdr(transmitter, receiver), TRANSMISSIONS)
+
+
+class Corridor:
+    """A corridor and its victim, for whoever plays on it."""
+
+    gateway = GATEWAY
+
+    def __init__(self, seed: int) -> None:
+        self.site, self._victim = corridor(seed)
+        self._relays = self._on()
+
+    def begin(self, _need: float, course: Course = USUAL) -> None:
+        """Let the link go from now on."""
+        begin(self.site, self._victim, course)
+
+    def hurts(self, need: float) -> bool:
+        """Whether the flow is below need now, over the path as it was."""
+        return delivery(self.site, self._victim) < need
+
+    def bypassed(self) -> bool:
+        """Whether the relay set changed: whatever is turned on here helps."""
+        return self._on() != self._relays
+
+    def _on(self) -> frozenset[int]:
+        return frozenset(node.address for node in self.site.nodes.values() if node.relay)
