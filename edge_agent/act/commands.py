@@ -21,6 +21,7 @@ from common.messages import Kind, encode, validate
 from common.policy.actions import Action, ActionKind, Effect, Priority, Step
 from edge_agent.act.command_ledger import Ledger
 from edge_agent.act.executor import State
+from edge_agent.act.pacing import Pace
 from edge_agent.share.inbox import Inbox
 
 log = get_logger(__name__)
@@ -77,6 +78,7 @@ class Commands:
         self._ledger = ledger
         self._clock = clock
         self._append = append
+        self._pace = Pace(clock)
         self._waiting: Inbox[Command] = Inbox(WAITING)
         self._under_way: set[str] = set()
         self._ends: dict[str, asyncio.Future[CommandResult]] = {}
@@ -169,8 +171,10 @@ class Commands:
             unsent = 0
             async with gate:
                 while len(times) < command.times and self._clock.monotonic() < deadline and not away:
+                    await self._pace.turn()
                     try:
                         times.append(await self._hands.ask(address))
+                        self._pace.answered(address, times[-1])
                         unsent = 0
                     except Unavailable as error:
                         unsent += 1
