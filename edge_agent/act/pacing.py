@@ -1,10 +1,10 @@
 """How fast a network is asked for round trips that somebody wants counted.
 
 Each question and each answer is a flood, and a relay passes a few tens of messages a second. Whoever asks as
-fast as answers come fills the relays' queues; then messages outlive the caches that keep them from going round,
-and the network does not come back by itself. So there is a least interval, and answers that are late, or do not
-come, lengthen it: the delay says that queues are filling before anything is lost (Brakmo and Peterson, TCP
-Vegas, 1995).
+fast as answers come fills the relays' queues; then messages outlive the caches that keep them from going
+round, and the network does not come back by itself. So there is a least interval, and answers that are late,
+or do not come, lengthen it: the delay says that queues are filling before anything is lost (Brakmo and
+Peterson, TCP Vegas, 1995).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ ALLOWED_S: Final = 0.1
 
 
 class Pace:
-    """The interval between two questions to a network, in seconds. Ask after `turn()`; say what came of it."""
+    """The interval between two questions to a network, in seconds. Ask after `turn()`; say what came of it in
+    `answered`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
