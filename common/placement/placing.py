@@ -6,6 +6,7 @@ plan.node_of("t3"), plan.cost
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -28,8 +29,13 @@ _MAX_INTERPRETED: Final = 150
 
 _KEPT: Final = 14
 _STARTS: Final = 4
-"""Candidates that are improved at first, and how far apart they have to be, as a share of the tasks."""
+"""Candidates that are improved at first; how far apart they have to be, as a share of the tasks, and how near
+to the cheapest."""
 _APART: Final = 0.2
+_DEAR: Final = 1.1
+
+_CUTS: Final = (0.1, 0.5)
+"""How much of all time minimum cuts count as price."""
 
 _FROM_HOME: Final = ((0.0, 3),)
 _FROM_LIST: Final = ((0.0, 2), (0.8, 2))
@@ -38,7 +44,9 @@ _FROM_LIST: Final = ((0.0, 2), (0.8, 2))
 _FIRST: Final = 2
 _ROUND: Final = 2
 _SWEEP: Final = 4
-"""Evaluations per task: of each candidate at first, of a round on the best, of the sweep that ends it."""
+_PATIENCE: Final = 1.5
+"""Evaluations per task: of each candidate at first, of a round on the best, of the sweep that ends it, and of
+those how many may find nothing."""
 
 _STALE: Final = 2
 _GAIN: Final = 0.001
@@ -124,7 +132,7 @@ class _Run:
         p = self.portfolio
         p.try_home()
         self._try_again(_FROM_HOME)
-        for share in (0.1, 0.5):
+        for share in _CUTS:
             if self._may_try():
                 p.try_cuts(share)
         for mask, price, ahead in _lists(self.instance):
@@ -157,9 +165,12 @@ class _Run:
             best = min(best, found)
 
     def _starts(self) -> list[int]:
+        """The best, and others that are apart from each other and not too dear to be worth it."""
         p, chosen = self.portfolio, [0]
         for x in range(1, p.size):
-            if len(chosen) < _STARTS and all(p.distance(x, y) >= _APART * self.tasks for y in chosen):
+            if len(chosen) == _STARTS or p.costs[x] > _DEAR * p.costs[0]:
+                break
+            if all(p.distance(x, y) >= _APART * self.tasks for y in chosen):
                 chosen.append(x)
         return chosen
 
@@ -171,7 +182,7 @@ class _Run:
     def _sweep(self, x: int, evaluations: int) -> None:
         evaluations = min(evaluations, self.left())
         if evaluations > 0:
-            self.portfolio.polish(x, evaluations, _COLD, _ICE)
+            self.portfolio.polish(x, evaluations, int(_PATIENCE * self.tasks), _COLD, _ICE)
 
     def result(self) -> Schedule:
         """The best candidate, decoded."""
@@ -184,18 +195,15 @@ class _Run:
 
 def _lists(instance: Instance) -> list[tuple[int, float, float]]:
     """List schedules to try: a mask of nodes, the weight of prices, that of what is to come."""
-    tiers = [node.tier for node in instance.nodes]
-
-    def mask(*chosen: str) -> int:
-        return sum(1 << j for j, tier in enumerate(tiers) if tier in chosen)
-
-    everything = (1 << len(tiers)) - 1
+    masks: dict[str, int] = defaultdict(int)
+    for j, node in enumerate(instance.nodes):
+        masks[node.tier] |= 1 << j
+    local, everything = masks["local"], (1 << len(instance.nodes)) - 1
     # Those first that differ most: a small budget pays for two or three.
     return [
-        (mask("local", "cloud"), 1.0, 1.0),
-        (mask("local", "peer"), 1.0, 0.5),
-        (mask("local", "peer", "mec"), 1.0, 1.0),
+        (local | masks["cloud"], 1.0, 1.0),
+        (local | masks["peer"], 1.0, 0.5),
+        (local | masks["peer"] | masks["mec"], 1.0, 1.0),
         (everything, 1.0, 0.5),
         (everything, 0.0, 1.0),
-        (everything, 1.0, 1.0),
     ]

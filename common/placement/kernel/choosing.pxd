@@ -20,11 +20,11 @@ cdef class Choice:
     )
     cdef double rest(self, Py_ssize_t i, Py_ssize_t j) noexcept
     @cython.locals(
-        d=Decoder, best=Py_ssize_t, least=double, made=double, k=Py_ssize_t, j=Py_ssize_t, cost=double,
+        d=Decoder, own=Py_ssize_t, best=Py_ssize_t, least=double, made=double, k=Py_ssize_t, j=Py_ssize_t, cost=double,
         length=double, rest=double, score=double,
     )
     cdef Py_ssize_t best(self, Py_ssize_t i) noexcept
-    @cython.locals(time=double)
+    @cython.locals(d=Decoder, late=double)
     cdef double score(self, double cost, double end) noexcept
     @cython.locals(d=Decoder, p=Py_ssize_t, i=Py_ssize_t)
     cpdef void go_through(self) noexcept

@@ -69,19 +69,22 @@ class Choice:
         return longest
 
     def best(self, i: int) -> int:
-        """The node where task i seems to cost least; its own where it may run nowhere.
+        """The node where task i seems to cost least, of equals its own.
 
         What takes long to find out is left out where the node cannot win any more.
         """
         d = self.d
-        best = d.node[i]
-        least = d.never
+        own = d.node[i]
         made = d.release
         for k in range(d.inputs[i], d.inputs[i + 1]):
             if d.finish[d.source[k]] > made:
                 made = d.finish[d.source[k]]
+        best = own
+        least = self.score(
+            d.task_cost(i, own), self.begin(i, own) + d.duration[i * d.nodes + own] + self.rest(i, own)
+        )
         for j in range(d.nodes):
-            if d.price[i * d.nodes + j] >= d.never:
+            if j == own or d.price[i * d.nodes + j] >= d.never:
                 continue
             cost = d.task_cost(i, j)
             length = d.duration[i * d.nodes + j]
@@ -98,8 +101,12 @@ class Choice:
 
     def score(self, cost: float, end: float) -> float:
         """What a node costs where the graph would end then."""
-        time = self.d.time_cost(end if end > self.enough else self.enough)
-        return self.haste * self.d.rate * end + cost + time
+        d = self.d
+        late = end if end > self.enough else self.enough
+        cost += d.rate * (self.haste * end + late)
+        if late > d.deadline:
+            cost += d.late_fixed + d.late_rate * (late - d.deadline)
+        return cost
 
     def go_through(self) -> None:
         """Choose for every task in the decoder's order, from what was decoded last."""

@@ -20,6 +20,9 @@ cdef class Portfolio:
     cdef public int[::1] home_order, home_node, last_order, last_node, orders, nodes
     cdef public double[::1] costs
     cdef public Py_ssize_t room, size
+    cdef Py_ssize_t most, passes
+    cdef long long looked
+    cdef double[::1] pass_share, pass_cost
 
     @cython.locals(d=Decoder, given=Room, i=Py_ssize_t)
     cdef void _make_room(self) except *
@@ -33,8 +36,10 @@ cdef class Portfolio:
     cpdef void try_list(self, long long mask, double price, double ahead) noexcept
     @cython.locals(x=Py_ssize_t)
     cdef void remember(self) noexcept
-    @cython.locals(s=Search, d=Decoder, x=Py_ssize_t, before=double, last=double, _=Py_ssize_t)
+    @cython.locals(s=Search, d=Decoder, x=Py_ssize_t, _=Py_ssize_t)
     cpdef void try_again(self, double share, Py_ssize_t times) noexcept
+    @cython.locals(x=Py_ssize_t)
+    cdef bint passed(self, double share, double cost) noexcept
     @cython.locals(cost=double, place=Py_ssize_t, x=Py_ssize_t)
     cpdef void offer(self) noexcept
     @cython.locals(i=Py_ssize_t)
@@ -48,4 +53,4 @@ cdef class Portfolio:
     @cython.locals(s=Search, kept=double)
     cpdef void improve(self, Py_ssize_t x, Py_ssize_t budget, double hot, double cold) noexcept
     @cython.locals(s=Search)
-    cpdef void polish(self, Py_ssize_t x, Py_ssize_t budget, double hot, double cold) noexcept
+    cpdef void polish(self, Py_ssize_t x, Py_ssize_t budget, Py_ssize_t patience, double hot, double cold) noexcept

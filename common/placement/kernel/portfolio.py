@@ -31,11 +31,14 @@ class Portfolio:
         self.choice = Choice(decoder)
         self.room = kept
         self.size = 0
+        self.most = 64
+        self.passes = 0
+        self.looked = 0
         self._make_room()
 
     def _make_room(self) -> None:
         d = self.d
-        given = Room(4 * d.tasks + 2 * self.room * d.tasks, self.room)
+        given = Room(4 * d.tasks + 2 * self.room * d.tasks, self.room + 2 * self.most)
         self.home_order = given.whole(d.tasks)
         self.home_node = given.whole(d.tasks)
         self.last_order = given.whole(d.tasks)
@@ -43,6 +46,8 @@ class Portfolio:
         self.orders = given.whole(self.room * d.tasks)
         self.nodes = given.whole(self.room * d.tasks)
         self.costs = given.real(self.room)
+        self.pass_share = given.real(self.most)
+        self.pass_cost = given.real(self.most)
         for i in range(d.tasks):
             self.home_order[i] = self.last_order[i] = d.order[i]
             self.home_node[i] = self.last_node[i] = d.node[i]
@@ -78,12 +83,14 @@ class Portfolio:
         """A list schedule over the nodes whose bits are in `mask`, in its order and in that of its tails."""
         self.go_home()
         g = self.greedy
-        for j in range(self.d.nodes):
-            g.usable[j] = (mask >> j) & 1
         g.finish_weight = 1.0
         g.price_weight = price
         g.ahead_weight = ahead
-        g.look_ahead()
+        if mask != self.looked:
+            self.looked = mask
+            for j in range(self.d.nodes):
+                g.usable[j] = (mask >> j) & 1
+            g.look_ahead()
         g.assign()
         # Every task was placed on every node.
         self.s.evaluations += self.d.nodes
@@ -112,19 +119,27 @@ class Portfolio:
             d.node[x] = self.last_node[x]
         d.measure_tails()
         s.weigh()
-        before = s.cost
         for _ in range(times):
-            last = s.cost
+            # They often go round in circles, and where another list has come from.
+            if self.passed(share, s.cost):
+                return
             self.choice.enough = share * d.finish[d.sink]
             self.choice.go_through()
             s.evaluations += d.nodes
             s.follow_tails()
             s.weigh()
             self.offer()
-            # They often go round in circles of two.
-            if s.cost == before or s.cost == last:
-                return
-            before = last
+
+    def passed(self, share: float, cost: float) -> bool:
+        """Whether a list schedule was made from one of that cost before; remembers it."""
+        for x in range(self.passes):
+            if self.pass_cost[x] == cost and self.pass_share[x] == share:
+                return True
+        if self.passes < self.most:
+            self.pass_share[self.passes] = share
+            self.pass_cost[self.passes] = cost
+            self.passes += 1
+        return False
 
     def offer(self) -> None:
         """Keep what is in the decoder among the best; of equal costs the first."""
@@ -186,14 +201,14 @@ class Portfolio:
         if kept < s.best:
             s.best = kept
 
-    def polish(self, x: int, budget: int, hot: float, cold: float) -> None:
+    def polish(self, x: int, budget: int, patience: int, hot: float, cold: float) -> None:
         """Sweep candidate x; what is found takes its place and stays in the decoder, decoded."""
         s = self.s
         self.take(x)
         s.best = self.d.never
         s.weigh()
         if budget > 0:
-            s.anneal(budget, hot, cold)
+            s.anneal(budget, patience, hot, cold)
         s.recall()
         s.weigh()
         self.store(x, s.best)

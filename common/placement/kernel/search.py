@@ -33,11 +33,15 @@ class Search:
 
     def _make_room(self) -> None:
         tasks = self.d.tasks
-        given = Room(3 * tasks, tasks)
+        edges = len(self.d.source)
+        given = Room(4 * tasks, 2 * tasks + edges)
         self.moved = given.whole(tasks)
+        self.turn = given.whole(tasks)
         self.best_order = given.whole(tasks)
         self.best_node = given.whole(tasks)
         self.tail = given.real(tasks)
+        self.start = given.real(tasks)
+        self.sent = given.real(edges)
 
     def draw(self, below: int) -> int:
         """A whole number from 0 on below `below`: Lehmer's generator, whose products fit into 64 bits."""
@@ -84,11 +88,17 @@ class Search:
             self.d.order[x] = self.best_order[x]
             self.d.node[x] = self.best_node[x]
 
-    def anneal(self, budget: int, hot: float, cold: float) -> None:
-        """Sweep until `budget` changes were decoded; temperatures are shares of the cost."""
+    def anneal(self, budget: int, patience: int, hot: float, cold: float) -> None:
+        """Sweep what was weighed last until `budget` changes were decoded, or `patience` of them in vain.
+
+        Temperatures are shares of the cost.
+        """
+        self.hold()
         begun = self.evaluations
         started = self.proposals
-        while True:
+        best = self.best
+        gained = begun
+        while self.evaluations - gained < patience:
             done = (self.evaluations - begun) / budget
             looked = (self.proposals - started) / (8.0 * budget)
             if looked > done:
@@ -96,6 +106,9 @@ class Search:
             if done >= 1.0:
                 break
             self.sweep((hot + (cold - hot) * done) * self.best, begun + budget)
+            if self.best < best:
+                best = self.best
+                gained = self.evaluations
 
     def sweep(self, temperature: float, until: int) -> None:
         """One proposal at each position of the order."""
@@ -141,6 +154,19 @@ class Search:
                 j = 0
         return d.node[i]
 
+    def next_node(self, i: int) -> int:
+        """The same, each in its turn: what was tried lately is tried last."""
+        d = self.d
+        j = self.turn[i]
+        for _ in range(d.nodes):
+            j += 1
+            if j >= d.nodes:
+                j = 0
+            if j != d.node[i] and d.price[i * d.nodes + j] < d.never:
+                break
+        self.turn[i] = j
+        return j
+
     def too_late(self, i: int, latest: float) -> bool:
         """Whether task i would make the sink late even if no channel and no slot were busy."""
         d = self.d
@@ -159,8 +185,8 @@ class Search:
         d = self.d
         i = d.order[p]
         was = d.node[i]
-        j = self.other_node(i)
-        if j == was:
+        j = self.next_node(i)
+        if j == was or d.price[i * d.nodes + j] >= d.never:
             return
         spent = self.spent + d.move_cost(i, j)
         latest = d.latest_for(limit - spent)
@@ -182,8 +208,34 @@ class Search:
             return False
         self.cost = cost
         self.spent = spent
+        self.hold()
         self.note()
         return True
+
+    def hold(self) -> None:
+        """What is decoded is what a change of the order may leave as it is."""
+        d = self.d
+        for i in range(d.tasks):
+            self.start[i] = d.start[i]
+        for k in range(len(self.sent)):
+            self.sent[k] = d.sent[k]
+
+    def reordered(self, p: int, q: int, limit: float) -> bool:
+        """Whether the changed order from p to q is kept; decoded no further if nothing else has changed."""
+        d = self.d
+        latest = d.latest_for(limit - self.spent)
+        same = True
+        for x in range(p, q + 1):
+            i = d.order[x]
+            if d.place(i) + d.tail[i] > latest:
+                self.evaluations += 1
+                return False
+            if same:
+                same = d.start[i] == self.start[i]
+                for k in range(d.inputs[i], d.inputs[i + 1]):
+                    if d.sent[k] != self.sent[k]:
+                        same = False
+        return same or self.taken(q + 1, self.spent, latest, limit)
 
     def move_two(self, p: int, limit: float) -> None:
         """The task at p and one that uses its output, both to another node."""
@@ -254,7 +306,7 @@ class Search:
         if q == p:
             return
         d.order[q] = i
-        if not self.taken(p, self.spent, d.latest_for(limit - self.spent), limit):
+        if not self.reordered(p, q, limit):
             while q > p:
                 d.order[q] = d.order[q - 1]
                 q -= 1
@@ -307,7 +359,7 @@ class Search:
             d.order[x] = d.order[x - 1]
             x -= 1
         d.order[p] = i
-        if not self.taken(p, self.spent, d.latest_for(limit - self.spent), limit):
+        if not self.reordered(p, q, limit):
             for x in range(p, q):
                 d.order[x] = d.order[x + 1]
             d.order[q] = i
