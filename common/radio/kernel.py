@@ -116,7 +116,7 @@ def _too_small(world: World, source: int) -> int:
     """Which table might not take what comes of a timer (0), a judgement (1), or the agenda (2)."""
     status, room = world.status[0], 2 * world.ears.size + 8
     too_small = 0
-    if status.timers + room > world.timers.size:
+    if status.timers + room >= world.timers.size:
         too_small = TIMERS_FULL
     elif source == 0 and 2 * (status.air_next - status.air_first) >= world.air.size:
         too_small = AIR_FULL  # Half of it remembers what has been judged.
@@ -142,10 +142,11 @@ def _uniform(world: World) -> float:
 @_inlined
 def _push(world: World, time: float, what: int) -> None:
     timers = world.timers
-    place = world.status[0].timers
-    world.status[0].timers = place + 1
+    place = np.uint64(world.status[0].timers)
+    world.status[0].timers += 1
+    timers[place + np.uint64(1)].time = math.inf
     while place > 0:
-        parent = (place - 1) >> 1
+        parent = (place - np.uint64(1)) >> np.uint64(1)
         if timers[parent].time <= time:
             break
         timers[place].time, timers[place].what = timers[parent].time, timers[parent].what
@@ -155,25 +156,26 @@ def _push(world: World, time: float, what: int) -> None:
 
 @_inlined
 def _replace_first(world: World, time: float, what: int) -> None:
-    timers, size = world.timers, world.status[0].timers
-    place, child = 0, 1
+    timers, size = world.timers, np.uint64(world.status[0].timers)
+    place, child = np.uint64(0), np.uint64(1)
     while child < size:
-        if child + 1 < size and timers[child + 1].time < timers[child].time:
-            child += 1
+        # Behind the last one there is always one at no time.
+        child += np.uint64(timers[child + np.uint64(1)].time < timers[child].time)
         if timers[child].time >= time:
             break
         timers[place].time, timers[place].what = timers[child].time, timers[child].what
         place = child
-        child = 2 * place + 1
+        child = np.uint64(2) * place + np.uint64(1)
     timers[place].time, timers[place].what = time, what
 
 
 @_inlined
 def _drop_first(world: World) -> None:
     last = world.status[0].timers - 1
-    world.status[0].timers = last
+    time, what = world.timers[last].time, world.timers[last].what
+    world.status[0].timers, world.timers[last].time = last, math.inf
     if last > 0:
-        _replace_first(world, world.timers[last].time, world.timers[last].what)
+        _replace_first(world, time, what)
 
 
 @_compiled
@@ -203,7 +205,7 @@ def _what(kind: int, row: int, direction: int, segment: int) -> int:
 def _advertise(world: World, number: int, now: float) -> None:
     """A set's advertising event is due: now, or when this node's other one has ended."""
     sets = world.sets
-    node = number // world.site[0].sets
+    node = sets[number].node
     relayed = 1 if number != node * world.site[0].sets else 0
     if sets[number].due != now or sets[number].left == 0:
         _drop_first(world)  # The node has failed since.
@@ -223,11 +225,17 @@ def _advertise(world: World, number: int, now: float) -> None:
             _drop_first(world)
         else:
             place = world.queues[queue].first
-            world.queues[queue].first = (place + 1) % world.waiting.shape[1]
+            world.queues[queue].first = _after(place, world.waiting.shape[1])
             world.queues[queue].length -= 1
             serial, ttl = world.waiting[queue, place].serial, world.waiting[queue, place].ttl
             due = _load(world, number, relayed, serial, ttl, world.waiting[queue, place].hops, until)
             _replace_first(world, due, number << 3)
+
+
+@_inlined
+def _after(place: int, size: int) -> int:
+    """The next place of a ring."""
+    return place + 1 if place + 1 < size else 0
 
 
 @_inlined
@@ -238,7 +246,7 @@ def _load(world: World, number: int, relayed: int, serial: int, ttl: int, hops: 
     due = max(now + site.wait + site.delay * _uniform(world), world.status[0].clock)
     sets[number].serial, sets[number].ttl, sets[number].hops = serial, ttl, hops
     if relayed:
-        node = number // site.sets
+        node = sets[number].node
         sets[number].left, sets[number].interval = (
             world.nodes[node].relay_count,
             world.nodes[node].relay_interval,
@@ -250,7 +258,7 @@ def _load(world: World, number: int, relayed: int, serial: int, ttl: int, hops: 
     return float(due)
 
 
-@_compiled
+@_inlined
 def _enqueue(world: World, node: int, relayed: int, serial: int, ttl: int, hops: int, now: float) -> None:
     """Give a packet to a free advertising set, or to the queue before them."""
     first = node * world.site[0].sets
@@ -265,7 +273,8 @@ def _enqueue(world: World, node: int, relayed: int, serial: int, ttl: int, hops:
     if world.queues[queue].length == room:
         world.status[0].dropped += 1
         return
-    place = (world.queues[queue].first + world.queues[queue].length) % room
+    place = world.queues[queue].first + world.queues[queue].length
+    place -= room if place >= room else 0
     world.queues[queue].length += 1
     waiting = world.waiting[queue, place]
     waiting.serial, waiting.ttl, waiting.hops = serial, ttl, hops
@@ -305,7 +314,8 @@ def _transmit(world: World, node: int, number: int, now: float) -> float:
             world.ears[ear].deaf_for[place] = world.ears[ear].deaf_for[place + 1]
         world.ears[ear].deaf_from[SENT - 1], world.ears[ear].deaf_for[SENT - 1] = now, until - now
     event = world.air[status.air_next & (world.air.size - 1)]
-    event.start, event.airtime, event.node, event.serial = now, airtime, node, serial
+    event.start, event.airtime, event.serial = now, airtime, serial
+    event.node = world.nodes[node].column
     event.ttl, event.hops = world.sets[number].ttl, world.sets[number].hops
     status.air_next += 1
     status.transmissions += 1
@@ -676,7 +686,7 @@ def _receive(world: World, ear: int, slot: int, sender: int, ttl: int, hops: int
     place = world.nodes[node].cache_next
     _forget(world, ear, place)
     world.cache[ear, place] = serial
-    world.nodes[node].cache_next = (place + 1) % world.cache.shape[1]
+    world.nodes[node].cache_next = _after(place, world.cache.shape[1])
     bit = np.uint64(1) << np.uint64(ear & 63)
     taken_before = world.taken[slot, ear >> 6] & bit != 0
     world.seen[slot, ear >> 6] |= bit
@@ -695,8 +705,9 @@ def _receive(world: World, ear: int, slot: int, sender: int, ttl: int, hops: int
 def _forget(world: World, ear: int, place: int) -> None:
     """What a node has forgotten it may pass on once more, but it is not taken again."""
     serial = world.cache[ear, place]
-    slot = serial & (world.packets.size - 1)
-    if serial > 0 and world.packets[slot].serial == serial:
+    # Serials are given in turn, so that this says whether the slot is still the packet's.
+    if serial > 0 and world.status[0].serial - serial < world.packets.size:
+        slot = serial & (world.packets.size - 1)
         world.seen[slot, ear >> 6] &= ~(np.uint64(1) << np.uint64(ear & 63))
     world.cache[ear, place] = 0
 

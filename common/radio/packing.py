@@ -79,6 +79,8 @@ def network(
     owners = np.flatnonzero(listens)
     nodes = _nodes(scenario)
     nodes["ear"][owners] = np.arange(len(owners))
+    # Those that relay send most: their powers lie together.
+    nodes["column"][np.concatenate([owners, np.flatnonzero(~listens)])] = np.arange(len(nodes))
     ears = np.zeros(max(len(owners), 1), tables.EAR)
     ears["node"][: len(owners)], ears["phase"][: len(owners)] = owners, phases[owners]
     ears["deaf_from"] = -math.inf
@@ -86,7 +88,7 @@ def network(
     heard = np.flatnonzero(listens[links.receiver])
     power = np.zeros((len(ears), len(scenario.nodes)), np.float32)
     strength = 10 ** (links.received_dbm[heard] / 10)
-    power[nodes["ear"][links.receiver[heard]], links.transmitter[heard]] = strength
+    power[nodes["ear"][links.receiver[heard]], nodes["column"][links.transmitter[heard]]] = strength
     least = ears["floor"][:, None] * _ratio(parameters.sync_snr_db)
     return {"nodes": nodes, "ears": ears, "power": power, **who_hears(power, least)}
 

@@ -61,6 +61,7 @@ NODE = _record(
     relay_count=np.int16,
     cache_next=np.int32,
     ear=np.int32,  # or -1: nothing that it hears can matter
+    column=np.int32,  # where its powers are: those that relay lie together, for the processor's caches
     relay=np.bool_,
     alive=np.bool_,
 )
@@ -87,7 +88,13 @@ PICKED = _record(
 """A receiver that may get a packet, unless something disturbs it."""
 
 ADVERTISING_SET = _record(
-    due=np.float64, serial=np.int64, interval=np.float32, left=np.int32, ttl=np.int16, hops=np.int16
+    due=np.float64,
+    serial=np.int64,
+    interval=np.float32,
+    left=np.int32,
+    ttl=np.int16,
+    hops=np.int16,
+    node=np.int32,
 )
 
 QUEUE = _record(first=np.int32, length=np.int32)

@@ -21,13 +21,15 @@ def tables_of(
     ears = len(fixed["ears"])
     packets = _packets(fixed["messages"], fixed["flows"])
     status = np.zeros(1, tables.STATUS)
+    advertising = np.zeros(nodes * sets, tables.ADVERTISING_SET)
+    advertising["node"] = np.repeat(np.arange(nodes), sets)
     status["random"], status["agenda_end"] = seed, len(fixed["agenda"])
     segmented = bool((fixed["flows"]["segments"] > 1).any())
     return {
         "status": status,
         "ears": tables.aligned_copy(fixed["ears"]),
         "fades": np.zeros((1, 1), np.float32),
-        "sets": np.zeros(nodes * sets, tables.ADVERTISING_SET),
+        "sets": advertising,
         "queues": np.zeros(2 * nodes, tables.QUEUE),
         "waiting": np.empty((2 * nodes, queue), tables.WAITING),
         "packets": np.zeros(packets, tables.PACKET),
