@@ -17,6 +17,10 @@ GOOD_LINK_SHARE = 0.7
 CONVICTING_SHARE = 0.5
 """Share of a suspect's good listeners, among those still able to report, that must have lost it."""
 
+SUSPICIOUS_SHARE = 0.25
+"""Share of them from which on a node is asked at all. On a loaded channel one listener in many is often
+mistaken, and every question and answer is a flood that loads it further."""
+
 EVIDENCE_S = 10.0
 """Lost reports older than this no longer count."""
 
@@ -59,11 +63,13 @@ def judge(evidence: Evidence, now: float) -> Verdict:
         return Verdict.DEAD
     if not lost:
         return Verdict.ALIVE
-    if evidence.unanswered >= PINGS and _convicted(lost, evidence.listeners):
+    share = _share(lost, evidence.listeners)
+    if evidence.unanswered >= PINGS and share >= CONVICTING_SHARE:
         return Verdict.DEAD
-    return Verdict.SUSPECT
+    return Verdict.SUSPECT if share >= SUSPICIOUS_SHARE else Verdict.ALIVE
 
 
-def _convicted(lost: set[int], listeners: Mapping[int, float]) -> bool:
+def _share(lost: set[int], listeners: Mapping[int, float]) -> float:
+    """Of those who could tell that a node is lost, the part that does."""
     good = {receiver for receiver, share in listeners.items() if share >= GOOD_LINK_SHARE} | lost
-    return len(lost) >= CONVICTING_SHARE * len(good)
+    return len(lost) / len(good)

@@ -17,9 +17,8 @@ LONGEST_S: Final = 25.5
 LONGEST_REPORT: Final = 30
 """Probes that one report may cover: its counts have five bits."""
 
-PLAIN_ENTRIES: Final = 2
-RSSI_ENTRIES: Final = 1
-"""Neighbours in one unsegmented report, without and with signal strength."""
+ENTRIES: Final = 2
+"""Neighbours in one unsegmented report."""
 
 AIR_S: Final = 0.000352
 """Time on one channel of a probe or an unsegmented report (44 bytes)."""
@@ -31,9 +30,12 @@ one that comes from too far away to be understood."""
 RELAY_SHARE: Final = 0.6
 """Of what the slowest relay can pass on, monitoring gets so much: the rest is for what lamps say."""
 
-REPORTS_DISTURB: Final = 0.08
+REPORTS_DISTURB: Final = 0.05
 """Reports whose pace is fixed may take this share of everybody's transmissions, as far as they can be rarer:
-each is repeated by every relay, and sixty nodes that tell all they hear in ten seconds take a fifth."""
+each is repeated by every relay, and sixty nodes that tell all they hear in ten seconds take a tenth."""
+
+FIRST_REPORTS_DISTURB: Final = 0.12
+"""While a site is being learnt, so much: nothing can be mended on it before its links are known."""
 
 MEMORY_S: Final = 2_800.0
 """However steady a link is, the twin forgets: its longest memory weighs like so many seconds of probes."""
@@ -77,7 +79,7 @@ class Surroundings:
 
     nodes: int
     neighbours: float
-    entries: int = PLAIN_ENTRIES
+    entries: int = ENTRIES
     copies: float = 1.0
     relay_rate: float = inf
 
@@ -105,6 +107,8 @@ class Wish:
     report_every: int
     transmissions: int
     budget_per_s: float
+    disturb: float = REPORTS_DISTURB
+    """The share of transmissions that reports of a fixed pace may take."""
 
     @property
     def fixed(self) -> bool:
@@ -154,7 +158,7 @@ def best(site: Surroundings, links: Variability, wish: Wish) -> Pace:
     if not possible:
         return _stretched(site, wish)
     if wish.fixed:
-        quiet = [pace for pace in possible if _quiet(pace, site)]
+        quiet = [pace for pace in possible if _quiet(pace, site, wish)]
         return min(quiet, key=lambda pace: pace.report_every) if quiet else possible[-1]
     # Who has no past yet must hear soon.
     shortest_s = min(pace.window_s for pace in possible)
@@ -168,7 +172,7 @@ def settled(now: Pace | None, site: Surroundings, links: Variability, wish: Wish
     wanted = best(site, links, wish)
     if now is None or not _within(now, wish):
         return wanted
-    if not _affordable(now, site, wish) or (wish.fixed and not _quiet(now, site)):
+    if not _affordable(now, site, wish) or (wish.fixed and not _quiet(now, site, wish)):
         return wanted
     if wish.fixed:
         # Fewer neighbours than a moment ago may be more again in the next.
@@ -190,9 +194,9 @@ def _affordable(pace: Pace, site: Surroundings, wish: Wish) -> bool:
     return within and reports_per_s(pace, site) <= RELAY_SHARE * site.relay_rate
 
 
-def _quiet(pace: Pace, site: Surroundings) -> bool:
+def _quiet(pace: Pace, site: Surroundings, wish: Wish) -> bool:
     disturbed = DISTURBS * site.copies * reports_per_s(pace, site) * AIR_S
-    return disturbed <= REPORTS_DISTURB * (1.0 + 1e-9)
+    return disturbed <= wish.disturb * (1.0 + 1e-9)
 
 
 def _paces(wish: Wish) -> Iterator[Pace]:

@@ -24,7 +24,7 @@ LATE_S: Final = 30.0
 """Reports that are out for longer are lost: a node that nobody hears any more delivers less and less."""
 
 ENTRIES_PER_MESSAGE: Final = 2
-"""A report message tells of two links (one where signal strength is told, or up to 64): reports that are
+"""A report message tells of two links (now and then of one, or up to 64): reports that are
 told together arrive together. Two is the careful count for the usual nodes."""
 
 SYSTEMATIC: Final = 0.03

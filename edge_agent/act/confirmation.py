@@ -24,6 +24,11 @@ class Confirmation:
     asked: dict[int, int] = field(default_factory=dict)
     answered: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def takes_any_answer(self) -> bool:
+        """Whether one answer is enough of a node, so that one to somebody else's question counts as well."""
+        return self.action.priority is Priority.CUT_OFF
+
     def count(self, node: int, answered: bool) -> None:
         """One more question to `node`."""
         self.asked[node] = self.asked.get(node, 0) + 1

@@ -29,6 +29,9 @@ State = Literal[
 QUEUE_LIMIT = 16
 CONFIRM_AT_ONCE = 2
 CONFIRM_PAUSE_S = 0.3
+CONFIRM_AFTER_S = 1.5
+"""Before the first question after a change: people and applications ask first, who have waited for it, and
+what they are answered counts. Nothing else waits for a confirmation."""
 MESH_PAUSE_S = 0.2
 
 
@@ -165,8 +168,11 @@ class Executor:
     async def _settle(self, entry: Entry, start: float) -> None:
         """Wait for the effect, then confirm or roll back. Cancelled in between, the journal keeps it."""
         confirmation = Confirmation(entry.action)
+        applied_at = self._clock.monotonic()
         await self._mesh_is_up()
         end = self._clock.monotonic() + entry.action.expected.window_s
+        if confirmation.takes_any_answer:
+            await self._clock.sleep(min(CONFIRM_AFTER_S, entry.action.expected.window_s / 2))
         while waiting := confirmation.waiting(self._is_dead):
             if self._clock.monotonic() >= end:
                 break
@@ -174,7 +180,7 @@ class Executor:
                 # Nobody can be asked: this time counts neither for nor against the action.
                 end += await self._mesh_is_up()
                 continue
-            await self._ask(confirmation, waiting)
+            await self._ask(confirmation, waiting, applied_at)
             await self._clock.sleep(CONFIRM_PAUSE_S)
         seconds = self._clock.monotonic() - start
         if confirmation.enough():
@@ -192,12 +198,15 @@ class Executor:
         else:
             await self._settle(entry, start)
 
-    async def _ask(self, confirmation: Confirmation, nodes: list[int]) -> None:
+    async def _ask(self, confirmation: Confirmation, nodes: list[int], applied_at: float) -> None:
+        """Ask each of `nodes` once. One that meanwhile answered somebody else need not be asked: whoever
+        waits for it asks too, and a channel that carries both answers neither."""
         gate = asyncio.Semaphore(CONFIRM_AT_ONCE)
 
         async def one(node: int) -> None:
             async with gate:
-                confirmation.count(node, await self._prober.ask(node) is not None)
+                known = confirmation.takes_any_answer and self._site.has_answered_since(node, applied_at)
+                confirmation.count(node, known or await self._prober.ask(node) is not None)
 
         async with asyncio.TaskGroup() as tasks:
             for node in nodes:

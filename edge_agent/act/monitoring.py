@@ -13,7 +13,14 @@ from typing import Final
 from common.clock import Clock
 from common.errors import MeshtwinError
 from common.logs import get_logger
-from common.policy.monitoring import Pace, Variability, Wish, settled
+from common.policy.monitoring import (
+    FIRST_REPORTS_DISTURB,
+    REPORTS_DISTURB,
+    Pace,
+    Variability,
+    Wish,
+    settled,
+)
 from edge_agent.config import MonitoringSection
 from edge_agent.observe.site import SiteView
 from edge_agent.observe.variability import surroundings, variability
@@ -106,6 +113,7 @@ class Monitoring:
             settings.report_every,
             settings.transmissions,
             settings.budget_messages_per_s,
+            REPORTS_DISTURB if self._known else FIRST_REPORTS_DISTURB,
         )
 
     async def _set(self, now: float) -> None:

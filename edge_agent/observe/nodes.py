@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from common.features import Window
 from common.mesh.configuration import NodeConfiguration
@@ -27,6 +28,8 @@ class NodeRecord:
     """When it was last asked for its configuration in vain, as long as it never told it."""
     lost_by: dict[int, float] = field(default_factory=dict)
     unanswered: int = 0
+    answered_at: float = -inf
+    """When it last answered a question, whoever asked it through this gateway."""
     dead_since: float | None = None
     back_at: float | None = None
     hops: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
+from common.averages import median
 from common.clock import Clock
 from common.errors import MeshtwinError, NotSupported, Rejected, TimedOut, Unavailable
 from common.logs import get_logger
@@ -24,8 +25,10 @@ LAMP_QUESTION = (build(OnOffGet()), OnOffStatus.OPCODE)
 MONITOR_QUESTION = (build(MonitorGet()), MonitorStatus.OPCODE)
 ANSWER_TIMEOUT_S = 1.0
 SUSPECT_QUESTIONS = 2
-# A suspect's answer is waited for as long as its answers take, and somewhat longer.
-SUSPECT_PATIENCE = 3.0
+# A suspect's answer is waited for as long as its answers take, and somewhat longer: nine in ten take less
+# than 1.6 times as long. There are two questions, and many of its neighbours have asked it themselves.
+SUSPECT_PATIENCE = 2.0
+STRANGERS_PATIENCE = 3.0
 SUSPECT_TIMEOUTS_S = (0.15, 0.5)
 SUSPECT_STAGGER = 0.4
 REREAD_S = 900.0
@@ -94,10 +97,14 @@ class Prober:
     def _suspect_timeout(self, address: int) -> float:
         record = self._site.nodes.get(address)
         least, most = SUSPECT_TIMEOUTS_S
-        if record is None or not record.round_trips:
-            return most
-        usual = record.round_trips.features(self._clock.monotonic()).ewma
-        return min(most, max(least, SUSPECT_PATIENCE * usual))
+        if record is not None and record.round_trips:
+            return min(most, max(least, SUSPECT_PATIENCE * self._usual_s(record)))
+        others = [self._usual_s(record) for _, record in self._site.nodes.items() if record.round_trips]
+        # Of a node that never answered yet, nothing is known but what the others take.
+        return min(most, max(least, STRANGERS_PATIENCE * median(others))) if others else most
+
+    def _usual_s(self, record: NodeRecord) -> float:
+        return record.round_trips.features(self._clock.monotonic()).ewma
 
     def unread(self) -> bool:
         """Whether some node's configuration is not known at all, neither from the site file nor from it."""

@@ -9,7 +9,7 @@ from common.mesh.cdb import Node, SiteFile
 from common.mesh.configuration import NodeConfiguration
 from common.mesh.graph import Flooding, SiteGraph
 from common.mesh.site_changes import SiteChanges
-from common.policy.liveness import Evidence, Verdict, judge
+from common.policy.liveness import EVIDENCE_S, Evidence, Verdict, judge
 from edge_agent.observe.flows import FlowBook
 from edge_agent.observe.links import LinkBook
 from edge_agent.observe.nodes import NodeBook, NodeRecord
@@ -208,6 +208,12 @@ class SiteView:
     def answered(self, address: int, t: float) -> None:
         """A node answered a question."""
         self._alive(address, t)
+        self.nodes.ensure(address, t).answered_at = t
+
+    def has_answered_since(self, address: int, t: float) -> bool:
+        """Whether a node answered a question at `t` or later."""
+        record = self.nodes.get(address)
+        return record is not None and record.answered_at >= t
 
     def unanswered(self, address: int) -> None:
         """A node did not answer a question."""
@@ -281,7 +287,8 @@ class SiteView:
         if record is None:
             return self.nodes.is_removed(address)
         just_back = record.back_at is not None and t - record.back_at < self.window_s
-        return record.dead_since is not None or bool(record.lost_by) or just_back
+        lost = any(t - since <= EVIDENCE_S for since in record.lost_by.values())
+        return record.dead_since is not None or lost or just_back
 
     def _lost(self, event: LostNeighbour) -> bool:
         self._alive(event.receiver, event.t)

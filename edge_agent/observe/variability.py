@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from common.averages import mean
 from common.models.link_forecast import LinkWindow
-from common.policy.monitoring import PLAIN_ENTRIES, RSSI_ENTRIES, Surroundings, Variability
+from common.policy.monitoring import ENTRIES, Surroundings, Variability
 from edge_agent.observe.links import LinkBook
 from edge_agent.observe.site import SiteView
 
@@ -88,13 +87,7 @@ def surroundings(site: SiteView) -> Surroundings:
     return Surroundings(
         nodes,
         count / nodes,
-        RSSI_ENTRIES if _tells_strength(links) else PLAIN_ENTRIES,
+        ENTRIES,
         1.0 + repeats * copies / nodes,
         1000.0 / slowest_ms if slowest_ms else float("inf"),
     )
-
-
-def _tells_strength(links: LinkBook) -> bool:
-    """Whether most of the links have a signal strength: a report then tells of one neighbour only."""
-    told = [link.rssi_dbm is not None for _, link in islice(links.items(), TOLD_LINKS)]
-    return 2 * sum(told) > len(told)

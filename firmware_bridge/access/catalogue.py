@@ -34,7 +34,7 @@ _OPCODES: Final[dict[str, Iterable[int]]] = {
     "health": (0x04, 0x05, *range(0x8004, 0x8008), *range(0x802F, 0x8038)),
     "large_composition": range(0x8074, 0x8078),
     "light_lightness": range(0x824B, 0x825D),
-    "link_monitor": range(0xC1F105, 0xCCF105, 0x10000),
+    "link_monitor": range(0xC1F105, 0xCDF105, 0x10000),
     "private_beacon": range(0x8060, 0x8069),
     "private_proxy": range(0x8069, 0x806C),
     "sar_configuration": range(0x806C, 0x8072),

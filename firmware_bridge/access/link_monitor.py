@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, TypeAlias
 
 from common.errors import Rejected, RejectReason
 from common.mesh.addresses import check_unicast
@@ -31,10 +31,14 @@ TRANSMISSIONS_MAX: Final = 8
 EXPECTED_MAX: Final = 31
 ENTRIES_MAX: Final = 64
 UNSEGMENTED_ENTRIES: Final = 2
-UNSEGMENTED_RSSI_ENTRIES: Final = 1
+PAIR_RSSI_DBM: Final = (-104, -41)
+PAIR_TRANSMISSIONS_MAX: Final = 4
+"""What two entries with signal strength can say in one packet."""
 
 _ENTRY = struct.Struct("<HBB")
 _ENTRY_RSSI = struct.Struct("<HBBb")
+_PAIR = struct.Struct("<Q")
+_HALF_BITS: Final = 31
 
 _TRANSMISSIONS = octet("transmissions", 1, TRANSMISSIONS_MAX)
 _TOKEN = word("restart token")
@@ -144,15 +148,72 @@ class ReportRssi:
         return cls(_entries(_ENTRY_RSSI, parameters))
 
 
-def reports(entries: Iterable[ReportEntry]) -> list[Report | ReportRssi]:
-    """As many unsegmented reports as the entries need."""
-    plain = [entry for entry in entries if entry.rssi_dbm is None]
-    with_rssi = [entry for entry in entries if entry.rssi_dbm is not None]
-    short, long = UNSEGMENTED_ENTRIES, UNSEGMENTED_RSSI_ENTRIES
-    messages: list[Report | ReportRssi] = [
-        Report(tuple(plain[i : i + short])) for i in range(0, len(plain), short)
-    ]
-    return messages + [ReportRssi(tuple(with_rssi[i : i + long])) for i in range(0, len(with_rssi), long)]
+@dataclass(frozen=True, slots=True)
+class ReportPair:
+    """Two entries with signal strength in one packet, where it lies in `PAIR_RSSI_DBM` and both transmitters
+    send their probes equally often. Each takes 31 bits, and the transmissions the last two."""
+
+    entries: tuple[ReportEntry, ...]
+    OPCODE: ClassVar[int] = vendor_opcode(0x0C, COMPANY)
+
+    def __post_init__(self) -> None:
+        check_range(len(self.entries), 2, 2, "entries of a pair")
+        if not all(_fits_a_pair(entry) for entry in self.entries) or len(set(self._transmissions())) > 1:
+            raise Rejected(RejectReason.INVALID, "these two entries do not fit one packet")
+
+    def parameters(self) -> bytes:
+        first, second = (_packed(entry) for entry in self.entries)
+        return _PAIR.pack(first | second << _HALF_BITS | (self._transmissions()[0] - 1) << 2 * _HALF_BITS)
+
+    @classmethod
+    def parse(cls, parameters: bytes) -> Self:
+        if len(parameters) != _PAIR.size:
+            raise Rejected(RejectReason.TRUNCATED, f"a pair of entries has 8 bytes, not {len(parameters)}")
+        (bits,) = _PAIR.unpack(parameters)
+        transmissions = (bits >> 2 * _HALF_BITS) + 1
+        return cls((_unpacked(bits, transmissions), _unpacked(bits >> _HALF_BITS, transmissions)))
+
+    def _transmissions(self) -> tuple[int, ...]:
+        return tuple(entry.transmissions for entry in self.entries)
+
+
+def _fits_a_pair(entry: ReportEntry) -> bool:
+    weakest, strongest = PAIR_RSSI_DBM
+    known = entry.rssi_dbm is not None and weakest <= entry.rssi_dbm <= strongest
+    return known and entry.transmissions <= PAIR_TRANSMISSIONS_MAX
+
+
+def _packed(entry: ReportEntry) -> int:
+    """From the lowest bit: transmitter (15), heard (5), expected (5), RSSI above the weakest (6)."""
+    level = (entry.rssi_dbm or 0) - PAIR_RSSI_DBM[0]
+    return entry.transmitter | entry.heard << 15 | entry.expected << 20 | level << 25
+
+
+def _unpacked(bits: int, transmissions: int) -> ReportEntry:
+    level = (bits >> 25 & 0x3F) + PAIR_RSSI_DBM[0]
+    return ReportEntry(bits & 0x7FFF, bits >> 15 & 0x1F, bits >> 20 & 0x1F, transmissions, level)
+
+
+AnyReport: TypeAlias = Report | ReportRssi | ReportPair
+
+
+def reports(entries: Iterable[ReportEntry]) -> list[AnyReport]:
+    """As many unsegmented reports as the entries need: two in each, as far as they go together."""
+    waiting: dict[int, ReportEntry] = {}
+    messages: list[AnyReport] = []
+    plain: list[ReportEntry] = []
+    for entry in entries:
+        if entry.rssi_dbm is None:
+            plain.append(entry)
+        elif not _fits_a_pair(entry):
+            messages.append(ReportRssi((entry,)))
+        elif entry.transmissions in waiting:
+            messages.append(ReportPair((waiting.pop(entry.transmissions), entry)))
+        else:
+            waiting[entry.transmissions] = entry
+    messages += [ReportRssi((entry,)) for entry in waiting.values()]
+    short = UNSEGMENTED_ENTRIES
+    return [Report(tuple(plain[i : i + short])) for i in range(0, len(plain), short)] + messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +287,7 @@ MESSAGES: tuple[type[AccessMessage], ...] = (
     ProbeAnswer,
     Report,
     ReportRssi,
+    ReportPair,
     Lost,
     MonitorGet,
     MonitorSet,

@@ -115,7 +115,8 @@ class NeighbourCounts:
         neighbour = self._table.get(transmitter)
         if neighbour is None or neighbour.ask_at is None or now < neighbour.ask_at:
             return None
-        if neighbour.asked < DETECTION.questions(neighbour.share()):
+        others = sum(other.ask_at is not None for other in self._table.values()) - 1
+        if neighbour.asked < DETECTION.questions(neighbour.share(), others):
             return _ask(neighbour, transmitter, now)
         neighbour.ask_at, neighbour.lost = None, True
         return neighbour.loss(transmitter)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from firmware_bridge.access.link_monitor import (
     MONITOR_REPORTS,
+    AnyReport,
     MonitorStatus,
     Probe,
-    Report,
     ReportEntry,
-    ReportRssi,
     reports,
 )
 from firmware_bridge.virtual.air import Heard
@@ -151,7 +150,7 @@ class Monitoring:
             delay = window * self._site.random.random()
             self._site.after(delay, self._report, node, message, node.deaths)
 
-    def _report(self, node: VirtualNode, message: Report | ReportRssi, deaths: int) -> None:
+    def _report(self, node: VirtualNode, message: AnyReport, deaths: int) -> None:
         """Send what was counted, unless the node died since: it forgot, then."""
         if node.deaths == deaths:
             self._site.publish(node.address, MONITOR_REPORTS, message)

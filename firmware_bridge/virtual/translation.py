@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.errors import Rejected
 from firmware_bridge.access import catalogue
-from firmware_bridge.access.link_monitor import Lost, Report, ReportRssi
+from firmware_bridge.access.link_monitor import Lost, Report, ReportPair, ReportRssi
 from firmware_bridge.link import Event, Heartbeat, LostNeighbour, Message, NeighbourCount, NeighbourReport
 from firmware_bridge.virtual.site import Packet
 
@@ -18,7 +18,7 @@ def event(t: float, packet: Packet) -> Event:
     except Rejected:
         message = None
     match message:
-        case Report(entries) | ReportRssi(entries):
+        case Report(entries) | ReportRssi(entries) | ReportPair(entries):
             counts = tuple(
                 NeighbourCount(e.transmitter, e.heard, e.expected, e.transmissions, e.rssi_dbm)
                 for e in entries

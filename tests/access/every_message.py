@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -49,6 +50,14 @@ def report_entries(draw: st.DrawFn, rssi: bool) -> link_monitor.ReportEntry:
         draw(st.integers(1, 8)),
         draw(st.integers(-128, 127)) if rssi else None,
     )
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[link_monitor.ReportEntry, ...]:
+    transmissions = draw(st.integers(1, 4))
+    rssi = st.integers(*link_monitor.PAIR_RSSI_DBM)
+    entries = (draw(report_entries(rssi=True)) for _ in range(2))
+    return tuple(replace(entry, transmissions=transmissions, rssi_dbm=draw(rssi)) for entry in entries)
 
 
 def tables(rssi: bool) -> st.SearchStrategy[tuple[link_monitor.ReportEntry, ...]]:
@@ -131,6 +140,8 @@ def of(kind: type[AccessMessage]) -> st.SearchStrategy[AccessMessage]:
         return st.builds(kind, tables(rssi=False))
     if kind is link_monitor.ReportRssi:
         return st.builds(kind, tables(rssi=True))
+    if kind is link_monitor.ReportPair:
+        return st.builds(kind, pairs())
     assert issubclass(kind, Record)
     return _records(kind)
 

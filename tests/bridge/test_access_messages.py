@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,10 @@ def test_keys_stay_out_of_the_representation() -> None:
     assert repr(key)[2:-1] not in repr(config_keys.AppKeyAdd(0, 0, key))
 
 
+PAIR_ON_AIR = "cc f1 05 07 01 52 d8 84 40 29 61"
+"""PROTOCOL.md's example."""
+
+
 @given(tables(rssi=False), tables(rssi=True))
 @unhurried
 def test_reports_are_cut_into_unsegmented_messages(
@@ -72,7 +77,27 @@ def test_reports_are_cut_into_unsegmented_messages(
 ) -> None:
     built = link_monitor.reports(plain + with_rssi)
     assert all(len(build(message)) <= MAX_UNSEGMENTED_PAYLOAD for message in built)
-    assert tuple(entry for message in built for entry in message.entries) == plain + with_rssi
+    told = [entry for message in built for entry in message.entries]
+    assert Counter(told) == Counter(plain + with_rssi)
+
+
+def test_two_neighbours_with_signal_strength_share_a_packet() -> None:
+    entries = [
+        link_monitor.ReportEntry(0x0107, 4, 5, 2, -60),
+        link_monitor.ReportEntry(0x0109, 5, 5, 2, -71),
+        link_monitor.ReportEntry(0x010B, 5, 5, 2, -20),
+        link_monitor.ReportEntry(0x010D, 5, 5, 3, -80),
+    ]
+    first, second, third = link_monitor.reports(entries)
+    assert first == link_monitor.ReportPair(tuple(entries[:2]))
+    assert (second.entries, third.entries) == ((entries[2],), (entries[3],))
+    assert build(first).hex(" ") == PAIR_ON_AIR
+
+
+@pytest.mark.parametrize("size", [7, 9])
+def test_a_pair_of_another_length_is_refused(size: int) -> None:
+    with pytest.raises(Rejected):
+        link_monitor.ReportPair.parse(bytes(size))
 
 
 @pytest.mark.parametrize(

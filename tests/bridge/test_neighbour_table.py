@@ -149,6 +149,11 @@ def test_who_is_heard_less_well_is_asked_more_often() -> None:
     assert [type(found) for _, found in told[:3]] == [Doubt, Doubt, Loss]
 
 
+def test_who_doubts_several_neighbours_asks_each_more_often() -> None:
+    rule = Detection()
+    assert [rule.questions(0.99, others) for others in (0, 1, 2, 3, 9)] == [1, 2, 3, 4, 4]
+
+
 def test_a_loss_is_told_twice_at_most() -> None:
     table = table_of()
     hear(table, range(10))

@@ -41,3 +41,9 @@ def test_an_old_report_no_longer_counts() -> None:
 
 def test_the_dead_stay_dead_until_heard() -> None:
     assert judge(replace(SUSPECTED, dead=True), 10_000.0) is Verdict.DEAD
+
+
+def test_one_of_many_listeners_is_not_enough_to_ask() -> None:
+    listeners = dict.fromkeys(range(2, 10), 0.98)
+    assert judge(Evidence(10.0, {2: 12.0}, listeners), 12.5) is Verdict.ALIVE
+    assert judge(Evidence(10.0, {2: 12.0, 3: 12.1}, listeners), 12.5) is Verdict.SUSPECT

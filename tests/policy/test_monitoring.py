@@ -10,10 +10,10 @@ import pytest
 
 from common.policy.monitoring import (
     AIR_S,
+    FIRST_REPORTS_DISTURB,
     LONGEST_REPORT,
     LONGEST_S,
     RELAY_SHARE,
-    RSSI_ENTRIES,
     Pace,
     Surroundings,
     Variability,
@@ -49,20 +49,25 @@ def test_a_tight_budget_takes_reports_first_and_then_the_period() -> None:
 
 
 def test_reports_that_would_spoil_the_channel_become_rarer_though_relays_could_bear_them() -> None:
-    site = replace(SITE, relay_rate=inf)
+    site = replace(SITE, relay_rate=inf, nodes=40)
     pace = best(site, LINKS, FIXED)
     assert pace.period_s == 1.0
     assert 20 < pace.report_every < LONGEST_REPORT
     assert settled(Pace(1.0, 10), site, LINKS, FIXED) == pace
-    dense = replace(site, nodes=100, entries=RSSI_ENTRIES)
+    dense = replace(site, nodes=100)
     assert best(dense, LINKS, replace(FIXED, budget_per_s=1000.0)) == Pace(1.0, LONGEST_REPORT)
 
 
-def test_a_report_with_signal_strength_tells_of_one_neighbour_only() -> None:
-    with_strength = replace(SITE, entries=RSSI_ENTRIES, neighbours=10.0)
-    without = replace(SITE, neighbours=10.0)
-    pace = Pace(1.0, 10)
-    assert reports_per_s(pace, with_strength) == 2 * reports_per_s(pace, without) == 60.0
+def test_a_site_is_learnt_faster_than_it_is_watched() -> None:
+    site = replace(SITE, relay_rate=inf, nodes=40)
+    learning = replace(FIXED, disturb=FIRST_REPORTS_DISTURB)
+    first = best(site, LINKS, learning)
+    assert first.report_every < 0.5 * best(site, LINKS, FIXED).report_every
+    assert settled(first, site, LINKS, FIXED) == best(site, LINKS, FIXED)
+
+
+def test_one_report_tells_of_two_neighbours() -> None:
+    assert reports_per_s(Pace(1.0, 10), replace(SITE, neighbours=10.0)) == 30.0
 
 
 def test_relays_that_would_fall_behind_get_fewer_reports_but_faults_are_seen_as_fast() -> None:

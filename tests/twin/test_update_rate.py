@@ -10,7 +10,7 @@ PACE = Pace(1.0, 10)
 
 
 def site(drift_db: float = 0.0, nodes: int = 10) -> DriftingSite:
-    return DriftingSite(nodes, drift_db, 300.0, rssi=False, seed=2)
+    return DriftingSite(nodes, drift_db, 300.0, seed=2)
 
 
 def test_the_twin_comes_to_know_links_that_stand_still() -> None:

@@ -15,6 +15,7 @@ from firmware_bridge.access.link_monitor import (
     MonitorSet,
     MonitorStatus,
     Report,
+    ReportPair,
     ReportRssi,
     Restart,
 )
@@ -62,7 +63,7 @@ def test_every_node_reports_its_neighbours_to_the_gateway() -> None:
     heard = {
         (entry.transmitter, source)
         for source, message in listener.messages()
-        if isinstance(message, Report | ReportRssi)
+        if isinstance(message, Report | ReportRssi | ReportPair)
         for entry in message.entries
         if entry.heard == entry.expected > 0
     }
@@ -75,7 +76,7 @@ def test_reports_tell_the_links_losses() -> None:
     heard: Counter[tuple[int, int]] = Counter()
     expected: Counter[tuple[int, int]] = Counter()
     for source, message in listener.messages():
-        for entry in message.entries if isinstance(message, Report | ReportRssi) else ():
+        for entry in message.entries if isinstance(message, Report | ReportRssi | ReportPair) else ():
             heard[entry.transmitter, source] += entry.heard
             expected[entry.transmitter, source] += entry.expected
     for key, count in expected.items():
@@ -207,7 +208,7 @@ def test_monitoring_is_adapted_and_switched_off_by_message() -> None:
     assert any(
         entry.transmitter == 3
         for source, message in listener.messages()
-        if source == 1 and isinstance(message, Report | ReportRssi)
+        if source == 1 and isinstance(message, Report | ReportRssi | ReportPair)
         for entry in message.entries
     )
 

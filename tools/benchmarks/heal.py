@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any, Final
 
 from common.errors import MeshtwinError, TimedOut
+from tools.benchmarks import heal_simulated
 from tools.stage import corridors
 from tools.stage.fleet import Fleet
 from tools.stage.healing import Healed, Ping, measure
@@ -39,6 +40,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--faults", type=int, default=30, help="relay deaths per site and mode (30)")
     group.add_argument("--soak", type=float, default=1800.0, help="seconds without faults (1800)")
     group.add_argument("--loss", type=float, default=0.1, help="loss per link and transmission (0.1)")
+    group.add_argument(
+        "--manual-clock", action="store_true", help="simulated sites alone, in simulated time, from --seed on"
+    )
+    group.add_argument("--sites", type=int, default=3, help="of them, each of a seed of its own (3)")
     group.add_argument("--only", choices=("lamps", "virtual"), help="one of the two sites")
 
 
@@ -46,6 +51,9 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     """The figures of BENCH: per mode, over both sites."""
     faults = 3 if options.quick else options.faults
     soak_s = min(60.0, options.soak) if options.quick else options.soak
+    if options.manual_clock:
+        seeds = range(options.seed, options.seed + (1 if options.quick else options.sites))
+        return await heal_simulated.figures(seeds, faults, options.loss, soak_s, say)
     with tempfile.TemporaryDirectory(prefix="heal-") as name:
         async with AsyncExitStack() as stack:
             fleet = await stack.enter_async_context(Fleet(Path(name)))

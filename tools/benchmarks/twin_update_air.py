@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.mesh.configuration import Transmit
-from common.policy.monitoring import AIR_S, PLAIN_ENTRIES, RSSI_ENTRIES, Pace
+from common.policy.monitoring import AIR_S, ENTRIES, Pace
 from common.radio import DEFAULT
 from common.radio.play import run
 from common.radio.tally import Record
@@ -72,14 +72,13 @@ class Reports:
 class DriftingSite:
     """`nodes` scattered by `seed`; attenuations wander by `drift_db` (deviation), and forget in `drift_s`."""
 
-    def __init__(self, nodes: int, drift_db: float, drift_s: float, rssi: bool, seed: int) -> None:
+    def __init__(self, nodes: int, drift_db: float, drift_s: float, seed: int) -> None:
         self._random = np.random.default_rng((seed, nodes))
         self._drift_db, self._kept = drift_db, float(np.exp(-SEGMENT_S / drift_s)) if drift_s > 0 else 0.0
         self.addresses = tuple(range(GATEWAY, GATEWAY + nodes))
         self._steady, relays = self._connected(nodes)
         self._wander = drift_db * self._pairs(nodes)
         self.relays = frozenset(self.addresses[index] for index in relays)
-        self.entries = RSSI_ENTRIES if rssi else PLAIN_ENTRIES
         self._seed, self._plays = seed, 0
 
     def pass_time(self) -> None:
@@ -151,7 +150,7 @@ class DriftingSite:
 
     def _messages(self) -> int:
         known = (self.truth() > LEAST_PDR).sum() / len(self.addresses)
-        return int(np.ceil(max(1.0, known) / self.entries))
+        return int(np.ceil(max(1.0, known) / ENTRIES))
 
     def _play(self, flows: list[Flow], seconds: float, relays: frozenset[int]) -> Record:
         now = self.attenuation

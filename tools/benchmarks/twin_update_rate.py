@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.mesh.configuration import NodeConfiguration
-from common.policy.monitoring import LONGEST_S, Pace, Surroundings, Variability, Wish, cost, settled
+from common.policy.monitoring import ENTRIES, LONGEST_S, Pace, Surroundings, Variability, Wish, cost, settled
 from coordinator.twin.mirror_links import LinkLedger
 from edge_agent.act.monitoring import followed
 from edge_agent.observe.site import SiteView
@@ -105,9 +105,9 @@ class Watched:
             if end > self.now:
                 continue
             rows = sorted(self._counts.pop((number, receiver)).items())
-            for first in range(0, len(rows), self.site.entries):
+            for first in range(0, len(rows), ENTRIES):
                 if self._random.random() < self.reports.delivery[receiver]:
-                    told = tuple(_row(*row) for row in rows[first : first + self.site.entries])
+                    told = tuple(_row(*row) for row in rows[first : first + ENTRIES])
                     late = end + SPREAD * self.pace.window_s * self._random.random()
                     self._on_their_way.append(NeighbourReport(late, receiver + GATEWAY, told))
 
@@ -139,7 +139,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("twin-update-rate")
     group.add_argument("--drift-db", type=float, default=2.0, help="deviation of a link's signal (2)")
     group.add_argument("--drift-s", type=float, default=1800.0, help="seconds until it forgets (1800)")
-    group.add_argument("--rssi", action="store_true", help="reports tell signal strengths, one a message")
     group.add_argument("--minutes", type=float, default=30.0, help="simulated time of each period (30)")
 
 
@@ -157,7 +156,7 @@ def _size(nodes: int, options: argparse.Namespace) -> dict[str, Any]:
     wish = Wish(min(PERIODS_S), LONGEST_S, FIRST.report_every, TRANSMIT.count, BUDGET_PER_S)
 
     def site() -> DriftingSite:
-        return DriftingSite(nodes, options.drift_db, options.drift_s, options.rssi, options.seed)
+        return DriftingSite(nodes, options.drift_db, options.drift_s, options.seed)
 
     agent = _agent(site(), wish, minutes, options.seed)
     pace = Pace(**agent["settles_at"])

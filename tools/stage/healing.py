@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from common.clock import Clock, SystemClock
 from common.mesh.graph import Flooding, SiteGraph
 
 ROUND_TRIPS = 3
@@ -17,7 +17,7 @@ AT_ONCE = 3
 """Questions under way. A gateway sends some 25 messages a second, and all relays repeat every question:
 eight at once fill its queue and the channel, and none is answered in time."""
 
-FIRST_SIGN_PAUSE_S = 0.05
+FIRST_SIGN_PAUSE_S = 0.15
 """Between two questions before anybody answered: the questions must not crowd out the repair."""
 
 TRANSMISSIONS = 2
@@ -90,37 +90,54 @@ def _delivery(graph: SiteGraph, gateway: int, relays: frozenset[int]) -> dict[in
     return {node: min(down[node].delivery, up[node].delivery) for node in down.keys() & up.keys()}
 
 
-async def measure(site: Site, relay: int, cut_off: frozenset[int], ping: Ping) -> Healed:
-    """Kill `relay` and wait until each node of `cut_off` answered three times in a row."""
+async def measure(
+    site: Site, relay: int, cut_off: frozenset[int], ping: Ping, clock: Clock | None = None
+) -> Healed:
+    """Kill `relay` and wait until each node of `cut_off` answered three times in a row. `clock` is the one
+    that `site` and `ping` live by."""
+    clock = clock or SystemClock()
     killed_at = await site.kill(relay)
+    times: list[float] = []
+
+    async def heal() -> None:
+        await _three_in_a_row(cut_off, ping, clock, lambda: times.append(clock.monotonic() - killed_at))
+        times.append(clock.monotonic() - killed_at)
+
+    healing, limit = asyncio.ensure_future(heal()), asyncio.ensure_future(clock.sleep(GIVE_UP_S))
     try:
-        async with asyncio.timeout(GIVE_UP_S):
-            await _first_sign(sorted(cut_off), ping)
-            first_sign_s = time.monotonic() - killed_at
-            await _everybody(cut_off, ping)
-    except TimeoutError:
-        return Healed(relay, cut_off, None)
-    return Healed(relay, cut_off, time.monotonic() - killed_at, first_sign_s)
+        await asyncio.wait({healing, limit}, return_when=asyncio.FIRST_COMPLETED)
+        if not healing.done():
+            return Healed(relay, cut_off, None)
+        healing.result()
+    finally:
+        healing.cancel()
+        limit.cancel()
+        await asyncio.gather(healing, limit, return_exceptions=True)
+    return Healed(relay, cut_off, times[1], times[0])
 
 
-async def _first_sign(nodes: list[int], ping: Ping) -> None:
-    """Wait until one of the nodes answers. A message sent before the kill took effect may still be
-    answered: `_everybody` asks again, three times."""
-    number = 0
-    while not await ping(nodes[number % len(nodes)]):
-        number += 1
-        await asyncio.sleep(FIRST_SIGN_PAUSE_S)
-
-
-async def _everybody(nodes: Iterable[int], ping: Ping) -> None:
+async def _three_in_a_row(nodes: Iterable[int], ping: Ping, clock: Clock, sign: Callable[[], None]) -> None:
+    """Ask every node, in turns, until each answered three times in a row; `sign` is told the first answer of
+    any. A message sent before the kill took effect may still be answered: the other two are not."""
     gate = asyncio.Semaphore(AT_ONCE)
+    anybody = asyncio.Event()
+    pause = asyncio.Lock()
+
+    async def before_anybody() -> None:
+        async with pause:
+            if not anybody.is_set():
+                await clock.sleep(FIRST_SIGN_PAUSE_S)
 
     async def in_a_row(node: int) -> None:
         answers = 0
         while answers < ROUND_TRIPS:
             async with gate:
+                await before_anybody()
                 answers = answers + 1 if await ping(node) else 0
+            if answers and not anybody.is_set():
+                anybody.set()
+                sign()
 
     async with asyncio.TaskGroup() as tasks:
-        for node in nodes:
+        for node in sorted(nodes):
             tasks.create_task(in_a_row(node))
