@@ -41,6 +41,10 @@ MEMORY_S: Final = 240.0
 LEAST_WEIGHT: Final = 2.0
 """Of a memory that can be compared with, in windows of ten probes about: a fresh link has none."""
 
+ALONE: Final = sqrt(2.0) - 1.0
+"""Share of one end's fall that the other is credited with while its report is missing: one end alone is as
+sure as both where its fall is deeper by the root of two."""
+
 PRUNE_EVERY: Final = 10_000
 
 
@@ -59,30 +63,50 @@ class _Level(NamedTuple):
         return _Level(self.total * kept + read, self.weight * kept + weight, window.t)
 
 
+class _Fall(NamedTuple):
+    """A fall in weighed decibels, which began after the time `after`."""
+
+    db: float
+    after: float
+
+
 class Falls:
-    """Follows the signal strength of every link of a book. `falling_db` holds the links that fell."""
+    """Follows the signal strength of every link of a book."""
 
     def __init__(self) -> None:
         self._levels: dict[LinkKey, _Level] = {}
+        self._falls: dict[LinkKey, _Fall] = {}
         self._seen = 0
         self._pruned = 0
-        self.falling_db: dict[LinkKey, float] = {}
 
     def follow(self, links: LinkBook) -> None:
         """Look at the links with new windows."""
         for key in links.updated_since(self._seen):
-            fall = self._fall_db(key, links.history(key))
-            if fall is not None and fall > 0:
-                self.falling_db[key] = fall
+            fall = self._fall(key, links.history(key))
+            if fall is not None and fall.db > 0:
+                self._falls[key] = fall
             else:
-                self.falling_db.pop(key, None)
+                self._falls.pop(key, None)
         self._seen = links.windows
         if self._seen - self._pruned > PRUNE_EVERY:
             self._levels = {key: level for key, level in self._levels.items() if key in links}
-            self.falling_db = {key: fall for key, fall in self.falling_db.items() if key in links}
+            self._falls = {key: fall for key, fall in self._falls.items() if key in links}
             self._pruned = self._seen
 
-    def _fall_db(self, key: LinkKey, windows: Sequence[LinkWindow]) -> float | None:
+    @property
+    def falling_db(self) -> dict[LinkKey, float]:
+        """The links that fell, each by what its own receiver read."""
+        return {key: fall.db for key, fall in self._falls.items()}
+
+    def alone(self, links: LinkBook) -> list[LinkKey]:
+        """The falls of which the other end can know nothing: its last report came before they began."""
+        return [
+            key
+            for key, fall in self._falls.items()
+            if key[::-1] in links and links[key[::-1]].reported_at <= fall.after
+        ]
+
+    def _fall(self, key: LinkKey, windows: Sequence[LinkWindow]) -> _Fall | None:
         """By how much the newest windows lie below what is remembered; None where either is unknown."""
         count = _newest(windows)
         level = self._levels.get(key, _Level())
@@ -97,7 +121,7 @@ class Falls:
         fall = level.total / level.weight - now / sum(weights)
         # The policy takes the mean of both ends, each about as sure as this one.
         scatter = sqrt((1.0 / level.weight + 1.0 / sum(weights)) / 2.0 + WANDER_DB**2)
-        return fall * SEEN_FALL_DB / (SURE * scatter)
+        return _Fall(fall * SEEN_FALL_DB / (SURE * scatter), level.t)
 
 
 def _newest(windows: Sequence[LinkWindow]) -> int:

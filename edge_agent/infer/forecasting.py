@@ -9,7 +9,7 @@ from common.mesh.graph import LinkKey
 from common.policy import foresight
 from common.policy.actions import Forecast
 from edge_agent.infer.expectation import Expectation, Forecaster
-from edge_agent.infer.falls import Falls
+from edge_agent.infer.falls import ALONE, Falls
 from edge_agent.infer.naive import NaiveForecaster
 from edge_agent.infer.score import Match, MeanError, Standing, State
 from edge_agent.observe.links import LinkBook
@@ -100,4 +100,11 @@ class Forecasting:
         if self._mode == "off":
             return {}
         ahead = {key: expected.ahead for key, expected in self.expectations().items()}
-        return foresight.reckon(ahead, self._falls.falling_db)
+        falling_db = self._falls.falling_db
+        for key in self._falls.alone(self._links):
+            # What the other end said last is from before: it neither denies the fall nor knows what follows.
+            back, credit = key[::-1], ALONE * falling_db[key]
+            sure = falling_db[key] + credit >= 2.0 * foresight.SEEN_FALL_DB
+            if sure and key in ahead and credit > falling_db.get(back, 0.0):
+                falling_db[back], ahead[back] = credit, ahead[key]
+        return foresight.reckon(ahead, falling_db)

@@ -88,3 +88,17 @@ def test_chance_is_rarely_taken_for_a_fall() -> None:
         links.report(NeighbourReport(10.0 * at, KEY[1], (row,)), 0.5)
         falls.follow(links)
         assert falls.falling_db.get(KEY, 0.0) < 1.5 * SEEN_FALL_DB
+
+
+def test_a_fall_that_one_end_reads_while_the_other_is_silent_is_that_ends_alone() -> None:
+    links, falls = LinkBook(), Falls()
+    for at, rssi in enumerate([-80] * 12 + [-84] * 2):
+        ends = [KEY, KEY[::-1]] if at < 12 else [KEY]
+        for transmitter, receiver in ends:
+            row = NeighbourCount(transmitter, 10, 10, 2, rssi)
+            links.report(NeighbourReport(10.0 * at, receiver, (row,)), 0.5)
+        falls.follow(links)
+    assert falls.alone(links) == [KEY]
+    links.report(NeighbourReport(140.0, KEY[0], (NeighbourCount(KEY[1], 10, 10, 2, -80),)), 0.5)
+    falls.follow(links)
+    assert falls.alone(links) == []
