@@ -50,12 +50,14 @@ def test_a_machine_that_is_down_finishes_nothing() -> None:
         assert job.finished_ms is None or job.energy_j <= spent * (job.finished_ms - job.graph.arrival_ms)
 
 
-def asked_of_a_gateway_that_dies(after_ms: float, strategy: Strategy) -> tuple[Job, float]:
-    """What became of the first graph of the second gateway, which is down from a time after it was asked on;
-    and when it is back."""
+def asked_of_a_gateway_that_dies(
+    after_ms: float, strategy: Strategy, deadlines: float = 1.0
+) -> tuple[Job, float]:
+    """What became of the first graph of the second gateway, which is down from a time after it was asked on
+    for some of the graph's deadlines; and when it is back."""
     graph = next(graph for graph in arrivals(3, 1.5, SECONDS) if graph.gateway == 1)
     begin = graph.arrival_ms + after_ms
-    end = begin + graph.deadline_ms
+    end = begin + deadlines * graph.deadline_ms
     jobs = played(strategy, Fate(outages=(Outage(1, begin, end),)))
     return next(job for job in jobs if job.graph.number == graph.number), end
 
@@ -68,7 +70,7 @@ def test_a_graph_without_a_deputy_waits_for_its_gateway() -> None:
 
 
 def test_a_graph_goes_on_at_its_deputy_when_its_gateway_dies() -> None:
-    job, end = asked_of_a_gateway_that_dies(100.0, ours())
+    job, end = asked_of_a_gateway_that_dies(100.0, ours(), deadlines=2.5)
     assert job.finished_ms is not None
     assert job.finished_ms < end
     assert job.graph.gateway != job.asked.gateway == 1
