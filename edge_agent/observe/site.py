@@ -189,7 +189,9 @@ class SiteView:
         if record.configuration != configuration:
             record.configuration = configuration
             self.changes += 1
-        record.read_at = t
+        if None not in (configuration.relay, configuration.default_ttl):
+            # Of a node that told a part only, the rest has still to be read: decisions wait for it.
+            record.read_at = t
         self._alive(configuration.address, t)
 
     def believe_relay(self, address: int, relay: bool) -> None:

@@ -39,7 +39,7 @@ from firmware_bridge.virtual.translation import event
 QUANTUM_S = 0.004
 """Events of the site that lie closer together are handled in one turn."""
 
-ANSWER_TIMEOUTS_S = (0.3, 0.3, 0.4, 0.6, 0.9, 1.3)
+ANSWER_TIMEOUTS_S = (0.2, 0.25, 0.4, 0.6, 0.9, 1.3)
 """How long each repetition of a Config message waits for its answer."""
 
 RESTART_TIMEOUTS_S = (0.3, 0.3, 0.5, 0.9)
