@@ -34,26 +34,42 @@ to the cheapest."""
 _APART: Final = 0.2
 _DEAR: Final = 1.1
 
-_CUTS: Final = (0.1, 0.5)
+_CUTS: Final = 0.1
 """How much of all time minimum cuts count as price."""
 
-_FROM_HOME: Final = ((0.0, 3),)
-_FROM_LIST: Final = ((0.0, 2), (0.8, 2))
-"""List schedules made again: the share of the last finish that is early enough, and how often."""
+_HOME_AGAIN: Final = ((0.0, 3),)
+"""How often the schedule at home is made again, and how early is early enough: see `_Effort.again`."""
 
-_FIRST: Final = 2
-_ROUND: Final = 2
-_SWEEP: Final = 4
-_PATIENCE: Final = 1.5
-"""Evaluations per task: of each candidate at first, of a round on the best, of the sweep that ends it, and of
-those how many may find nothing."""
+_MANY: Final = 25
+"""Tasks from which on a graph deserves more."""
 
-_STALE: Final = 2
+_STALE: Final = 3
 _GAIN: Final = 0.001
 """Without a budget the search ends after so many rounds in a row that gained less than this share."""
 
 _HOT, _WARM, _COLD, _ICE = 0.03, 0.015, 0.001, 0.0001
 """Temperatures as shares of the cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Effort:
+    """What a graph of a size deserves.
+
+    So many list schedules, each made `again`: the share of the last finish that is early enough, and how
+    often. The rest are evaluations per task: of each candidate at first, of a round on the best, of the sweep
+    that ends it, and how many of that in vain end it early.
+    """
+
+    lists: int
+    again: tuple[tuple[float, int], ...]
+    first: float
+    round: float
+    sweep: float
+    patience: float
+
+
+_LITTLE: Final = _Effort(4, ((0.8, 2),), first=1.0, round=2.0, sweep=4.0, patience=0.5)
+_MUCH: Final = _Effort(5, ((0.0, 2), (0.8, 2)), first=2.0, round=3.0, sweep=4.0, patience=0.7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +131,7 @@ class _Run:
     ) -> None:
         self.instance = instance
         self.tasks = len(instance.tasks)
+        self.effort = _LITTLE if self.tasks < _MANY else _MUCH
         self.portfolio = Portfolio(decoder(instance, loads), seed, _KEPT)
         self.to_the_end = budget.evaluations is not None
         self.most = budget.evaluations or most_evaluations(self.tasks, is_compiled())
@@ -131,14 +148,13 @@ class _Run:
         """As many as two thirds of the budget pay; everything at home is always one."""
         p = self.portfolio
         p.try_home()
-        self._try_again(_FROM_HOME)
-        for share in _CUTS:
-            if self._may_try():
-                p.try_cuts(share)
-        for mask, price, ahead in _lists(self.instance):
+        self._try_again(_HOME_AGAIN)
+        if self._may_try():
+            p.try_cuts(_CUTS)
+        for mask, price, ahead in _lists(self.instance)[: self.effort.lists]:
             if self._may_try():
                 p.try_list(mask, price, ahead)
-                self._try_again(_FROM_LIST)
+                self._try_again(self.effort.again)
 
     def _try_again(self, passes: Sequence[tuple[float, int]]) -> None:
         for share, times in passes:
@@ -153,13 +169,13 @@ class _Run:
         p = self.portfolio
         chosen = self._starts()
         for x in chosen:
-            self._roam(x, _FIRST * self.tasks, _HOT)
+            self._roam(x, self.effort.first, _HOT)
         best, stale = min(p.costs[x] for x in chosen), 0
         while self.left() > 0 and (self.to_the_end or stale < _STALE):
             chosen.sort(key=lambda x: p.costs[x])
             x = chosen[stale % min(2, len(chosen))]
-            self._roam(x, _ROUND * self.tasks, _WARM)
-            self._sweep(x, _SWEEP * self.tasks)
+            self._roam(x, self.effort.round, _WARM)
+            self._sweep(x)
             found = min(p.costs[x] for x in chosen)
             stale = 0 if found < best * (1.0 - _GAIN) else stale + 1
             best = min(best, found)
@@ -174,15 +190,16 @@ class _Run:
                 chosen.append(x)
         return chosen
 
-    def _roam(self, x: int, evaluations: int, hot: float) -> None:
-        evaluations = min(evaluations, self.left())
+    def _roam(self, x: int, per_task: float, hot: float) -> None:
+        evaluations = min(int(per_task * self.tasks), self.left())
         if evaluations > 0:
             self.portfolio.improve(x, evaluations, hot, _COLD)
 
-    def _sweep(self, x: int, evaluations: int) -> None:
-        evaluations = min(evaluations, self.left())
+    def _sweep(self, x: int) -> None:
+        evaluations = min(int(self.effort.sweep * self.tasks), self.left())
         if evaluations > 0:
-            self.portfolio.polish(x, evaluations, int(_PATIENCE * self.tasks), _COLD, _ICE)
+            patience = 1 + int(self.effort.patience * self.tasks)
+            self.portfolio.polish(x, evaluations, patience, _COLD, _ICE)
 
     def result(self) -> Schedule:
         """The best candidate, decoded."""
