@@ -43,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--manual-clock", action="store_true", help="simulated sites alone, in simulated time, from --seed on"
     )
-    group.add_argument("--sites", type=int, default=3, help="of them, each of a seed of its own (3)")
+    group.add_argument("--simulated-sites", type=int, default=3, help="of them, each of a seed of its own (3)")
     group.add_argument("--only", choices=("lamps", "virtual"), help="one of the two sites")
 
 
@@ -52,7 +52,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     faults = 3 if options.quick else options.faults
     soak_s = min(60.0, options.soak) if options.quick else options.soak
     if options.manual_clock:
-        seeds = range(options.seed, options.seed + (1 if options.quick else options.sites))
+        seeds = range(options.seed, options.seed + (1 if options.quick else options.simulated_sites))
         return await heal_simulated.figures(seeds, faults, options.loss, soak_s, say)
     with tempfile.TemporaryDirectory(prefix="heal-") as name:
         async with AsyncExitStack() as stack:
