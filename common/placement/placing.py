@@ -69,7 +69,7 @@ class _Effort:
 
 
 _LITTLE: Final = _Effort(4, ((0.8, 2),), first=1.0, round=2.0, sweep=4.0, patience=0.5)
-_MUCH: Final = _Effort(5, ((0.0, 2), (0.8, 2)), first=2.0, round=3.0, sweep=4.0, patience=0.7)
+_MUCH: Final = _Effort(5, ((0.0, 2), (0.8, 2)), first=3.0, round=4.0, sweep=4.0, patience=0.7)
 
 
 @dataclass(frozen=True, slots=True)
