@@ -38,6 +38,12 @@ CERTAIN = 60.0
 LOOK_BACK_MS = 10.0
 """A receiver is taken as idle so long before a packet, if it can have been busy without a pause since."""
 
+ROUNDING, ENOUGH = 1e-6, 0.9999
+"""What sums in single precision may be off, by far: of a scanning interval, and as a factor."""
+
+CROWD = 4
+"""So many receivers of one word, and they are judged together at first."""
+
 BYTE_MS = 0.008
 BITS_PER_MS = 1000.0
 
@@ -334,6 +340,8 @@ def _judge(world: World) -> None:
         world.status[0].before = world.status[0].around = -1
         for word in range(np.uint64(world.hearers.shape[1])):
             left = world.hearers[event.node, word] & ~world.seen[slot, word]
+            if _is_crowd(left):
+                left &= _not_drowned(world, number, word, left)
             picked = 0
             while left != 0:
                 lowest = left & (~left + np.uint64(1))
@@ -342,6 +350,64 @@ def _judge(world: World) -> None:
                 picked = _pick(world, number, ear, picked)
             for place in range(picked):
                 _listen(world, number, int(slot), place)
+
+
+@_inlined
+def _is_crowd(ears: np.uint64) -> bool:
+    """Whether there are so many of them that it pays to judge the word as a whole."""
+    for _ in range(CROWD - 1):
+        ears &= ears - np.uint64(1)
+    return bool(ears != 0)
+
+
+@_inlined
+def _not_drowned(world: World, number: int, word: Any, left: np.uint64) -> np.uint64:
+    """Which ears of a word may notice an advertising event, all 64 at a time, by sums that are surely too
+    small. Who turns to another channel meanwhile is left to a closer look."""
+    site, lanes, first = world.site[0], world.lanes, word << np.uint64(6)
+    earliest = _sum_lanes(world, number, word, left)
+    if earliest == math.inf:
+        return ~np.uint64(0)
+    event = world.air[np.uint64(number) & np.uint64(world.air.size - 1)]
+    rounding = ROUNDING * site.scan_interval
+    last = event.start + 2.0 * (event.airtime + site.gap) + rounding
+    recently = np.float32(last - earliest + rounding)
+    now = np.float32(last - site.scan_interval * math.floor(last * 3.0 * site.rotations))
+    interval, ratio = np.float32(site.scan_interval), np.float32(ENOUGH * site.sync_ratio)
+    kept = np.uint64(0)
+    for lane in range(np.uint64(64)):
+        since = now + world.turns[first + lane]
+        since -= interval if since >= interval else np.float32(0.0)
+        may = (since < recently) | (world.power[event.node, first + lane] >= ratio * lanes[lane])
+        kept |= np.uint64(may) << lane
+    return kept
+
+
+@_inlined
+def _sum_lanes(world: World, number: int, word: Any, left: np.uint64) -> float:
+    """Into `lanes`: the noise of each ear of a word, and what is on air there as an advertising event begins,
+    whatever channel the ear is on; of those only that one of `left` can notice. Since when, or never."""
+    if world.status[0].before < 0:
+        _gather_before(world, number)
+    event = world.air[np.uint64(number) & np.uint64(world.air.size - 1)]
+    floor, earliest = np.float32(world.site[0].floor), math.inf
+    for lane in range(np.uint64(64)):
+        world.lanes[lane] = floor
+    for entry in range(np.uint64(world.status[0].before)):
+        other = world.around[entry]
+        left_over = other.start - event.start + other.airtime
+        sure = (left_over > 0.0) & (left_over + 2.0 * (other.airtime - event.airtime) > 0.0)
+        if sure & (world.hearers[other.node, word] & left != 0):
+            earliest = other.start
+            _add(world.lanes, world.power, other.node, word << np.uint64(6))
+    return earliest
+
+
+@_compiled
+def _add(lanes: Any, power: Any, node: int, first: Any) -> None:
+    # Not inlined: the compiler sees only where there is nothing else that it can add sixteen at a time.
+    for lane in range(np.uint64(64)):
+        lanes[lane] += power[node, first + lane]
 
 
 @_inlined
@@ -383,7 +449,7 @@ def _note(
     world: World, number: int, ear: int, channel: float, start: float, turned: float, picked: int
 ) -> int:
     event, listener = world.air[np.uint64(number) & np.uint64(world.air.size - 1)], world.ears[ear]
-    power, stop = np.float64(world.power[ear, event.node]), start + event.airtime
+    power, stop = np.float64(world.power[event.node, ear]), start + event.airtime
     place = min(power / listener.floor, CERTAIN) * STEPS
     luck = math.inf if _is_faded(world, ear, event.node) else _luck(world)
     # No chance is above 1 / (1 - its logarithm).
@@ -490,7 +556,7 @@ def _present(
         other = world.around[entry]
         if not _is_heard(world, ear, other.node):
             continue
-        strength: float = np.float64(world.power[ear, np.uint64(other.node)])
+        strength: float = np.float64(world.power[other.node, ear])
         began = other.start + channel * (other.airtime + gap)
         ended = began + other.airtime
         present = (began >= turned) & (ended > start)
@@ -516,7 +582,7 @@ def _joined_by(
         other = world.around[entry]
         if not _is_heard(world, ear, other.node):
             continue
-        strength = np.float64(world.power[ear, np.uint64(other.node)])
+        strength = np.float64(world.power[other.node, ear])
         began = other.start + channel * (other.airtime + gap)
         present = began < stop
         signal = near[np.uint64(count)]
@@ -591,7 +657,7 @@ def _came_before(
         began = event.start + channel * (event.airtime + gap)
         ended = began + event.airtime
         if began >= turned and ended > needed and count < NEAR:
-            other = np.float64(world.power[ear, event.node])
+            other = np.float64(world.power[event.node, ear])
             signal = earlier[np.uint64(count)]
             signal.start, signal.stop, signal.power = began, ended, other
             count += 1
@@ -694,7 +760,7 @@ def _receive(world: World, ear: int, slot: int, sender: int, ttl: int, hops: int
         destination == node or (audience >= 0 and world.members[audience, node].belongs)
     ):
         world.taken[slot, ear >> 6] |= bit
-        _take(world, node, slot, world.power[ear, sender], hops, now)
+        _take(world, node, slot, world.power[sender, ear], hops, now)
     if destination == node:
         return  # Relays do not pass on what is for them alone (Mesh Protocol 1.1, 3.4.6.3).
     if ttl >= 2 and world.nodes[node].relay:

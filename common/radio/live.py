@@ -190,7 +190,7 @@ class LiveRadio:
         one, other = self._node(transmitter), self._node(receiver)
         dbm = self._base[one, other] - _within("extra_db", extra_db, -300, 300)
         power = 10 ** (dbm / 10) if dbm >= self._weakest else 0.0
-        self._dbm[one, other], self._world.power[other, one] = dbm, power
+        self._dbm[one, other], self._world.power[one, other] = dbm, power
         _set_bit(self._world.hearers[one], other, power >= self._least)
         _set_bit(self._world.audible[other], one, power > 0.0)
 
@@ -207,8 +207,8 @@ class LiveRadio:
             raise Rejected(RejectReason.INVALID, f"extra_db {extra_db.shape}; {self._base.shape}, finite")
         self._dbm[:] = self._base - extra_db
         power = np.where(self._dbm >= self._weakest, 10 ** (self._dbm / 10), 0.0)
-        self._world.power[:] = power.T
-        heard = packing.who_hears(self._world.power, self._least)
+        self._world.power[:, : len(power)] = power
+        heard = packing.who_hears(self._world.power[:, : len(power)], self._least)
         self._world.hearers[:], self._world.audible[:] = heard["hearers"], heard["audible"]
 
     def interfere(self, node: int, noise_db: float, seconds: float) -> None:

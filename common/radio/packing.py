@@ -86,19 +86,22 @@ def network(
     ears["deaf_from"] = -math.inf
     ears["floor"] = _ratio(noise_floor_dbm(scenario, parameters) + parameters.detector_loss_db)
     heard = np.flatnonzero(listens[links.receiver])
-    power = np.zeros((len(ears), len(scenario.nodes)), np.float32)
+    lanes = 64 * words_of(len(ears))
+    # Rows are a line longer, lest they all begin in the same few sets of the processor's cache.
+    power = np.zeros((len(nodes), lanes + tables.LINE // 4), np.float32)
+    turns = np.zeros(lanes, np.float32)
+    turns[: len(owners)] = phases[owners] % scenario.configuration.scan_interval_ms
     strength = 10 ** (links.received_dbm[heard] / 10)
-    power[nodes["ear"][links.receiver[heard]], nodes["column"][links.transmitter[heard]]] = strength
-    least = ears["floor"][:, None] * _ratio(parameters.sync_snr_db)
-    return {"nodes": nodes, "ears": ears, "power": power, **who_hears(power, least)}
+    power[nodes["column"][links.transmitter[heard]], nodes["ear"][links.receiver[heard]]] = strength
+    least = float(ears["floor"][0]) * _ratio(parameters.sync_snr_db)
+    heard_by = who_hears(power[:, : len(ears)], least)
+    return {"nodes": nodes, "ears": ears, "power": power, "turns": turns, **heard_by}
 
 
-def who_hears(
-    power: NDArray[np.float32], least: float | NDArray[np.float64]
-) -> dict[str, NDArray[np.uint64]]:
+def who_hears(power: NDArray[np.float32], least: float) -> dict[str, NDArray[np.uint64]]:
     """Bits for each transmitter's hearers, which get `least` (mW) of it and can notice it, and for each ear
     of whom anything comes there."""
-    return {"hearers": _bits((power >= least).T), "audible": _bits(power > 0.0)}
+    return {"hearers": _bits(power >= least), "audible": _bits((power > 0.0).T)}
 
 
 def _bits(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
@@ -147,7 +150,7 @@ def site(scenario: Scenario, parameters: RadioParameters) -> NDArray[np.void]:
 
 def _air(scenario: Scenario, parameters: RadioParameters) -> dict[str, float]:
     return {
-        "noise": _ratio(noise_floor_dbm(scenario, parameters)),
+        "floor": _ratio(noise_floor_dbm(scenario, parameters) + parameters.detector_loss_db),
         "sync_ratio": _ratio(parameters.sync_snr_db),
         "capture_ratio": _ratio(parameters.capture_db),
         "receiver_lock": parameters.receiver_lock,

@@ -26,7 +26,7 @@ def _record(**fields: Any) -> np.dtype[np.void]:
 
 
 SITE = _record(
-    noise=np.float64,  # thermal and steady noise
+    floor=np.float64,  # thermal and steady noise, as in EAR: the least that any ear has
     sync_ratio=np.float64,
     capture_ratio=np.float64,
     burst_loss=np.float64,
@@ -57,8 +57,8 @@ NODE = _record(
     sending_until=np.float64,
     own_interval=np.float32,
     relay_interval=np.float32,
-    own_count=np.int16,
-    relay_count=np.int16,
+    own_count=np.int8,
+    relay_count=np.int8,
     cache_next=np.int32,
     ear=np.int32,  # or -1: nothing that it hears can matter
     column=np.int32,  # where its powers are: those that relay lie together, for the processor's caches
@@ -203,7 +203,9 @@ class World(NamedTuple):
     status: NDArray[np.void]
     nodes: NDArray[np.void]
     ears: NDArray[np.void]
-    power: NDArray[np.float32]  # ear, transmitter; 0: nothing
+    power: NDArray[np.float32]  # transmitter, ear; 0: nothing. An ear for each bit of the words, and more
+    turns: NDArray[np.float32]  # ear: how long before time 0 it last turned to a channel; as many
+    lanes: NDArray[np.float32]  # to sum what disturbs a word of ears
     audible: NDArray[np.uint64]  # ear, word: a bit for each transmitter of any power there
     hearers: NDArray[np.uint64]  # transmitter, word: a bit for each ear that can notice it
     sets: NDArray[np.void]

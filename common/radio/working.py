@@ -39,6 +39,7 @@ def tables_of(
         "air": np.zeros(air, tables.ON_AIR),
         # A word's, and twice what turns meanwhile.
         "picked": np.zeros(2 * 64 + 1, tables.PICKED),
+        "lanes": np.zeros(64, np.float32),
         "around": np.zeros(2 * tables.NEAR, tables.AROUND),
         "near": np.zeros(2 * tables.NEAR, tables.SIGNAL),
         "earlier": np.zeros(tables.NEAR, tables.SIGNAL),
