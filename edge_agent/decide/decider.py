@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from common.mesh.graph import LinkKey
 from common.policy import homes as home_policy
-from common.policy.actions import Action, Forecast, Observation, SiteState
+from common.policy.actions import Action, Forecast, Observation, Priority, SiteState
 from common.policy.lease import LEASE_PERIODS, Role, View, role, scope
 from common.policy.liveness import Verdict
 from common.policy.rerouting import falling, reroute
@@ -56,6 +56,8 @@ class Decider:
         ask, convicted = self._judge(now)
         state = self._state(view, pending)
         actions = reroute(state, self._observation(forecasts), now)
+        if not self.site.is_seasoned(now):
+            actions = [action for action in actions if action.priority > Priority.DEGRADED]
         return Decision(own_role, ask, convicted, tuple(actions))
 
     def changeable(self, view: View) -> frozenset[int]:

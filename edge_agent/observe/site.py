@@ -43,6 +43,9 @@ GOOD_SHARE = 0.5
 REPORT_WINDOW_S = 12.0
 """Time that a neighbour report covers, and a little more."""
 
+SEASON_S = 60.0
+"""How long after that a link's first windows may still be a bad moment: two more windows of most links."""
+
 PATIENCE_S = 180.0
 """How long nodes that do not tell their configuration may hold up decisions."""
 
@@ -64,6 +67,7 @@ class SiteView:
         self._grew_at = now
         self._known_links = 0
         self._has_learned = False
+        self._learned_at = now
         self.down_reason = "not attached yet"
         self.changes = 0
         """Counts changes of any node's configuration or verdict: a version for snapshots."""
@@ -95,7 +99,12 @@ class SiteView:
             waited = now - self.up_since
             settled = self._unsettled_s(now) <= 0 and not self._unheard() and not self._untold()
             self._has_learned = (settled and not self._unreached()) or waited > PATIENCE_S
+            self._learned_at = now
         return self._has_learned and self.mesh_up
+
+    def is_seasoned(self, now: float) -> bool:
+        """Whether links are known for long enough to call one of them weak. Deaths are told by neighbours."""
+        return self.learned(now) and now - self._learned_at >= SEASON_S
 
     def learning(self, now: float) -> str:
         """What `learned` waits for, in words for people; empty once it is true."""
