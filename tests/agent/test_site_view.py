@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.mesh.configuration import NodeConfiguration
 from common.policy.liveness import EVIDENCE_S, Verdict
-from edge_agent.observe.site import PATIENCE_S, SETTLED_S, WARM_UP_S, SiteView
+from edge_agent.observe.site import PATIENCE_S, SEASON_S, SETTLED_S, WARM_UP_S, SiteView
 from firmware_bridge.link import (
     Heartbeat,
     LinkDown,
@@ -141,6 +141,29 @@ def test_nothing_is_concluded_before_the_site_is_known() -> None:
     assert not view.learned(30.0)
     view.apply(LinkUp(31.0, GATEWAY))
     assert view.learned(31.0)  # It is the same site: what was learned holds.
+
+
+def test_a_site_that_was_just_learnt_is_not_seasoned_yet() -> None:
+    view = attached()
+    assert view.learned(WARM_UP_S + 2.0)
+    assert not view.is_seasoned(WARM_UP_S + SEASON_S + 1.9)
+    assert view.is_seasoned(WARM_UP_S + SEASON_S + 2.0)
+
+
+def test_a_node_that_told_a_part_of_its_configuration_is_not_taken_for_read() -> None:
+    view = attached()
+    view.observe_configuration(NodeConfiguration(7, relay=True), 11.0)
+    assert view.nodes[7].read_at is None
+    view.observe_configuration(NodeConfiguration(7, default_ttl=7), 12.0)
+    assert view.nodes[7].read_at == 12.0
+
+
+def test_an_answer_to_anybody_is_known_as_one() -> None:
+    view = attached()
+    assert not view.has_answered_since(4, 0.0)
+    view.answered(4, 12.0)
+    assert view.has_answered_since(4, 12.0)
+    assert not view.has_answered_since(4, 12.1)
 
 
 def test_good_links_that_still_turn_up_put_decisions_off() -> None:
