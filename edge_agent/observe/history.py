@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from common.averages import mean
 from common.models.link_forecast import WINDOWS, LinkWindow
 
 _WINDOW: Final = struct.Struct("<dHHBb")
@@ -14,9 +13,6 @@ _UNKNOWN_RSSI: Final = 127
 """As Bluetooth's host controller interface says that it cannot tell."""
 
 EMPTY: Final = b""
-
-RECENT: Final = 3
-"""So many windows are compared with those before them, once the history is full."""
 
 
 def add(packed: bytes, window: LinkWindow) -> bytes:
@@ -40,14 +36,3 @@ def spacing(packed: bytes) -> float | None:
     """Mean seconds between the windows; None when there are not two."""
     times = [t for t, *_ in _WINDOW.iter_unpack(packed)]
     return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
-
-
-def fall_db(packed: bytes) -> float | None:
-    """By how much the signal strength of the last windows lies below that of the ones before.
-
-    None where it was not read in enough of them.
-    """
-    read = [rssi for *_, rssi in _WINDOW.iter_unpack(packed) if rssi != _UNKNOWN_RSSI]
-    if len(read) < WINDOWS:
-        return None
-    return mean(read[:-RECENT]) - mean(read[-RECENT:])

@@ -14,7 +14,6 @@ from common.policy.foresight import SEEN_FALL_DB, reckon
 from common.policy.rerouting import reroute
 from common.policy.service import problem_of
 from edge_agent.infer.naive import line_ahead
-from edge_agent.observe import history
 from tests.policy.sites import graph, state
 
 THERE, BACK = (2, 3), (3, 2)
@@ -66,19 +65,6 @@ def test_a_seen_fall_is_bypassed_and_the_same_forecast_unseen_is_not() -> None:
     assert reroute(site, Observation(forecast=reckon(falling, {})), 0.0) == []
     (action,) = reroute(site, Observation(forecast=reckon(falling, SEEN)), 0.0)
     assert action.touches == {5}
-
-
-def packed(*rssi: int | None) -> bytes:
-    kept = history.EMPTY
-    for t, value in enumerate(rssi):
-        kept = history.add(kept, LinkWindow(float(t), 9, 10, 2, value))
-    return kept
-
-
-def test_a_fall_is_told_of_full_histories_with_signal_strength_only() -> None:
-    assert history.fall_db(packed(*[-70] * 5, -73, -73, -76)) == pytest.approx(4.0)
-    assert history.fall_db(packed(*[-70] * 4, -73, -73, -76)) is None
-    assert history.fall_db(packed(*[-70] * 5, None, -73, -76)) is None
 
 
 def windows(*heard: int, transmissions: int = 2) -> list[LinkWindow]:
