@@ -43,7 +43,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--manual-clock", action="store_true", help="simulated sites alone, in simulated time, from --seed on"
     )
-    group.add_argument("--simulated-sites", type=int, default=3, help="of them, each of a seed of its own (3)")
+    group.add_argument(
+        "--simulated-sites", type=int, default=3, help="of them, each of a seed of its own (3)"
+    )
     group.add_argument("--only", choices=("lamps", "virtual"), help="one of the two sites")
 
 
