@@ -68,6 +68,8 @@ def test_a_broker_survives_reloads_from_its_first_moment_on(state: Path) -> None
         with _command(state) as process:
             eventually(lambda: broker_pid(state) is not None, "the broker")
             assert reload_broker(state)
+            # A request to end is forgotten by mosquitto as long as it has not begun its loop.
+            eventually(BrokerProcess(state)._accepts, "the port")
             process.terminate()
             assert process.wait(10) == 0
 
