@@ -45,6 +45,8 @@ SITES: Final = "coordinator twin score"
 LONG_S: Final = 900.0
 MOST_SEED: Final = 2**63 - 1
 POLL_S: Final = 0.5
+AHEAD_S: Final = 60.0
+"""Clocks may differ by so much; what is later is still to come."""
 
 
 @twin.command("simulate", epilog="Example: coordinator twin simulate hall.json.gz --seed 7 --json")
@@ -238,7 +240,7 @@ def recipes_run(
 
 
 def moment(text: str, now: float) -> float:
-    """Unix time of `2026-03-01T12:30` (local time) or `6h` ago. Raises Misconfigured."""
+    """Unix time of `2026-03-01T12:30` (local time) or `6h` ago. Raises Misconfigured, also for the future."""
     units = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
     for unit in sorted(units, key=len, reverse=True):
         number = text.removesuffix(unit).strip()
@@ -247,11 +249,14 @@ def moment(text: str, now: float) -> float:
         if text.endswith(unit) and digits.isascii() and digits.isdecimal():
             return max(0.0, now - float(number) * units[unit])
     try:
-        return max(0.0, datetime.fromisoformat(text).timestamp())
+        found = max(0.0, datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError) as error:
         raise Misconfigured(
             f"{text[:40]!r} is no time", "write it like 2026-03-01T12:30, or 6h for 6 hours ago"
         ) from error
+    if found > now + AHEAD_S:
+        raise Misconfigured(f"{text[:40]} is still to come", "name a time that has been: --at 6h")
+    return found
 
 
 def _played(site: Scenario, first: int, count: int, seconds: float | None) -> dict[str, Any]:

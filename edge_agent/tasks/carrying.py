@@ -159,5 +159,5 @@ def _check(path: Path) -> None:
 def _progress(quiet: bool) -> Progress:
     from rich.console import Console
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet)

@@ -148,11 +148,11 @@ def cost_model(told: Answer) -> Table | str:
 def followed(look: Callable[[int], dict[str, Any]], quiet: bool) -> dict[str, Any]:
     """Show a bar until the job is over; what it is then. `look` waits for a change beyond the number seen."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[where]}"),
+        TextColumn("{task.fields[where]}", markup=False),
     )
     told = look(0)
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:

@@ -81,6 +81,8 @@ def read_round_trips(path: Path) -> dict[int, Floats]:
         raise Misconfigured(
             f"{path} has no round trips: {error!r}", "use columns address and round_trip_ms"
         ) from error
+    if not any(samples.values()):
+        raise Misconfigured(f"{path} has no round trip above 0 ms", "use columns address and round_trip_ms")
     return {address: np.array(times) for address, times in samples.items() if times}
 
 
