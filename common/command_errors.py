@@ -28,10 +28,12 @@ EXIT_CODES: Final = (
 def told(program: str, error: MeshtwinError) -> str:
     """An error as people read it: what is wrong, and where there is one, the fix on a line of its own.
 
-    A rejection's reason is left out: it is for counting, and the detail says the same in words.
+    A rejection's reason is left out: it is for counting, and the detail says the same in words. What would
+    move a terminal's cursor or colours is shown as it is written in programs: it may come from a file.
     """
     text = error.detail if isinstance(error, Rejected) else str(error)
-    return f"{program}: {text}"
+    shown = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return f"{program}: {''.join(shown)}"
 
 
 def exit_code(error: MeshtwinError) -> int:

@@ -60,7 +60,10 @@ def whole(
     nobody takes: the job's own."""
     graph = parse(document)
     standings = held.progress.standings if held is not None else {}
-    rows = [_task(graph_task.id, graph_task.kind, standings, results, has) for graph_task in graph.tasks]
+    rows = [
+        _failed(row, graph_task.id) | _task(graph_task.id, graph_task.kind, standings, results, has)
+        for graph_task in graph.tasks
+    ]
     done = results.values()
     machines = Counter(result.machine for result in done)
     return job(row, held) | {
@@ -121,6 +124,14 @@ def _first(first: Plan | None, task: str) -> list[Any] | None:
     return [one.machine, one.start_s, one.finish_s]
 
 
+def _failed(row: JobRow, task: str) -> Fields:
+    """What is kept of a task once its job is over: of the one that failed where it did, else nothing."""
+    told = row.reason.partition(f"task {task} failed on ")
+    if told[0] or not told[1]:
+        return {"state": "not-run"}
+    return {"state": TaskState.FAILED.value, "machine": told[2].partition(":")[0], "trouble": row.reason}
+
+
 def _task(
     name: str,
     kind: str,
@@ -133,8 +144,8 @@ def _task(
     if standing is not None:
         told |= {"state": standing.state.value, "machine": standing.machine, "attempt": standing.attempt}
         told |= {"trouble": standing.trouble} if standing.trouble else {}
-    else:
-        told["state"] = TaskState.DONE.value if result is not None else "not-run"
+    elif result is not None:
+        told["state"] = TaskState.DONE.value
     if result is not None:
         told |= {
             "machine": result.machine,

@@ -127,3 +127,8 @@ def test_help_tells_the_exit_codes_and_version_the_version(code: str, name: str)
     assert help_.endswith("130 ended by Ctrl-C.")
     version = program("import sys; " + code, "--version")
     assert re.fullmatch(rf"{name} \d+\.\d+\S*\n", version.stdout)
+
+
+def test_an_error_moves_no_cursor_whatever_it_quotes() -> None:
+    shown = told("edge-agent", Misconfigured("task \x1b[31mred is unknown", "name \x9b one"))
+    assert shown == "edge-agent: task \\x1b[31mred is unknown\n  fix: name \\x9b one"

@@ -63,6 +63,17 @@ def test_what_was_done_of_a_job_is_counted_also_when_it_was_cancelled(store: Job
     assert telling.job(row, None, store.done(row))["counts"] == {"done": 1}
 
 
+def test_the_task_that_failed_is_told_as_failed_also_when_its_job_is_over() -> None:
+    document = b"""{"name": "two", "tasks": [
+        {"id": "a", "kind": "measure"},
+        {"id": "b", "kind": "measure", "inputs": {"data": {"task": "a", "output": "data"}}}]}"""
+    row = replace(ROW, state=JobState.FAILED, reason="task a failed on mec: memory: it wanted more")
+    first, second = telling.whole(row, None, document, {}, lambda _: False)["task_rows"]
+    assert (first["task"], first["state"], first["machine"]) == ("a", "failed", "mec")
+    assert (second["task"], second["state"]) == ("b", "not-run")
+    assert "machine" not in second
+
+
 def test_no_two_lives_use_the_same_attempt_numbers(store: JobStore) -> None:
     store.add(ROW, b"{}")
     firsts = [ROW.first_attempt, *(store.take_up("gw-1-a").first_attempt for _ in range(3))]
