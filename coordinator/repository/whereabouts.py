@@ -119,7 +119,7 @@ class Whereabouts:
     def _connect(self, dialect: Any, _: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
         with self._turning:
             ours = self._preparing == threading.get_ident()
-            if not ours and (self._descriptor is None or not self._is_named()):
+            if not ours and not self._is_named():
                 raise sqlite3.OperationalError("the file was removed or replaced while in use")
             connection = dialect.connect(*arguments, **options)
             self._connections += 1
@@ -141,9 +141,7 @@ class Whereabouts:
         """Whether the path leads to the open file, and that to a database. Raises Corrupt."""
         if self._path is None:
             return True
-        if self._descriptor is None:
-            return False
-        if not self._is_named():
+        if self._descriptor is None or not self._is_named():
             return False
         # Empty: nothing was moved from the log to the file yet.
         if os.pread(self._descriptor, len(_MAGIC), 0) not in (_MAGIC, b""):
@@ -151,8 +149,9 @@ class Whereabouts:
         return True
 
     def _is_named(self) -> bool:
-        assert self._path is not None
-        assert self._descriptor is not None
+        """Whether there is an open file, and the path leads to it."""
+        if self._path is None or self._descriptor is None:
+            return False
         try:
             named, opened = os.stat(self._path), os.fstat(self._descriptor)
         except OSError:
